@@ -1,0 +1,7 @@
+#include "cli/main.h"
+
+namespace vitrine::cli {
+
+int run(int, char**) { return 2; }
+
+}  // namespace vitrine::cli

@@ -1,0 +1,49 @@
+// Machine: one target, live or an image, behind one interface.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/problem.h"
+#include "memory/physical_memory.h"
+#include "x86/registers.h"
+
+namespace vitrine {
+
+/// What a machine is asked of. Opened by machine/open.h; a live QEMU, an image and
+/// the lab machine of the tests are the kinds there are.
+class Machine {
+ public:
+  Machine() = default;
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  virtual ~Machine() = default;
+
+  /// What people call it: "web1", "memory.lime".
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  [[nodiscard]] virtual bool live() const noexcept = 0;
+  [[nodiscard]] virtual const PhysicalMemory& memory() const noexcept = 0;
+
+  /// The registers of every virtual CPU, in order, as of now. The guest is not
+  /// stopped for it: under load, two CPUs are not of one moment.
+  /// @returns unsupported  this machine has none (raw image, no QMP socket)
+  /// @returns timeout, vanished, protocol  the monitor did not answer
+  /// Cost: a monitor round trip (about 1 ms), live; nothing for images.
+  [[nodiscard]] virtual Outcome<std::vector<x86::Registers>> registers() const = 0;
+
+  /// Where the kernel's image lies, if the target itself says so (VMCOREINFO in an
+  /// ELF core); never trusted without verification.
+  [[nodiscard]] virtual std::optional<std::string> vmcoreinfo() const { return std::nullopt; }
+
+  /// How the machine was reached, a sentence each: "RAM: shared mapping of /memfd:ram (1 GiB)".
+  [[nodiscard]] virtual std::vector<std::string> notes() const = 0;
+  /// What is less than it should be, a sentence each: "no QMP socket: the memory map is inferred ...".
+  [[nodiscard]] virtual std::vector<std::string> warnings() const = 0;
+
+  /// False once the process is gone or the image's file has shrunk. Cheap: no guest access.
+  [[nodiscard]] virtual bool alive() const noexcept = 0;
+};
+
+}  // namespace vitrine
