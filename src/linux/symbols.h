@@ -1,0 +1,70 @@
+// SymbolTable: the kernel's names, and its modules', as kallsyms has them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+
+namespace vitrine::linux {
+
+struct Symbol {
+  Gva address;
+  char type = '?';           ///< as nm: 't' local text, 'T' global text, 'd' data ...
+  std::string_view name;     ///< lives as long as the table
+  std::string_view module;   ///< empty for the kernel itself
+};
+
+/// Sorted by address; names are found by an index. Names may repeat (static functions).
+/// Threads: immutable once built, free to share.
+class SymbolTable {
+ public:
+  class Builder {
+   public:
+    /// `name` is copied. Addresses may come in any order.
+    void add(std::uint64_t address, char type, std::string_view name, std::uint16_t module = 0);
+    /// @returns the number to give to add(). 0 is the kernel itself.
+    std::uint16_t module(std::string_view name);
+    void reserve(std::size_t symbols, std::size_t name_bytes);
+    [[nodiscard]] SymbolTable build() &&;
+
+   private:
+    friend class SymbolTable;
+    struct Entry;
+    std::vector<Entry> entries_;
+    std::string names_;
+    std::vector<std::string> modules_{""};
+  };
+
+  SymbolTable();
+  SymbolTable(SymbolTable&&) noexcept;
+  SymbolTable& operator=(SymbolTable&&) noexcept;
+  ~SymbolTable();
+
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] Symbol at(std::size_t index) const;  ///< in order of address
+
+  /// The kernel's own symbol of that name (the first by address if there are
+  /// several), else a module's. Cost: a hash and about two comparisons.
+  [[nodiscard]] std::optional<Gva> find(std::string_view name) const;
+  /// All of that name, by address.
+  [[nodiscard]] std::vector<Symbol> all(std::string_view name) const;
+  /// The last symbol at or below `address`, if one is within `reach` bytes.
+  [[nodiscard]] std::optional<Symbol> nearest(Gva address, std::uint64_t reach = 1 << 20) const;
+  /// Names closest to a mistyped one, best first.
+  [[nodiscard]] std::vector<std::string> similar(std::string_view name, std::size_t most = 3) const;
+
+ private:
+  struct Data;
+  std::unique_ptr<Data> data_;
+};
+
+/// "do_exit+0x12", "[ext4] ext4_readdir", or the bare hexadecimal address.
+[[nodiscard]] std::string symbolize(const SymbolTable& symbols, Gva address);
+
+}  // namespace vitrine::linux
