@@ -96,8 +96,9 @@ class Kernel {
   /// a pointer marked __percpu).
   [[nodiscard]] Result<Gva> per_cpu(Gva variable, unsigned cpu) const;
 
-  /// A process's memory: the page tables of its mm_struct.
-  [[nodiscard]] Result<x86::AddressSpace> user_memory(Gva mm) const;
+  /// The page tables of an mm_struct: `x86::AddressSpace memory(kernel.ram(), root)`
+  /// is that process's memory.
+  [[nodiscard]] Result<x86::PageRoot> user_root(Gva mm) const;
 
   /// Forgets what may have changed: translations, module symbols. Call it before a new look.
   void refresh();
