@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,6 +26,8 @@ class SymbolTable {
  public:
   class Builder {
    public:
+    Builder();
+    ~Builder();
     /// `name` is copied. Addresses may come in any order.
     void add(std::uint64_t address, char type, std::string_view name, std::uint16_t module = 0);
     /// @returns the number to give to add(). 0 is the kernel itself.

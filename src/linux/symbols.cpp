@@ -1,0 +1,178 @@
+#include "linux/symbols.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace vitrine::linux {
+namespace {
+
+std::uint32_t hash_of(std::string_view name) {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;  // FNV-1a, 64 bits
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+  return static_cast<std::uint32_t>(hash ^ hash >> 32);
+}
+
+/// Levenshtein distance, given up above `most`.
+std::size_t distance(std::string_view a, std::string_view b, std::size_t most) {
+  if (a.size() > b.size()) std::swap(a, b);
+  if (b.size() - a.size() > most) return most + 1;
+  std::vector<std::size_t> row(a.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t j = 1; j <= b.size(); ++j) {
+    std::size_t diagonal = row[0];
+    row[0] = j;
+    std::size_t best = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+      const std::size_t above = row[i];
+      row[i] = std::min({above + 1, row[i - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = above;
+      best = std::min(best, row[i]);
+    }
+    if (best > most) return most + 1;
+  }
+  return row[a.size()];
+}
+
+}  // namespace
+
+struct SymbolTable::Builder::Entry {
+  std::uint64_t address;
+  std::uint32_t name;
+  std::uint32_t size;
+  std::uint16_t module;
+  char type;
+};
+
+struct SymbolTable::Data {
+  std::vector<Builder::Entry> entries;
+  std::string names;
+  std::vector<std::string> modules;
+  std::vector<std::uint32_t> slots;  // open addressing: index into entries + 1, 0 is free
+
+  [[nodiscard]] std::string_view name(const Builder::Entry& entry) const {
+    return std::string_view(names).substr(entry.name, entry.size);
+  }
+  [[nodiscard]] Symbol symbol(const Builder::Entry& entry) const {
+    return {Gva{entry.address}, entry.type, name(entry), modules[entry.module]};
+  }
+  /// Calls `visit(entry)` for each entry of that name until it answers false.
+  template <class Visit>
+  void each(std::string_view wanted, const Visit& visit) const {
+    if (slots.empty()) return;
+    const std::size_t mask = slots.size() - 1;
+    for (std::size_t at = hash_of(wanted) & mask; slots[at] != 0; at = (at + 1) & mask) {
+      const auto& entry = entries[slots[at] - 1];
+      if (name(entry) == wanted && !visit(entry)) return;
+    }
+  }
+};
+
+SymbolTable::SymbolTable() : data_(std::make_unique<Data>()) {}
+SymbolTable::SymbolTable(SymbolTable&&) noexcept = default;
+SymbolTable& SymbolTable::operator=(SymbolTable&&) noexcept = default;
+SymbolTable::~SymbolTable() = default;
+
+SymbolTable::Builder::Builder() = default;
+SymbolTable::Builder::~Builder() = default;
+
+void SymbolTable::Builder::add(std::uint64_t address, char type, std::string_view name,
+                               std::uint16_t module) {
+  entries_.push_back({address, static_cast<std::uint32_t>(names_.size()),
+                      static_cast<std::uint32_t>(name.size()), module, type});
+  names_ += name;
+}
+
+std::uint16_t SymbolTable::Builder::module(std::string_view name) {
+  modules_.emplace_back(name);
+  return static_cast<std::uint16_t>(modules_.size() - 1);
+}
+
+void SymbolTable::Builder::reserve(std::size_t symbols, std::size_t name_bytes) {
+  entries_.reserve(symbols);
+  names_.reserve(name_bytes);
+}
+
+SymbolTable SymbolTable::Builder::build() && {
+  SymbolTable table;
+  Data& data = *table.data_;
+  data.entries = std::move(entries_);
+  data.names = std::move(names_);
+  data.modules = std::move(modules_);
+  const auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
+  if (!std::ranges::is_sorted(data.entries, by_address)) std::ranges::stable_sort(data.entries, by_address);
+  std::size_t size = 16;
+  while (size < data.entries.size() * 2) size *= 2;
+  data.slots.assign(size, 0);
+  for (std::uint32_t i = 0; i < data.entries.size(); ++i) {
+    std::size_t at = hash_of(data.name(data.entries[i])) & (size - 1);
+    while (data.slots[at] != 0) at = (at + 1) & (size - 1);
+    data.slots[at] = i + 1;
+  }
+  return table;
+}
+
+std::size_t SymbolTable::size() const { return data_->entries.size(); }
+
+Symbol SymbolTable::at(std::size_t index) const { return data_->symbol(data_->entries[index]); }
+
+std::optional<Gva> SymbolTable::find(std::string_view name) const {
+  const Builder::Entry* best = nullptr;
+  data_->each(name, [&](const Builder::Entry& entry) {
+    const auto rank = [](const Builder::Entry& e) { return std::pair(e.module != 0, e.address); };
+    if (best == nullptr || rank(entry) < rank(*best)) best = &entry;
+    return true;
+  });
+  if (best == nullptr) return std::nullopt;
+  return Gva{best->address};
+}
+
+std::vector<Symbol> SymbolTable::all(std::string_view name) const {
+  std::vector<Symbol> found;
+  data_->each(name, [&](const Builder::Entry& entry) {
+    found.push_back(data_->symbol(entry));
+    return true;
+  });
+  std::ranges::sort(found, {}, &Symbol::address);
+  return found;
+}
+
+std::optional<Symbol> SymbolTable::nearest(Gva address, std::uint64_t reach) const {
+  const auto after = std::ranges::upper_bound(data_->entries, address.value, {}, &Builder::Entry::address);
+  if (after == data_->entries.begin()) return std::nullopt;
+  // Of several names for one address the first is the one people know (as kallsyms_lookup()).
+  const std::uint64_t found = std::prev(after)->address;
+  if (address.value - found >= reach) return std::nullopt;
+  return data_->symbol(*std::ranges::lower_bound(data_->entries, found, {}, &Builder::Entry::address));
+}
+
+std::vector<std::string> SymbolTable::similar(std::string_view name, std::size_t most) const {
+  const std::size_t reach = std::max<std::size_t>(1, name.size() / 3);
+  std::vector<std::pair<std::size_t, std::string>> near;
+  for (const auto& entry : data_->entries) {
+    const auto candidate = data_->name(entry);
+    const std::size_t far = distance(name, candidate, reach);
+    if (far <= reach) near.emplace_back(far, candidate);
+  }
+  std::ranges::sort(near);
+  const auto repeats = std::ranges::unique(near);
+  near.erase(repeats.begin(), repeats.end());
+  std::vector<std::string> names;
+  for (auto& [far, candidate] : near) {
+    if (names.size() == most) break;
+    names.push_back(std::move(candidate));
+  }
+  return names;
+}
+
+std::string symbolize(const SymbolTable& symbols, Gva address) {
+  const auto symbol = symbols.nearest(address);
+  if (!symbol) return fmt::format("{:#x}", address.value);
+  std::string text = symbol->module.empty() ? "" : fmt::format("[{}] ", symbol->module);
+  text += symbol->name;
+  if (address != symbol->address) text += fmt::format("+{:#x}", address - symbol->address);
+  return text;
+}
+
+}  // namespace vitrine::linux
