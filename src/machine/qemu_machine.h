@@ -1,0 +1,20 @@
+// QemuMachine: a live QEMU as a Machine.
+#pragma once
+
+#include <memory>
+
+#include "machine/machine.h"
+#include "machine/qemu_process.h"
+
+namespace vitrine {
+
+/// Reaches `process`'s RAM by the best rung that holds: the monitor's memory map with
+/// shared mappings and process_vm_readv; without a monitor the same with a map
+/// inferred from the command line; without permission to the process the monitor
+/// alone. Which one it was stands in notes() and warnings().
+///
+/// The monitor is let go before this returns. The guest is neither stopped nor written.
+/// @returns denied, vanished, timeout, unsupported (not x86), malformed
+[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process);
+
+}  // namespace vitrine

@@ -1,0 +1,291 @@
+#include "machine/qmp.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "machine/json_frame.h"
+
+namespace vitrine {
+namespace {
+
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+// QEMU's longest honest answer here, `info mtree -f` of a large machine, stays far below.
+constexpr std::size_t kLongestAnswer = 32 * 1024 * 1024;
+constexpr std::size_t kMostEvents = 100'000;
+
+std::unexpected<Problem> problem(Errc code, std::string message, std::string hint = {}) {
+  return std::unexpected(Problem(code, std::move(message), std::move(hint)));
+}
+
+int milliseconds_until(Clock::time_point until) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+  return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
+}
+
+/// 0, or an errno; waits where the peer's queue is full, until the deadline.
+int connect_until(int socket, const sockaddr* address, socklen_t size, Clock::time_point until) {
+  while (true) {
+    if (::connect(socket, address, size) == 0) return 0;
+    if (errno == EINPROGRESS) {
+      pollfd ready{.fd = socket, .events = POLLOUT, .revents = 0};
+      if (::poll(&ready, 1, milliseconds_until(until)) <= 0) return ETIMEDOUT;
+      int error = 0;
+      socklen_t length = sizeof error;
+      ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
+      return error;
+    }
+    if (errno != EAGAIN && errno != EINTR) return errno;
+    if (Clock::now() >= until) return EAGAIN;  // the queue of a unix socket is full
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+struct Connected {
+  FileDescriptor socket;
+  int error = 0;
+};
+
+Connected connect_unix(const std::string& path, Clock::time_point until) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  FileDescriptor folder;
+  std::string name = path;
+  if (name.size() >= sizeof address.sun_path) {  // too long for the address: go through its folder
+    const auto slash = path.rfind('/');
+    folder = FileDescriptor(::open(path.substr(0, slash + 1).c_str(), O_PATH | O_CLOEXEC));
+    if (!folder) return {{}, errno};
+    name = fmt::format("/proc/self/fd/{}/{}", folder.get(), path.substr(slash + 1));
+    if (name.size() >= sizeof address.sun_path) return {{}, ENAMETOOLONG};
+  }
+  std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
+  Connected result;
+  result.socket = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!result.socket) return {{}, errno};
+  result.error = connect_until(result.socket.get(), reinterpret_cast<const sockaddr*>(&address),
+                               sizeof address, until);
+  return result;
+}
+
+Connected connect_tcp(const QmpEndpoint& endpoint, Clock::time_point until) {
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const char* host = endpoint.host.empty() ? "localhost" : endpoint.host.c_str();
+  if (::getaddrinfo(host, endpoint.port.c_str(), &wanted, &found) != 0) return {{}, ENOENT};
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
+  Connected result{{}, ENOENT};
+  for (const auto* one = found; one != nullptr; one = one->ai_next) {
+    result.socket = FileDescriptor(
+        ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
+    if (!result.socket) continue;
+    result.error = connect_until(result.socket.get(), one->ai_addr, one->ai_addrlen, until);
+    if (result.error == 0) break;
+  }
+  return result;
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+struct Qmp::Answer {
+  Json value;
+};
+
+QmpEndpoint qmp_endpoint(std::string_view text) {
+  QmpEndpoint endpoint;
+  endpoint.shown = text;
+  if (text.starts_with("tcp:")) {
+    const auto rest = text.substr(4);
+    const auto colon = rest.rfind(':');
+    endpoint.host = rest.substr(0, colon);
+    if (colon != std::string_view::npos) endpoint.port = rest.substr(colon + 1);
+    if (endpoint.host.starts_with('[') && endpoint.host.ends_with(']')) {
+      endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
+    }
+    return endpoint;
+  }
+  if (text.starts_with("unix:")) text.remove_prefix(5);
+  endpoint.path = text;
+  return endpoint;
+}
+
+Outcome<std::unique_ptr<Qmp>> Qmp::connect(const QmpEndpoint& endpoint, Timeouts timeouts) {
+  const auto until = Clock::now() + timeouts.greeting;
+  auto connected = endpoint.tcp() ? connect_tcp(endpoint, until) : connect_unix(endpoint.path, until);
+  switch (connected.error) {
+    case 0: break;
+    case ENOENT:
+    case ENOTDIR:
+    case ECONNREFUSED:
+      return problem(Errc::not_found, fmt::format("nobody listens at the QMP socket {}", endpoint.shown));
+    case EACCES:
+    case EPERM:
+      return problem(Errc::denied, fmt::format("no permission to use the QMP socket {}", endpoint.shown),
+                     "run as the user of that QEMU process, or as root");
+    case EAGAIN:
+    case ETIMEDOUT:
+      return problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it", endpoint.shown));
+    default:
+      return problem(Errc::io, fmt::format("cannot connect to the QMP socket {}: {}", endpoint.shown,
+                                           std::strerror(connected.error)));
+  }
+  auto qmp = adopt(std::move(connected.socket), timeouts);
+  if (!qmp && qmp.error().code == Errc::timeout) {
+    qmp.error().message = fmt::format(
+        "the QMP socket {} is busy: it takes a connection but does not answer (one client at a time)",
+        endpoint.shown);
+  }
+  return qmp;
+}
+
+Outcome<std::unique_ptr<Qmp>> Qmp::adopt(FileDescriptor socket, Timeouts timeouts) {
+  const int flags = ::fcntl(socket.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) < 0) {
+    return problem(Errc::io, "the QMP connection cannot be used");
+  }
+  std::unique_ptr<Qmp> qmp(new Qmp(std::move(socket), timeouts));
+  TRY(qmp->greet());
+  return qmp;
+}
+
+Outcome<void> Qmp::greet() {
+  const auto greeting = TRY(receive(Clock::now() + timeouts_.greeting)).value;
+  const auto qmp = greeting.find("QMP");
+  if (qmp == greeting.end() || !qmp->is_object()) {
+    return problem(Errc::protocol, "the socket is not a QMP monitor");
+  }
+  if (const auto version = qmp->find("version"); version != qmp->end() && version->is_object()) {
+    if (const auto qemu = version->find("qemu"); qemu != version->end() && qemu->is_object()) {
+      const auto part = [&](const char* key) -> long long {
+        const auto found = qemu->find(key);
+        return found != qemu->end() && found->is_number_integer() ? found->get<long long>() : 0;
+      };
+      version_ = fmt::format("{}.{}.{}", part("major"), part("minor"), part("micro"));
+    }
+  }
+  TRY(execute("qmp_capabilities"));
+  return {};
+}
+
+Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view arguments) {
+  const auto id = next_id_++;
+  std::string message = fmt::format(R"({{"execute":{},"id":{})",
+                                    Json(std::string(command)).dump(), id);
+  if (!arguments.empty()) message += fmt::format(R"(,"arguments":{})", arguments);
+  message += "}\n";
+
+  const auto until = Clock::now() + timeouts_.answer;
+  std::string_view rest = message;
+  while (!rest.empty()) {
+    const auto sent = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      rest.remove_prefix(static_cast<std::size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return problem(Errc::vanished, "the QMP connection was closed");
+    pollfd ready{.fd = socket_.get(), .events = POLLOUT, .revents = 0};
+    if (::poll(&ready, 1, milliseconds_until(until)) == 0) {
+      return problem(Errc::timeout, "the QMP monitor takes no more commands");
+    }
+  }
+  return id;
+}
+
+Outcome<Qmp::Answer> Qmp::receive(Deadline until) {
+  JsonFrame frame;
+  std::size_t seen = 0;
+  while (true) {
+    if (const auto end = frame.feed(std::string_view(buffer_).substr(seen)); end != 0) {
+      Answer answer{Json::parse(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(seen + end),
+                                nullptr, false)};
+      buffer_.erase(0, seen + end);
+      if (!answer.value.is_object()) return problem(Errc::protocol, "the QMP monitor answered nonsense");
+      return answer;
+    }
+    seen = buffer_.size();
+    if (seen > kLongestAnswer) return problem(Errc::protocol, "the QMP monitor's answer has no end");
+
+    pollfd ready{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+    const int events = ::poll(&ready, 1, milliseconds_until(until));
+    if (events == 0) return problem(Errc::timeout, "the QMP monitor does not answer");
+    std::array<char, 65536> piece;
+    const auto got = events < 0 ? -1 : ::recv(socket_.get(), piece.data(), piece.size(), 0);
+    if (got == 0) return problem(Errc::vanished, "the QMP connection was closed");
+    if (got < 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      return problem(Errc::vanished, "the QMP connection broke");
+    }
+    buffer_.append(piece.data(), static_cast<std::size_t>(got));
+  }
+}
+
+Outcome<Qmp::Answer> Qmp::answer_to(std::uint64_t id) {
+  const auto until = Clock::now() + timeouts_.answer;
+  for (std::size_t skipped = 0; skipped < kMostEvents; ++skipped) {
+    auto answer = TRY(receive(until));
+    const auto own = answer.value.find("id");
+    if (own == answer.value.end() || *own != id) continue;  // an event, or a late answer
+    if (const auto error = answer.value.find("error"); error != answer.value.end()) {
+      const bool unknown = error->is_object() && text_of(*error, "class") == "CommandNotFound";
+      const auto words = error->is_object() ? text_of(*error, "desc") : std::string();
+      return problem(unknown ? Errc::unsupported : Errc::invalid,
+                     fmt::format("QEMU refused: {}", words.substr(0, 500)));
+    }
+    const auto value = answer.value.find("return");
+    if (value == answer.value.end()) return problem(Errc::protocol, "the QMP monitor answered nonsense");
+    return Answer{std::move(*value)};
+  }
+  return problem(Errc::protocol, "the QMP monitor sends events without end");
+}
+
+Outcome<std::string> Qmp::execute(std::string_view command, std::string_view arguments) {
+  const auto id = TRY(send(command, arguments));
+  const auto answer = TRY(answer_to(id));
+  return answer.value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Outcome<std::string> Qmp::human(std::string_view line) {
+  const std::string lines[] = {std::string(line)};
+  auto answers = TRY(human(lines));
+  return std::move(answers.front());
+}
+
+Outcome<std::vector<std::string>> Qmp::human(std::span<const std::string> lines) {
+  // Few enough at a time that neither side's socket buffer can fill while both write.
+  constexpr std::size_t kInFlight = 32;
+  std::vector<std::string> answers;
+  for (std::size_t done = 0; done < lines.size();) {
+    std::vector<std::uint64_t> ids;
+    for (; done < lines.size() && ids.size() < kInFlight; ++done) {
+      const auto arguments = Json{{"command-line", lines[done]}}.dump(-1, ' ', false,
+                                                                      Json::error_handler_t::replace);
+      ids.push_back(TRY(send("human-monitor-command", arguments)));
+    }
+    for (const auto id : ids) {
+      auto answer = TRY(answer_to(id));
+      if (!answer.value.is_string()) return problem(Errc::protocol, "the human monitor answered nonsense");
+      answers.push_back(answer.value.get<std::string>());
+    }
+  }
+  return answers;
+}
+
+}  // namespace vitrine
