@@ -53,6 +53,10 @@ inline constexpr std::uint32_t kKallsymsMaxCount = 4'000'000;
 /// Cost: one pass, at the speed of memmem.
 [[nodiscard]] std::vector<std::uint64_t> find_token_tables(Bytes bytes);
 
+/// Whether a token table stands at `tokens`: 256 texts, and after them their index.
+/// 128 KiB from `tokens` on are enough to say.
+[[nodiscard]] bool is_token_table(Bytes bytes, std::uint64_t tokens);
+
 /// Finds all tables around the token table at `tokens` and checks that they agree.
 /// `bytes` should reach some MiB to both sides; too few bytes is not_found or malformed.
 ///

@@ -37,14 +37,6 @@ std::size_t distance(std::string_view a, std::string_view b, std::size_t most) {
 
 }  // namespace
 
-struct SymbolTable::Builder::Entry {
-  std::uint64_t address;
-  std::uint32_t name;
-  std::uint32_t size;
-  std::uint16_t module;
-  char type;
-};
-
 struct SymbolTable::Data {
   std::vector<Builder::Entry> entries;
   std::string names;
@@ -74,9 +66,6 @@ SymbolTable::SymbolTable(SymbolTable&&) noexcept = default;
 SymbolTable& SymbolTable::operator=(SymbolTable&&) noexcept = default;
 SymbolTable::~SymbolTable() = default;
 
-SymbolTable::Builder::Builder() = default;
-SymbolTable::Builder::~Builder() = default;
-
 void SymbolTable::Builder::add(std::uint64_t address, char type, std::string_view name,
                                std::uint16_t module) {
   entries_.push_back({address, static_cast<std::uint32_t>(names_.size()),
@@ -92,6 +81,17 @@ std::uint16_t SymbolTable::Builder::module(std::string_view name) {
 void SymbolTable::Builder::reserve(std::size_t symbols, std::size_t name_bytes) {
   entries_.reserve(symbols);
   names_.reserve(name_bytes);
+}
+
+std::optional<std::uint64_t> SymbolTable::Builder::find(std::string_view name) const {
+  for (const auto& entry : entries_) {
+    if (std::string_view(names_).substr(entry.name, entry.size) == name) return entry.address;
+  }
+  return std::nullopt;
+}
+
+void SymbolTable::Builder::relocate(std::uint64_t delta) {
+  for (auto& entry : entries_) entry.address += delta;
 }
 
 SymbolTable SymbolTable::Builder::build() && {

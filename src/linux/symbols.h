@@ -26,18 +26,26 @@ class SymbolTable {
  public:
   class Builder {
    public:
-    Builder();
-    ~Builder();
     /// `name` is copied. Addresses may come in any order.
     void add(std::uint64_t address, char type, std::string_view name, std::uint16_t module = 0);
     /// @returns the number to give to add(). 0 is the kernel itself.
     std::uint16_t module(std::string_view name);
     void reserve(std::size_t symbols, std::size_t name_bytes);
+    /// The first of that name, as added. Cost: a pass over all.
+    [[nodiscard]] std::optional<std::uint64_t> find(std::string_view name) const;
+    /// Moves every address by `delta` (modulo 2^64).
+    void relocate(std::uint64_t delta);
     [[nodiscard]] SymbolTable build() &&;
 
    private:
     friend class SymbolTable;
-    struct Entry;
+    struct Entry {
+      std::uint64_t address;
+      std::uint32_t name;  // offset into names_
+      std::uint32_t size;
+      std::uint16_t module;
+      char type;
+    };
     std::vector<Entry> entries_;
     std::string names_;
     std::vector<std::string> modules_{""};

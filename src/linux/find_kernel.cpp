@@ -1,0 +1,258 @@
+#include "linux/find_kernel.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "format/kallsyms.h"
+
+namespace vitrine::linux {
+namespace {
+
+constexpr std::uint64_t kKernelMap = 0xffff'ffff'8000'0000;  // __START_KERNEL_map
+constexpr std::uint64_t kKernelMapSize = kGiB;               // KASLR moves the text inside this
+constexpr std::uint64_t kTextAlign = 2 * kMiB;               // CONFIG_PHYSICAL_ALIGN, at least
+constexpr std::uint64_t kMaxImage = 192 * kMiB;              // from _text to the end of .rodata
+constexpr std::uint64_t kNearHint = 96 * kMiB;
+constexpr std::uint64_t kChunk = 4 * kMiB;
+constexpr std::uint64_t kTokenTableReach = 128 * kKiB;  // a token table and its index fit
+constexpr std::size_t kGateSize = 16;
+constexpr std::size_t kExceptionVectors = 32;
+constexpr std::size_t kTablesPerMapping = 4096;  // page tables read in search of one mapping
+
+/// The handler of a 64-bit interrupt gate. Source: Intel SDM vol. 3A, "64-Bit Mode IDT".
+std::uint64_t handler_of(Bytes gate) {
+  const auto low = load<std::uint16_t>(gate, 0).value_or(0);
+  const auto middle = load<std::uint16_t>(gate, 6).value_or(0);
+  const auto high = load<std::uint32_t>(gate, 8).value_or(0);
+  return low | std::uint64_t{middle} << 16 | std::uint64_t{high} << 32;
+}
+
+/// Bytes of RAM in one piece: the source's own if it has them mapped, else a copy.
+class Piece {
+ public:
+  static std::optional<Piece> look(const PhysicalMemory& ram, Gpa from, std::uint64_t size) {
+    Piece piece;
+    piece.bytes_ = ram.window(from, size);
+    if (piece.bytes_.empty()) return copy(ram, from, size);
+    return piece;
+  }
+  /// A copy, for what must not change while it is taken apart.
+  static std::optional<Piece> copy(const PhysicalMemory& ram, Gpa from, std::uint64_t size) {
+    Piece piece;
+    piece.copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    const MutableBytes into(piece.copy_.get(), size);
+    if (!ram.read(from, into)) return std::nullopt;
+    piece.bytes_ = into;
+    return piece;
+  }
+  [[nodiscard]] Bytes bytes() const { return bytes_; }
+
+ private:
+  std::unique_ptr<std::byte[]> copy_;
+  Bytes bytes_;
+};
+
+/// The stretch of RAM around `at`, at most `before` and `after` bytes of it.
+std::optional<GpaRange> around(const PhysicalMemory& ram, Gpa at, std::uint64_t before,
+                               std::uint64_t after) {
+  for (const auto& range : ram.ram()) {
+    if (!range.contains(at)) continue;
+    const std::uint64_t start = at - range.start > before ? (at - before).value : range.start.value;
+    const std::uint64_t end = range.end() - at > after ? (at + after).value : range.end().value;
+    return GpaRange{Gpa{start}, end - start};
+  }
+  return std::nullopt;
+}
+
+/// One candidate, taken apart: kallsyms around a token table, not yet placed.
+class Candidate {
+ public:
+  static Result<Candidate> parse(const PhysicalMemory& ram, Gpa tokens) {
+    // Enough for any distribution; once more with more for kernels that have everything.
+    for (const std::uint64_t reach : {8 * kMiB, 64 * kMiB}) {
+      const auto range = around(ram, tokens, reach, reach / 2);
+      if (!range) return fail(Errc::outside_ram, tokens.value);
+      auto piece = Piece::copy(ram, range->start, range->size);
+      if (!piece) return fail(Errc::outside_ram, tokens.value);
+      const auto layout = format::parse_kallsyms(piece->bytes(), tokens - range->start);
+      if (!layout) {
+        if (range->size < reach) return std::unexpected(layout.error());
+        continue;
+      }
+      Candidate candidate;
+      candidate.start_ = range->start;
+      candidate.layout_ = *layout;
+      candidate.symbols_.reserve(layout->count, layout->names_size * 2);
+      // Tables that are relative to themselves are decoded to physical addresses first.
+      TRY(format::for_each_symbol(piece->bytes(), *layout, range->start.value,
+                                  [&](std::uint64_t address, char type, std::string_view name) {
+                                    candidate.symbols_.add(address, type, name);
+                                  }));
+      return candidate;
+    }
+    return fail(Errc::not_found, tokens.value, "kallsyms");
+  }
+
+  /// Finds the page tables by the symbols, and asks them to confirm where the text is.
+  Result<FoundKernel> place(const PhysicalMemory& ram) && {
+    const auto text = symbols_.find("_text");
+    const auto table = symbols_.find("init_top_pgt");
+    if (!text || !table) return fail(Errc::not_found, 0, "init_top_pgt");
+    const auto place = layout_.form == format::KallsymsAddresses::self_relative
+                           ? by_mapping(ram, Gpa{*text}, Gpa{*table})
+                           : by_alignment(ram, Gva{*text}, *table - *text);
+    if (!place) return fail(Errc::not_found, start_.value, "page tables that map the text");
+    if (layout_.form == format::KallsymsAddresses::self_relative) {
+      symbols_.relocate(place->text.value - place->text_physical.value);
+    }
+    const std::uint64_t first = std::min(layout_.names - 8, layout_.addresses);
+    const std::uint64_t last = std::max(layout_.token_index + 512, layout_.addresses + layout_.addresses_size + 8);
+    return FoundKernel{*place, std::move(symbols_).build(),
+                       {(start_ + first).value - place->text_physical.value, last - first}, {}};
+  }
+
+ private:
+  /// The table is known by its physical address: look where it maps the text.
+  static std::optional<KernelPlace> by_mapping(const PhysicalMemory& ram, Gpa text, Gpa table) {
+    for (const unsigned levels : {4U, 5U}) {
+      const x86::PageRoot root{table, levels};
+      std::optional<KernelPlace> place;
+      const auto walked = x86::for_each_mapping(
+          ram, root, Gva{kKernelMap}, Gva{kKernelMap + kKernelMapSize}, kTablesPerMapping,
+          [&](const x86::Mapping& mapping) {
+            const std::uint64_t inside = text - mapping.first.address;
+            if (inside < mapping.size) place = KernelPlace{mapping.start + inside, text, root};
+            return !place;
+          });
+      if (walked && place) return place;
+    }
+    return std::nullopt;
+  }
+
+  /// The text is known by its virtual address: physical ones are tried, 2 MiB apart, down
+  /// from the tables.
+  [[nodiscard]] std::optional<KernelPlace> by_alignment(const PhysicalMemory& ram, Gva text,
+                                                        std::uint64_t table_offset) const {
+    const std::uint64_t tables = (start_ + layout_.names).value;
+    for (std::uint64_t at = tables & ~(kTextAlign - 1); tables - at < kMaxImage; at -= kTextAlign) {
+      for (const unsigned levels : {4U, 5U}) {
+        const x86::PageRoot root{Gpa{at + table_offset}, levels};
+        const auto found = x86::translate(ram, root, text);
+        if (found && found->address == Gpa{at}) return KernelPlace{text, Gpa{at}, root};
+      }
+      if (at < kTextAlign) break;
+    }
+    return std::nullopt;
+  }
+
+  Gpa start_;
+  format::KallsymsLayout layout_;
+  SymbolTable::Builder symbols_;
+};
+
+/// What a search saw, for the message if it ends with nothing.
+struct Seen {
+  std::uint64_t scanned = 0;   // bytes
+  std::size_t tables = 0;      // real token tables
+  std::optional<Error> last;   // why the last of them was refused
+};
+
+/// Looks for a kernel whose token table starts in `range` (which lies in one RAM range).
+std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, Seen& seen) {
+  for (std::uint64_t done = 0; done < range.size; done += kChunk) {
+    const std::uint64_t size = std::min(range.size - done, kChunk);
+    // Chunks overlap, so that a table that straddles two is whole in the first.
+    const auto piece_range = around(ram, range.start + done, 0, size + kTokenTableReach);
+    if (!piece_range) return std::nullopt;
+    const auto piece = Piece::look(ram, piece_range->start, piece_range->size);
+    if (!piece) continue;
+    seen.scanned += size;
+    for (const std::uint64_t at : format::find_token_tables(piece->bytes())) {
+      if (at >= size || !format::is_token_table(piece->bytes(), at)) continue;
+      ++seen.tables;
+      auto candidate = Candidate::parse(ram, piece_range->start + at);
+      if (!candidate) {
+        seen.last = candidate.error();
+        continue;
+      }
+      auto found = std::move(*candidate).place(ram);
+      if (found) return std::move(*found);
+      seen.last = found.error();
+    }
+  }
+  return std::nullopt;
+}
+
+/// The populated parts of [from, to), searched in order.
+std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from, Gpa to, Seen& seen) {
+  while (from < to) {
+    auto next = ram.next_populated(from);
+    if (!next || next->start >= to || next->size == 0) return std::nullopt;
+    next->size = std::min(next->size, to - next->start);
+    if (auto found = search(ram, *next, seen)) return found;
+    from = next->end();
+  }
+  return std::nullopt;
+}
+
+std::string mebibytes(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMiB / 2) / kMiB); }
+
+}  // namespace
+
+std::vector<Gpa> text_hints(const PhysicalMemory& ram, std::span<const x86::Registers> cpus) {
+  std::vector<Gpa> hints;
+  for (const auto& cpu : cpus) {
+    if (!cpu.paging() || !cpu.long_mode()) continue;
+    const auto root = x86::PageRoot::from(cpu.cr3, cpu.five_levels());
+    for (std::size_t vector = 0; vector < kExceptionVectors; ++vector) {
+      // The table may straddle pages; a gate never does.
+      const auto gate_at = x86::translate(ram, root, cpu.idtr.base + vector * kGateSize);
+      if (!gate_at) continue;
+      std::array<std::byte, kGateSize> gate;
+      if (!ram.read(gate_at->address, gate)) continue;
+      const std::uint64_t handler = handler_of(gate);
+      if (handler < kKernelMap) continue;
+      const auto text = x86::translate(ram, root, Gva{handler});
+      if (!text) continue;
+      hints.push_back(text->address);
+      break;
+    }
+  }
+  return hints;
+}
+
+Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa> hints) {
+  Seen seen;
+  for (const Gpa hint : hints) {
+    const Gpa start{hint.value & ~(kTextAlign - 1)};
+    const Gpa below{start.value > kNearHint ? start.value - kNearHint : 0};
+    // .rodata follows the text.
+    auto found = search_populated(ram, start, start + kNearHint, seen);
+    if (!found) found = search_populated(ram, below, start, seen);
+    if (found) {
+      found->how = "the interrupt handlers";
+      return std::move(*found);
+    }
+  }
+  seen = {};
+  if (!ram.ram().empty()) {
+    if (auto found = search_populated(ram, ram.ram().front().start, ram.ram().back().end(), seen)) {
+      found->how = fmt::format("a scan of {} of RAM", mebibytes(seen.scanned));
+      return std::move(*found);
+    }
+  }
+  std::string message = fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
+  if (seen.tables > 0 && seen.last) {
+    message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})", seen.tables,
+                           seen.tables == 1 ? "" : "s", describe(*seen.last));
+  }
+  return std::unexpected(Problem(
+      Errc::not_found, std::move(message),
+      hints.empty() ? "the machine may still be in its firmware or boot loader, or run another system; try again when it has booted"
+                    : "the CPUs do run 64-bit kernel code; if that is Linux, it was built without kallsyms"));
+}
+
+}  // namespace vitrine::linux

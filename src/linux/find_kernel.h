@@ -1,0 +1,55 @@
+// Finding the kernel: from nothing to its place, its page tables and its symbols.
+//
+// A kernel's image lies in one piece in physical memory, and .rodata holds kallsyms.
+// So the tables are looked for physically: near where a CPU's interrupt handlers lie
+// if there are registers, in all populated RAM otherwise. RAM may hold several copies
+// (what unpacking left behind); the real one is the one whose page tables, found by
+// its own symbols, map its own text.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/problem.h"
+#include "linux/symbols.h"
+#include "memory/physical_memory.h"
+#include "x86/paging.h"
+#include "x86/registers.h"
+
+namespace vitrine::linux {
+
+/// Where a kernel lies: what a later attach needs to find it again at once.
+struct KernelPlace {
+  Gva text;            ///< _text
+  Gpa text_physical;
+  x86::PageRoot root;  ///< init_top_pgt, the kernel's own
+};
+
+/// A kernel's kallsyms, in one piece: the bytes from the first table to the last.
+struct KallsymsPlace {
+  std::uint64_t offset = 0;  ///< of those bytes, from _text
+  std::uint64_t size = 0;
+};
+
+struct FoundKernel {
+  KernelPlace place;
+  SymbolTable symbols;
+  KallsymsPlace kallsyms;
+  std::string how;  ///< "the interrupt handlers of cpu 0", "a scan of 1.2 GiB of RAM"
+};
+
+/// Physical addresses inside the kernel's text, as the CPUs' interrupt tables tell
+/// them; empty if no CPU runs a 64-bit kernel (yet).
+[[nodiscard]] std::vector<Gpa> text_hints(const PhysicalMemory& ram,
+                                          std::span<const x86::Registers> cpus);
+
+/// @param hints  from text_hints(); may be empty.
+/// @returns not_found  no kallsyms that its own page tables confirm; the message says
+///   what was seen instead.
+/// Cost: a scan of up to 192 MiB around a hint, else of all populated RAM; then a
+/// pass over the symbols: tens of milliseconds.
+[[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa> hints);
+
+}  // namespace vitrine::linux
