@@ -1,0 +1,125 @@
+#include "linux/self_test.h"
+
+#include <fmt/core.h>
+
+#include <unordered_set>
+
+#include "linux/field.h"
+#include "linux/type_catalogue.h"
+
+namespace vitrine::linux {
+namespace {
+
+constexpr std::size_t kMaxTasks = 1'000'000;
+
+struct TaskFields {
+  Field<std::string> comm;
+  Field<std::int32_t> pid;
+  Field<Gva> next;
+  Embedded tasks;
+
+  static Outcome<TaskFields> from(const TypeCatalogue& types) {
+    TaskFields fields;
+    FieldBinder bind(types);
+    bind(fields.comm, "task_struct.comm");
+    bind(fields.pid, "task_struct.pid");
+    bind(fields.next, "task_struct.tasks.next");
+    bind(fields.tasks, "task_struct.tasks");
+    TRY(bind.done());
+    return fields;
+  }
+};
+
+Health::Check check_init_task(const Kernel& kernel, const TaskFields& fields, Gva init_task) {
+  const auto name = fields.comm.read(kernel.memory(), init_task);
+  if (!name) return {"init_task", false, describe(name.error())};
+  return {"init_task", name->starts_with("swapper"), *name};
+}
+
+/// Walks the task list once around. It changes while we walk: a try that leads
+/// astray is made again.
+Health::Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gva init_task,
+                              std::unordered_set<Gva>& seen) {
+  constexpr int kTries = 5;
+  Health::Check check{"task list", false, ""};
+  for (int tried = 0; tried < kTries && !check.ok; ++tried) {
+    seen.clear();
+    Gva task = init_task;
+    check.detail = "does not close";
+    while (seen.insert(task).second && seen.size() < kMaxTasks) {
+      const auto next = fields.next.read(kernel.memory(), task);
+      if (!next) {
+        check.detail = fmt::format("breaks off after {} tasks: {}", seen.size(), describe(next.error()));
+        break;
+      }
+      task = fields.tasks.owner(*next);
+      if (task == init_task) {
+        check.ok = true;
+        check.detail = fmt::format("{} processes, closed", seen.size() - 1);
+      }
+    }
+  }
+  return check;
+}
+
+/// The task each CPU runs: `current_task`, in 6.2 to 6.14 the first member of `pcpu_hot`.
+Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
+  Health::Check check{"current tasks", true, ""};
+  auto variable = kernel.symbols().find("current_task");
+  if (!variable) variable = kernel.symbols().find("pcpu_hot");
+  if (!variable) return {"current tasks", false, "no per-CPU variable names them"};
+  unsigned online = 0;
+  for (unsigned cpu = 0; cpu < kernel.cpu_count(); ++cpu) {
+    const auto at = kernel.per_cpu(*variable, cpu);
+    if (!at) continue;
+    const auto task = kernel.memory().load<std::uint64_t>(*at);
+    // A CPU that is possible but was never started has none.
+    if (!task || *task == 0) continue;
+    const auto pid = fields.pid.read(kernel.memory(), Gva{*task});
+    const auto name = fields.comm.read(kernel.memory(), Gva{*task});
+    ++online;
+    if (pid && name && *pid >= 0) continue;
+    check.ok = false;
+    check.detail += fmt::format("cpu {}: no task at {:#x}; ", cpu, *task);
+  }
+  if (check.ok) check.detail = fmt::format("{} CPU{}", online, online == 1 ? "" : "s");
+  check.ok = check.ok && online > 0;
+  return check;
+}
+
+/// The kernel counts pages up to max_pfn; our map must reach exactly as far.
+Health::Check check_memory(const Kernel& kernel) {
+  const auto symbol = kernel.symbols().find("max_pfn");
+  const auto pages = symbol ? kernel.memory().load<std::uint64_t>(*symbol) : Result<std::uint64_t>(0);
+  if (!pages || *pages == 0) return {"memory map", false, "max_pfn cannot be read"};
+  const std::uint64_t kernel_end = *pages * kPageSize;
+  const auto ranges = kernel.ram().ram();
+  const std::uint64_t end = ranges.empty() ? 0 : ranges.back().end().value;
+  // Firmware keeps a little at the very end for itself.
+  const bool ok = kernel_end <= end && end - kernel_end <= 64 * kMiB;
+  return {"memory map", ok,
+          fmt::format("ends at {:#x}, the kernel's last page at {:#x}", end, kernel_end)};
+}
+
+}  // namespace
+
+void run_self_test(const Kernel& kernel, Health& health) {
+  health.checks.push_back(check_memory(kernel));
+  if (!kernel.has_types()) {
+    health.checks.push_back({"types", false, "this kernel has no BTF: views of structures cannot be had"});
+    return;
+  }
+  health.checks.push_back({"types", true, "BTF"});
+  const auto fields = TaskFields::from(kernel.types());
+  const auto init_task = kernel.symbols().find("init_task");
+  if (!fields || !init_task) {
+    health.checks.push_back({"init_task", false, fields ? "no symbol init_task" : fields.error().message});
+    return;
+  }
+  std::unordered_set<Gva> tasks;
+  health.checks.push_back(check_init_task(kernel, *fields, *init_task));
+  health.checks.push_back(check_task_list(kernel, *fields, *init_task, tasks));
+  health.checks.push_back(check_current(kernel, *fields));
+}
+
+}  // namespace vitrine::linux
