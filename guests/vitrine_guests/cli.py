@@ -1,0 +1,164 @@
+"""The command `guest`."""
+
+import argparse
+import sys
+import time
+
+from . import initramfs, kernels, programs, state
+from .errors import GuestError
+from .machine import BACKENDS, Guest, Options
+
+
+def main(words: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(words)
+    try:
+        return arguments.run(arguments) or 0
+    except GuestError as error:
+        print(f"guest: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="guest", description="Boots and questions Vitrine's test guests.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    kernels_command = add("kernels", _kernels, "fetch all kernels and say their versions")
+    kernels_command.add_argument("--refresh", action="store_true", help="ask the archive for newer ones")
+    add("build", _build, "build the guest's programs and all initramfs archives")
+    add("actors", _actors, "list the actors and what each shows")
+    add("list", _list, "list the running guests")
+
+    up = add("up", _up, "boot a guest and leave it running")
+    up.add_argument("label", choices=[*kernels.LABELS], metavar="LABEL", help=", ".join(kernels.LABELS))
+    up.add_argument("--name", help="default: guest-LABEL")
+    up.add_argument("--memory", type=int, default=Options.memory, metavar="MiB")
+    up.add_argument("--cpus", type=int, default=Options.cpus, metavar="N")
+    up.add_argument("--machine", default=Options.machine, help="q35 (default) or pc")
+    up.add_argument("--cpu", default=Options.cpu, metavar="MODEL", help="default: max")
+    up.add_argument("--backend", choices=BACKENDS, default=Options.backend, help="what its RAM is made of")
+    up.add_argument("--append", default="", metavar="WORDS", help="more of a kernel command line")
+    up.add_argument("--accel", choices=("tcg", "kvm", "auto"), default=Options.accel)
+    up.add_argument("--no-qmp", dest="qmp", action="store_false", help="no QMP socket at all")
+    up.add_argument("--qmp-socket", metavar="PATH")
+    up.add_argument("--extra", default="", metavar="WORDS", help="more options for QEMU")
+    up.add_argument("--reboot", action="store_true", help="let the machine reset; else QEMU ends there")
+
+    def add_named(name: str, run, text: str, *more: tuple[str, dict]) -> argparse.ArgumentParser:
+        command = add(name, run, text)
+        command.add_argument("name", metavar="NAME")
+        for word, how in more:
+            command.add_argument(word, **how)
+        return command
+
+    add_named("truth", _truth, "print what the guest says about itself, as one line of JSON")
+    add_named("kallsyms", _bulk("kallsyms"), "print the guest's /proc/kallsyms")
+    add_named("btf", _btf, "print a BTF blob of the guest", ("which", {"nargs": "?", "default": "vmlinux"}))
+    add_named("ask", _ask, "send any request to the truth printer", ("words", {"nargs": "+"}))
+    add_named("run", _run, "run a command in the guest", ("command", {"nargs": argparse.REMAINDER}))
+    add_named("pause", lambda a: Guest.attach(a.name).pause(), "stop the guest's CPUs")
+    add_named("resume", lambda a: Guest.attach(a.name).resume(), "let the guest run on")
+    dump = add_named("dump", _dump, "write an ELF core of the guest's RAM", ("file", {"metavar": "FILE"}))
+    dump.add_argument("--paging", action="store_true", help="with virtual addresses")
+    down = add("down", _down, "end a guest")
+    down.add_argument("name", nargs="?", metavar="NAME")
+    down.add_argument("--all", action="store_true", help="every guest that `guest up` started")
+    return parser
+
+
+def _kernels(arguments: argparse.Namespace) -> None:
+    for label in kernels.LABELS:
+        kernel = kernels.fetch(label, arguments.refresh)
+        print(f"{label:6} {kernel.release:24} {kernel.version:22} {kernel.image}")
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    for label in kernels.LABELS:
+        archive = initramfs.build(kernels.fetch(label))
+        print(f"{label:6} {archive.stat().st_size / 2**20:5.1f} MiB {archive}")
+
+
+def _actors(arguments: argparse.Namespace) -> None:
+    for name, when, shows in programs.actor_table(programs.actors()):
+        print(f"{name:16} {when:8} {shows}")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    for name in state.names():
+        note = state.read_note(name)
+        if note and state.is_alive(note):
+            print(f"{name:20} {note['pid']:8} {note['label']:6} {note['release']:24} {note['accel']}")
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    fields = Options.__dataclass_fields__
+    options = {key: value for key, value in vars(arguments).items() if key in fields}
+    guest = Guest(arguments.label, arguments.name or f"guest-{arguments.label}", detached=True, **options)
+    try:
+        guest.boot()
+    except BaseException:
+        guest.close()
+        raise
+    note = guest.note
+    if guest.options.accel == "auto" and guest.accel == "tcg":
+        print("KVM boots no Linux kernel here; this guest runs under TCG")
+    print(f"{guest.name}: Linux {note['release']} is up after {guest.boot_seconds} s ({guest.accel})")
+    print(f"  pid      {guest.pid}")
+    if guest.options.qmp:
+        print(f"  qmp      {note['qmp']}")
+        print(f"  qmp      {note['qmp_tests']} (used by `guest`)")
+    print(f"  console  {note['console']}, log {note['log']}")
+    print(f"  try      guest run {guest.name} ps; guest truth {guest.name}; guest down {guest.name}")
+
+
+def _truth(arguments: argparse.Namespace) -> None:
+    _write(Guest.attach(arguments.name).truth_text() + b"\n")
+
+
+def _bulk(request: str):
+    return lambda arguments: _write(Guest.attach(arguments.name).ask(request))
+
+
+def _btf(arguments: argparse.Namespace) -> None:
+    _write(Guest.attach(arguments.name).btf(arguments.which))
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    _write(Guest.attach(arguments.name).ask(" ".join(arguments.words)))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    status, output = Guest.attach(arguments.name).run(" ".join(arguments.command))
+    _write(output)
+    return status
+
+
+def _dump(arguments: argparse.Namespace) -> None:
+    begin = time.monotonic()
+    Guest.attach(arguments.name).dump(arguments.file, arguments.paging)
+    print(f"{arguments.file}: written in {time.monotonic() - begin:.1f} s")
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    if not arguments.all and not arguments.name:
+        raise GuestError("which one? a NAME or --all")
+    for name in state.names() if arguments.all else [arguments.name]:
+        try:
+            guest = Guest.attach(name)
+        except GuestError:
+            if not arguments.all:
+                raise
+            continue
+        guest.close()
+        print(f"{name}: ended")
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()

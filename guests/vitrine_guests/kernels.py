@@ -1,0 +1,226 @@
+"""Stock Debian kernels: looked up in a suite's signed index, fetched by apt, unpacked into the cache.
+
+apt runs with a state folder of its own: it neither reads nor changes what the host has configured
+or installed, and needs no root. Nothing is pinned: `fetch(refresh=True)` asks the index again.
+"""
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cache import cache_dir, locked, scratch
+from .errors import GuestError
+
+MIRROR = "http://deb.debian.org"
+KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
+# The generic image alone: `-cloud`, `-rt`, `-dbg`, `-unsigned` and the metapackages do not match.
+IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+[^-]*(?:-\d+)?-amd64)$")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a label asks for: the newest kernel of `series` in `suites`.
+
+    `series` is a prefix of the release; the newest package of `suites` stands in when the series has gone.
+    """
+
+    name: str
+    suites: tuple[tuple[str, str], ...]  # (archive, suite)
+    series: str
+
+
+LABELS = {
+    label.name: label
+    for label in (
+        Label("5.10", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10."),
+        Label("6.1", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1."),
+        Label("6.12", (("debian", "bookworm-backports"),), "6.12."),
+        Label("7.x", (("debian", "trixie-backports"),), "7."),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in the cache: `image` boots, `modules` is its `lib/modules/RELEASE`."""
+
+    label: str
+    release: str
+    version: str
+    packages: tuple[str, ...]
+    root: Path
+
+    @property
+    def image(self) -> Path:
+        return _first(
+            self.root,
+            f"boot/vmlinuz-{self.release}",
+            f"usr/lib/modules/{self.release}/vmlinuz",
+            f"lib/modules/{self.release}/vmlinuz",
+        )
+
+    @property
+    def modules(self) -> Path:
+        return _first(
+            self.root, f"lib/modules/{self.release}/kernel", f"usr/lib/modules/{self.release}/kernel"
+        ).parent
+
+
+def _first(root: Path, *candidates: str) -> Path:
+    for candidate in candidates:
+        if (root / candidate).exists():
+            return root / candidate
+    raise GuestError(f"none of {', '.join(candidates)} in {root}")
+
+
+def _root(release: str, version: str) -> Path:
+    """Rebuilds of a package keep the release and change the version."""
+    return cache_dir() / "kernels" / f"{release}_{version}"
+
+
+def cached(label: str) -> Kernel | None:
+    """The kernel that the cache holds for `label`, or None. No network."""
+    note = cache_dir() / "kernels" / f"{label}.json"
+    try:
+        fields = json.loads(note.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    kernel = Kernel(
+        label,
+        fields["release"],
+        fields["version"],
+        tuple(fields["packages"]),
+        _root(fields["release"], fields["version"]),
+    )
+    return kernel if kernel.root.is_dir() else None
+
+
+def fetch(label: str, refresh: bool = False) -> Kernel:
+    """The kernel for `label`, from the cache when it is there and `refresh` is not asked.
+
+    Raises GuestError for an unknown label, or when apt or dpkg-deb fails (with their words).
+    """
+    if label not in LABELS:
+        raise GuestError(f"no kernel label {label!r}; there are {', '.join(LABELS)}")
+    if not refresh and (kernel := cached(label)):
+        return kernel
+    with locked(f"kernel-{label}"):
+        if not refresh and (kernel := cached(label)):
+            return kernel
+        return _Suite(LABELS[label]).fetch()
+
+
+class _Suite:
+    """apt with a private state folder that knows the suites of one label only."""
+
+    def __init__(self, label: Label):
+        self.label = label
+        self.folder = cache_dir() / "apt" / label.name
+        for part in ("state/lists/partial", "cache/archives/partial", "etc"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        (self.folder / "state/status").write_text("")
+        keyring = next((k for k in KEYRINGS if os.path.exists(k)), None)
+        if keyring is None:
+            raise GuestError("no Debian archive keyring; install the package debian-archive-keyring")
+        mirror = os.environ.get("VITRINE_GUESTS_MIRROR", MIRROR).rstrip("/")
+        (self.folder / "sources.list").write_text(
+            "".join(
+                f"deb [arch=amd64 signed-by={keyring}] {mirror}/{archive} {suite} main\n"
+                for archive, suite in label.suites
+            )
+        )
+
+    def fetch(self) -> Kernel:
+        self._apt("apt-get", "update", "-q")
+        release = self._newest_release()
+        image = f"linux-image-{release}"
+        fields = self._show(image)
+        packages = [image, *self._parts(fields["Depends"], release)]
+        version = fields["Version"]
+        root = _root(release, version)
+        with locked(f"release-{release}"):
+            if not root.is_dir():
+                self._unpack(packages, root)
+        kernel = Kernel(self.label.name, release, version, tuple(packages), root)
+        kernel.image, kernel.modules  # both are there, or this raises
+        note = {"release": release, "version": version, "packages": packages}
+        with scratch("note") as folder:
+            (folder / "note").write_text(json.dumps(note) + "\n")
+            os.rename(folder / "note", cache_dir() / "kernels" / f"{self.label.name}.json")
+        return kernel
+
+    def _newest_release(self) -> str:
+        names = self._apt("apt-cache", "pkgnames", "linux-image-").split()
+        releases = [match[1] for name in names if (match := IMAGE.match(name))]
+        wanted = [r for r in releases if r.startswith(self.label.series)]
+        if not releases:
+            raise GuestError(f"no linux-image package in {self.label.suites}")
+        if not wanted:
+            print(
+                f"guests: {self.label.suites} has no {self.label.series}* kernel any more; "
+                "its newest one stands in",
+                file=sys.stderr,
+            )
+        versions = {r: self._show(f"linux-image-{r}")["Version"] for r in wanted or releases}
+        return max(versions, key=functools.cmp_to_key(lambda a, b: _compare(versions[a], versions[b])))
+
+    def _parts(self, depends: str, release: str) -> list[str]:
+        """From Linux 7 on the image package is empty and depends on the packages that hold its parts."""
+        names = re.findall(rf"linux-(?:base|binary|modules)-{re.escape(release)}(?=[\s,]|$)", depends)
+        return list(dict.fromkeys(names))
+
+    def _unpack(self, packages: list[str], root: Path) -> None:
+        with scratch("kernel") as folder:
+            self._apt("apt-get", "download", "-q", *packages, folder=folder)
+            tree = folder / "tree"
+            tree.mkdir()
+            archives = sorted(folder.glob("*.deb"))
+            if len(archives) != len(packages):
+                raise GuestError(f"apt fetched {len(archives)} of the packages {', '.join(packages)}")
+            for archive in archives:
+                _run(["dpkg-deb", "-x", str(archive), str(tree)])
+            root.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(tree, root)
+
+    def _show(self, package: str) -> dict[str, str]:
+        text = self._apt("apt-cache", "show", "--no-all-versions", package)
+        lines = (line.split(": ", 1) for line in text.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
+        return {key: value for key, value in lines}
+
+    def _apt(self, tool: str, *words: str, folder: Path | None = None) -> str:
+        options = {
+            "Dir::State": f"{self.folder}/state",
+            "Dir::State::status": f"{self.folder}/state/status",
+            "Dir::Cache": f"{self.folder}/cache",
+            "Dir::Etc": f"{self.folder}/etc",
+            "Dir::Etc::sourcelist": f"{self.folder}/sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "APT::Architecture": "amd64",
+            "APT::Sandbox::User": "root",  # root's cache may lie where the user _apt cannot go
+            "Acquire::Languages": "none",
+        }
+        flags = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        return _run([tool, *flags, *words], folder)
+
+
+def _compare(a: str, b: str) -> int:
+    for relation, result in (("lt", -1), ("gt", 1)):
+        if subprocess.run(["dpkg", "--compare-versions", a, relation, b]).returncode == 0:
+            return result
+    return 0
+
+
+def _run(command: list[str], folder: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip()
+        raise GuestError(f"{' '.join(command)} failed with status {done.returncode}:\n{words}")
+    return done.stdout
