@@ -1,0 +1,159 @@
+#include "linux/tasks.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "linux/kernel.h"
+#include "linux/type_catalogue.h"
+#include "linux/walk/list.h"
+
+namespace vitrine::linux {
+
+void TaskListing::note_in(Tally& tally) const {
+  tally.retries += retries;
+  tally.truncated = tally.truncated || truncated;
+  tally.warnings.insert(tally.warnings.end(), warnings.begin(), warnings.end());
+}
+
+Outcome<TaskList> TaskList::open(const Kernel& kernel) {
+  if (!kernel.has_types()) {
+    return std::unexpected(Problem(
+        Errc::not_found, "this kernel has no BTF, so where a task_struct keeps its members is unknown",
+        "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed; symbols, kernel_log and others work without"));
+  }
+  TaskList list(kernel.memory());
+  FieldBinder bind(kernel.types());
+  bind(list.pid_, "task_struct.pid");
+  bind(list.tgid_, "task_struct.tgid");
+  bind(list.leader_, "task_struct.group_leader");
+  bind(list.signal_, "task_struct.signal");
+  bind(list.tasks_, "task_struct.tasks");
+  bind(list.thread_node_, "task_struct.thread_node");
+  bind(list.thread_head_, "signal_struct.thread_head");
+  TRY(bind.done());
+  list.span_ = Span::covering(list.pid_, list.tgid_, list.leader_);
+  list.init_task_ = TRY(kernel.symbol("init_task"));
+  if (const auto init = kernel.symbols().find("init_pid_ns")) {
+    if (const auto reaper = Embedded::from(kernel.types(), "pid_namespace.child_reaper")) {
+      list.child_reaper_ = reaper->in(*init);
+    }
+  }
+  return list;
+}
+
+Result<TaskList::Identity> TaskList::identity_of(Gva task) const {
+  // pid, tgid and group_leader lie within 100 bytes of each other.
+  Snapshot copy(span_);
+  TRY(copy.load(*memory_, task));
+  Identity identity;
+  identity.task = {task, TRY(pid_.read(copy)), TRY(tgid_.read(copy))};
+  identity.leader = TRY(leader_.read(copy));
+  return identity;
+}
+
+template <class Accept>
+void TaskList::collect(Gva head, const Embedded& link, TaskListing& listing, const char* what,
+                       Accept&& accept) const {
+  for (int attempt = 1;; ++attempt) {
+    const auto walked = walk_list(*memory_, head, kMaxTasks, [&](Gva node) {
+      const auto identity = identity_of(link.owner(node));
+      if (identity && accept(*identity)) listing.tasks.push_back(identity->task);
+      return true;
+    });
+    if (walked.sound()) return;
+    if (attempt == kTries || walked.truncated) {
+      // A node caught between the two stores of its removal is passed over rightly; a
+      // list that breaks off is not.
+      if (walked.complete()) return;
+      listing.truncated = true;
+      listing.warnings.push_back(
+          walked.broken ? fmt::format("{} breaks off: {}", what, describe(*walked.broken))
+                        : fmt::format("{} has more than {} entries", what, kMaxTasks));
+      return;
+    }
+    // What was found stays: the order and doubles are dealt with when all is collected.
+    ++listing.retries;
+  }
+}
+
+namespace {
+
+void sort_and_unite(std::vector<TaskRef>& tasks) {
+  std::ranges::sort(tasks, [](const TaskRef& a, const TaskRef& b) {
+    return std::tie(a.tgid, a.pid, a.address) < std::tie(b.tgid, b.pid, b.address);
+  });
+  const auto [first, last] = std::ranges::unique(tasks, {}, [](const TaskRef& task) {
+    return std::pair(task.pid, task.address);
+  });
+  tasks.erase(first, last);
+}
+
+}  // namespace
+
+TaskListing TaskList::processes() const {
+  TaskListing listing;
+  collect(tasks_.in(init_task_), tasks_, listing, "the task list", [&](const Identity& identity) {
+    const auto& task = identity.task;
+    return task.pid > 0 && task.pid == task.tgid && identity.leader == task.address;
+  });
+  sort_and_unite(listing.tasks);
+  // One pid, two task_structs: one of them ended since. The one still there stands.
+  for (std::size_t i = 1; i < listing.tasks.size(); ++i) {
+    if (listing.tasks[i].pid != listing.tasks[i - 1].pid) continue;
+    const auto stale = still(listing.tasks[i]) ? i - 1 : i;
+    listing.tasks.erase(listing.tasks.begin() + static_cast<std::ptrdiff_t>(stale));
+    --i;
+  }
+  return listing;
+}
+
+TaskListing TaskList::processes(const RowSink& rows) const {
+  auto listing = processes();
+  std::erase_if(listing.tasks, [&](const TaskRef& task) { return !rows.wants_pid(task.tgid); });
+  return listing;
+}
+
+TaskListing TaskList::threads_of(TaskRef leader) const {
+  TaskListing listing;
+  const auto signal = signal_.read(*memory_, leader.address);
+  if (!signal || !is_kernel_pointer(*signal)) {
+    listing.tasks.push_back(leader);
+    return listing;
+  }
+  collect(thread_head_.in(*signal), thread_node_, listing, "a list of threads",
+          [&](const Identity& identity) {
+            return identity.task.pid > 0 && identity.task.tgid == leader.tgid &&
+                   identity.leader == leader.address;
+          });
+  sort_and_unite(listing.tasks);
+  for (std::size_t i = 1; i < listing.tasks.size(); ++i) {
+    if (listing.tasks[i].pid != listing.tasks[i - 1].pid) continue;
+    listing.tasks.erase(listing.tasks.begin() + static_cast<std::ptrdiff_t>(i--));
+  }
+  return listing;
+}
+
+bool TaskList::still(TaskRef task) const {
+  const auto identity = identity_of(task.address);
+  if (!identity || identity->task != task) return false;
+  // Out of the list means ended: list_del_rcu leaves `next` for those who stand on the
+  // node, but nothing in the list leads there any more.
+  const auto& link = identity->leader == task.address ? tasks_ : thread_node_;
+  const auto pair = memory_->load<std::array<std::uint64_t, 2>>(link.in(task.address));
+  if (!pair) return false;
+  const Gva before{(*pair)[1]};
+  if (!is_kernel_pointer(before)) return false;  // LIST_POISON2
+  const auto next = memory_->load<Gva>(before);
+  return next && *next == link.in(task.address);
+}
+
+Gva TaskList::init_process() const {
+  if (!child_reaper_) return {};
+  return memory_->load<Gva>(child_reaper_).value_or(Gva{});
+}
+
+}  // namespace vitrine::linux
