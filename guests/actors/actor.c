@@ -13,7 +13,7 @@
 static int settle_fd = kSettleFd;
 
 static void say(const char *word, const char *format, va_list arguments) {
-  char line[400];
+  char line[1200];
   int used = snprintf(line, sizeof line, "%s ", word);
   vsnprintf(line + used, sizeof line - (size_t)used, format, arguments);
   if (write(settle_fd, line, strlen(line)) < 0) _exit(3);
@@ -79,7 +79,7 @@ void adopt_settle_pipe(int write_fd) {
 }
 
 void await_child(int settle_read_fd) {
-  char line[400] = "";
+  char line[1200] = "";
   // The message is one short write, so one read has it whole; others may still hold the pipe.
   if (read(settle_read_fd, line, sizeof line - 1) < 0) fail("await_child");
   close(settle_read_fd);

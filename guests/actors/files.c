@@ -26,7 +26,7 @@
 
 #include "actor.h"
 
-static char note[380];
+static char note[1100];
 static void tell(int fd, const char *what) {
   size_t used = strlen(note);
   snprintf(note + used, sizeof note - used, "%s%d=%s", used ? "," : "", fd, what);

@@ -96,6 +96,7 @@ ACTOR(net_ns, "ns-net", "a network namespace with dummy1, one end of a veth pair
     address_add("veth1-inside", "10.99.0.2", 30, NULL);
     address_add("veth1-inside", "fd99::2", 126, NULL);
     link_add("dummy1", "dummy");
+    link_set_address("dummy1", (const unsigned char *)"\x02\x76\x69\x74\x72\x12");
     link_set_flags("dummy1", IFF_UP | IFF_NOARP);
     address_add("dummy1", "10.98.0.1", 24, NULL);
     int fd = (int)must(socket(AF_INET, SOCK_STREAM, 0), "socket");
@@ -111,6 +112,8 @@ ACTOR(net_ns, "ns-net", "a network namespace with dummy1, one end of a veth pair
   close(in_place[1]);
   if (read(in_place[0], &byte, 1) == 1) {
     link_add_veth("veth1", "veth1-inside");
+    link_set_address("veth1", (const unsigned char *)"\x02\x76\x69\x74\x72\x10");
+    link_set_address("veth1-inside", (const unsigned char *)"\x02\x76\x69\x74\x72\x11");
     link_set_namespace("veth1-inside", pid);
     address_add("veth1", "10.99.0.1", 30, NULL);
     link_set_flags("veth1", IFF_UP);

@@ -25,7 +25,7 @@ static struct {
   const struct actor *actor;
   pid_t pid;
   int fd;
-  char words[400];
+  char words[1200];
   size_t used;
 } cast[kMaxActors];
 static size_t cast_size;

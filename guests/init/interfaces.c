@@ -7,16 +7,21 @@
 #include "init.h"
 #include "rtnetlink.h"
 
+// The kernel would choose at random, and another way at each boot.
+static void set_address(const char *name, unsigned char last) {
+  const unsigned char mac[6] = {0x02, 0x76, 0x69, 0x74, 0x72, last};
+  link_set_address(name, mac);
+}
+
 static void check(int result, const char *what) {
   if (result < 0) printf("init: interface %s: %s\n", what, strerror(-result));
 }
 
 void make_interfaces(void) {
-  static const unsigned char mac[6] = {0x02, 0x76, 0x69, 0x74, 0x72, 0x01};
   check(link_set_flags("lo", IFF_UP), "lo");
 
-  check(link_add("dummy0", "dummy"), "dummy0");  // the module may have made it already
-  check(link_set_address("dummy0", mac), "dummy0 address");
+  if (!if_nametoindex("dummy0")) check(link_add("dummy0", "dummy"), "dummy0");  // the module made it
+  set_address("dummy0", 1);
   check(link_set_mtu("dummy0", 1400), "dummy0 mtu");
   check(link_set_flags("dummy0", IFF_UP | IFF_PROMISC), "dummy0 up");
   check(address_add("dummy0", "10.77.0.1", 24, NULL), "dummy0 first");
@@ -31,12 +36,16 @@ void make_interfaces(void) {
 
   check(link_add("bridge0", "bridge"), "bridge0");
   check(link_add_veth("veth0", "veth0-peer"), "veth0");
+  set_address("bridge0", 2);
+  set_address("veth0", 3);
+  set_address("veth0-peer", 4);
   check(link_set_master("veth0", "bridge0"), "veth0 master");
   check(link_set_flags("veth0", IFF_UP | IFF_ALLMULTI), "veth0 up");
   check(link_set_flags("veth0-peer", IFF_UP), "veth0-peer up");
   check(link_set_flags("bridge0", IFF_UP), "bridge0 up");
   check(address_add("bridge0", "192.168.77.1", 28, NULL), "bridge0 address");
   check(link_add("dummy-down", "dummy"), "dummy-down");
+  set_address("dummy-down", 5);
 
   if (if_nametoindex("eth0")) {
     check(address_add("eth0", "10.0.2.15", 24, NULL), "eth0 address");

@@ -17,7 +17,8 @@ from .kernels import Kernel
 # Loaded at boot, where the kernel has them as modules at all.
 BOOT = (
     "virtio_pci virtio_console virtio_net virtio_blk e1000 overlay dummy veth bridge 8021q "
-    "unix_diag inet_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag"
+    "unix_diag inet_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag "
+    "vsock af_alg af_key"
 ).split()
 # Shipped for tests that load and unload while they look.
 ON_REQUEST = "loop tun vxlan zram squashfs crc7 crc8 ts_kmp nbd binfmt_misc ext4 nf_tables kvm".split()
