@@ -102,36 +102,24 @@ class Candidate {
     const auto table = symbols_.find("init_top_pgt");
     if (!text || !table) return fail(Errc::not_found, 0, "init_top_pgt");
     const auto place = layout_.form == format::KallsymsAddresses::self_relative
-                           ? by_mapping(ram, Gpa{*text}, Gpa{*table})
+                           ? find_text_mapping(ram, Gpa{*text}, Gpa{*table})
                            : by_alignment(ram, Gva{*text}, *table - *text);
     if (!place) return fail(Errc::not_found, start_.value, "page tables that map the text");
     if (layout_.form == format::KallsymsAddresses::self_relative) {
       symbols_.relocate(place->text.value - place->text_physical.value);
     }
-    const std::uint64_t first = std::min(layout_.names - 8, layout_.addresses);
-    const std::uint64_t last = std::max(layout_.token_index + 512, layout_.addresses + layout_.addresses_size + 8);
-    return FoundKernel{*place, std::move(symbols_).build(),
-                       {(start_ + first).value - place->text_physical.value, last - first}, {}};
+    const auto range = [&](std::uint64_t offset, std::uint64_t size) {
+      return ImageRange{(start_ + offset).value - place->text_physical.value, size};
+    };
+    return FoundKernel{*place,
+                       std::move(symbols_).build(),
+                       {range(layout_.names, layout_.names_size),
+                        range(layout_.tokens, layout_.token_index - layout_.tokens + 512),
+                        range(layout_.addresses, layout_.addresses_size)},
+                       {}};
   }
 
  private:
-  /// The table is known by its physical address: look where it maps the text.
-  static std::optional<KernelPlace> by_mapping(const PhysicalMemory& ram, Gpa text, Gpa table) {
-    for (const unsigned levels : {4U, 5U}) {
-      const x86::PageRoot root{table, levels};
-      std::optional<KernelPlace> place;
-      const auto walked = x86::for_each_mapping(
-          ram, root, Gva{kKernelMap}, Gva{kKernelMap + kKernelMapSize}, kTablesPerMapping,
-          [&](const x86::Mapping& mapping) {
-            const std::uint64_t inside = text - mapping.first.address;
-            if (inside < mapping.size) place = KernelPlace{mapping.start + inside, text, root};
-            return !place;
-          });
-      if (walked && place) return place;
-    }
-    return std::nullopt;
-  }
-
   /// The text is known by its virtual address: physical ones are tried, 2 MiB apart, down
   /// from the tables.
   [[nodiscard]] std::optional<KernelPlace> by_alignment(const PhysicalMemory& ram, Gva text,
@@ -222,6 +210,22 @@ std::vector<Gpa> text_hints(const PhysicalMemory& ram, std::span<const x86::Regi
     }
   }
   return hints;
+}
+
+std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text, Gpa table) {
+  for (const unsigned levels : {4U, 5U}) {
+    const x86::PageRoot root{table, levels};
+    std::optional<KernelPlace> place;
+    const auto walked = x86::for_each_mapping(
+        ram, root, Gva{kKernelMap}, Gva{kKernelMap + kKernelMapSize}, kTablesPerMapping,
+        [&](const x86::Mapping& mapping) {
+          const std::uint64_t inside = text - mapping.first.address;
+          if (inside < mapping.size) place = KernelPlace{mapping.start + inside, text, root};
+          return !place;
+        });
+    if (walked && place) return place;
+  }
+  return std::nullopt;
 }
 
 Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa> hints) {

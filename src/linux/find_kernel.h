@@ -7,7 +7,9 @@
 // its own symbols, map its own text.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,16 +29,17 @@ struct KernelPlace {
   x86::PageRoot root;  ///< init_top_pgt, the kernel's own
 };
 
-/// A kernel's kallsyms, in one piece: the bytes from the first table to the last.
-struct KallsymsPlace {
-  std::uint64_t offset = 0;  ///< of those bytes, from _text
+/// A stretch of the kernel's image.
+struct ImageRange {
+  std::uint64_t offset = 0;  ///< from _text
   std::uint64_t size = 0;
 };
 
 struct FoundKernel {
   KernelPlace place;
   SymbolTable symbols;
-  KallsymsPlace kallsyms;
+  /// The parts of kallsyms that are alike in every boot: names, tokens, addresses.
+  std::array<ImageRange, 3> kallsyms;
   std::string how;  ///< "the interrupt handlers of cpu 0", "a scan of 1.2 GiB of RAM"
 };
 
@@ -44,6 +47,11 @@ struct FoundKernel {
 /// them; empty if no CPU runs a 64-bit kernel (yet).
 [[nodiscard]] std::vector<Gpa> text_hints(const PhysicalMemory& ram,
                                           std::span<const x86::Registers> cpus);
+
+/// Where the page tables at `table` map the kernel's text, if they do.
+/// Cost: the page tables of 1 GiB, at most 4,096 of them.
+[[nodiscard]] std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text,
+                                                           Gpa table);
 
 /// @param hints  from text_hints(); may be empty.
 /// @returns not_found  no kallsyms that its own page tables confirm; the message says

@@ -8,6 +8,7 @@
 #include "linux/field.h"
 #include "linux/find_kernel.h"
 #include "linux/identity.h"
+#include "linux/kernel_cache.h"
 #include "linux/self_test.h"
 #include "linux/type_catalogue.h"
 
@@ -79,7 +80,7 @@ std::string default_cache_directory() {
 }
 
 Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
-                                                [[maybe_unused]] const AttachOptions& options) {
+                                                const AttachOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Health health;
   std::vector<Gpa> hints;
@@ -89,7 +90,15 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   } else {
     health.notes.push_back(fmt::format("no registers ({}): RAM was scanned", cpus.error().message));
   }
-  auto found = TRY(find_kernel(machine.memory(), hints));
+  const KernelCache cache(options.cache_directory);
+  std::string doubt;
+  auto cached = cache.find(machine.memory(), hints, doubt);
+  if (!doubt.empty()) health.warnings.push_back(doubt);
+  const bool known = cached.has_value();
+  auto found = known ? std::move(*cached) : TRY(find_kernel(machine.memory(), hints));
+  if (!known) {
+    if (const auto kept = cache.keep(machine.memory(), found); !kept) health.warnings.push_back(kept.error().message);
+  }
   health.notes.push_back(fmt::format("kernel: found by {} in {:.1f} ms", found.how, milliseconds_since(start)));
   health.notes.push_back(fmt::format("symbols: {} from kallsyms", found.symbols.size()));
 

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <numeric>
 
 namespace vitrine::linux {
@@ -109,6 +111,45 @@ SymbolTable SymbolTable::Builder::build() && {
     std::size_t at = hash_of(data.name(data.entries[i])) & (size - 1);
     while (data.slots[at] != 0) at = (at + 1) & (size - 1);
     data.slots[at] = i + 1;
+  }
+  return table;
+}
+
+SymbolTable::Raw SymbolTable::raw() const {
+  return {std::as_bytes(std::span(data_->entries)), std::as_bytes(std::span(data_->slots)), data_->names};
+}
+
+Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
+  constexpr std::uint64_t kKernelHalf = 0xffff'8000'0000'0000;
+  SymbolTable table;
+  Data& data = *table.data_;
+  const auto fill = [](Bytes from, auto& into) {
+    if (from.size() % sizeof into[0] != 0) return false;
+    into.resize(from.size() / sizeof into[0]);
+    std::memcpy(into.data(), from.data(), from.size());
+    return true;
+  };
+  if (!fill(raw.entries, data.entries) || !fill(raw.slots, data.slots)) {
+    return fail(Errc::malformed, 0, "symbol table");
+  }
+  data.names = raw.names;
+  data.modules = {""};
+  for (auto& entry : data.entries) {
+    if (entry.name > data.names.size() || data.names.size() - entry.name < entry.size || entry.module != 0) {
+      return fail(Errc::malformed, entry.name, "symbol name");
+    }
+    if (entry.address >= kKernelHalf) entry.address += delta;
+  }
+  // A free slot must be left: a search ends there.
+  if (!std::has_single_bit(data.slots.size()) || data.slots.size() <= data.entries.size()) {
+    return fail(Errc::malformed, data.slots.size(), "symbol index");
+  }
+  for (const std::uint32_t slot : data.slots) {
+    if (slot > data.entries.size()) return fail(Errc::malformed, slot, "symbol index");
+  }
+  if (std::ranges::count(data.slots, 0U) == 0) return fail(Errc::malformed, 0, "symbol index");
+  if (!std::ranges::is_sorted(data.entries, {}, &Builder::Entry::address)) {
+    return fail(Errc::malformed, 0, "symbol order");
   }
   return table;
 }

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/bytes.h"
+#include "base/result.h"
 
 namespace vitrine::linux {
 
@@ -50,6 +52,17 @@ class SymbolTable {
     std::string names_;
     std::vector<std::string> modules_{""};
   };
+
+  /// The table's own memory, for keeping it in a file: written and read on one machine.
+  struct Raw {
+    Bytes entries, slots;
+    std::string_view names;
+  };
+  [[nodiscard]] Raw raw() const;
+  /// A table of the kernel alone (no modules) from such memory, its addresses moved by
+  /// `delta` where they lie in the kernel's half.
+  /// @returns malformed  an offset leaves its array: the file is not what was written
+  [[nodiscard]] static Result<SymbolTable> from_raw(const Raw& raw, std::uint64_t delta);
 
   SymbolTable();
   SymbolTable(SymbolTable&&) noexcept;
