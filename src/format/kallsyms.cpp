@@ -198,6 +198,13 @@ bool find_addresses(Bytes bytes, KallsymsLayout& layout, std::uint64_t count_at)
   return false;
 }
 
+/// 256 texts, and after them their index.
+bool is_token_table(Bytes bytes, std::uint64_t tokens) {
+  TokenOffsets offsets;
+  const auto end = token_offsets(bytes, tokens, offsets);
+  return end && find_index(bytes, *end, offsets).has_value();
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
@@ -217,7 +224,11 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
       at = start;
       ++tokens;
     }
-    if (tokens == '0') found.push_back(at);
+    // The first token may seem to start earlier, in what stands before the table.
+    for (std::size_t start = (at + 3) & ~std::size_t{3}; tokens == '0' && start < digits; start += 4) {
+      if (text[start] == '\0' || start - at > kMaxNameSize) break;
+      if (is_token_table(bytes, start)) return found.push_back(start);
+    }
   };
   // Any 19 bytes hold an aligned word of 8. Inside kDigits such a word has four
   // 16-bit lanes that rise by one, the digit in either byte of each: a few
@@ -239,12 +250,6 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
     if (digits != last_checked) check(last_checked = digits);
   }
   return found;
-}
-
-bool is_token_table(Bytes bytes, std::uint64_t tokens) {
-  TokenOffsets offsets;
-  const auto end = token_offsets(bytes, tokens, offsets);
-  return end && find_index(bytes, *end, offsets).has_value();
 }
 
 Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {

@@ -48,14 +48,10 @@ struct KallsymsLayout {
 
 inline constexpr std::uint32_t kKallsymsMaxCount = 4'000'000;
 
-/// Offsets at which a token table seems to stand, from its digits alone. Most are
-/// none (keyboard maps, character classes): parse_kallsyms() tells.
-/// Cost: one pass, at the speed of memmem.
+/// Where token tables stand: 256 texts in a row, and after them their index. The whole
+/// table and index (at most 128 KiB) must be in `bytes`.
+/// Cost: one pass, a few instructions for 8 bytes.
 [[nodiscard]] std::vector<std::uint64_t> find_token_tables(Bytes bytes);
-
-/// Whether a token table stands at `tokens`: 256 texts, and after them their index.
-/// 128 KiB from `tokens` on are enough to say.
-[[nodiscard]] bool is_token_table(Bytes bytes, std::uint64_t tokens);
 
 /// Finds all tables around the token table at `tokens` and checks that they agree.
 /// `bytes` should reach some MiB to both sides; too few bytes is not_found or malformed.

@@ -159,7 +159,7 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, See
     if (!piece) continue;
     seen.scanned += size;
     for (const std::uint64_t at : format::find_token_tables(piece->bytes())) {
-      if (at >= size || !format::is_token_table(piece->bytes(), at)) continue;
+      if (at >= size) continue;  // the next chunk's
       ++seen.tables;
       auto candidate = Candidate::parse(ram, piece_range->start + at);
       if (!candidate) {

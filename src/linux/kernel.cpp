@@ -9,6 +9,7 @@
 #include "linux/find_kernel.h"
 #include "linux/identity.h"
 #include "linux/kernel_cache.h"
+#include "linux/modules.h"
 #include "linux/self_test.h"
 #include "linux/type_catalogue.h"
 
@@ -143,7 +144,10 @@ bool Kernel::has_types() const { return !state_->types.empty(); }
 unsigned Kernel::cpu_count() const { return state_->cpus; }
 
 const SymbolTable& Kernel::module_symbols() const {
-  if (!state_->module_symbols) state_->module_symbols.emplace();
+  if (!state_->module_symbols) {
+    auto symbols = read_module_symbols(*this);
+    state_->module_symbols = symbols ? std::move(*symbols) : SymbolTable();
+  }
   return *state_->module_symbols;
 }
 
