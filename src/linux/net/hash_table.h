@@ -13,10 +13,10 @@ namespace vitrine::linux::net {
 /// One array of buckets, each with the head of a chain in it.
 struct HashTable {
   Gva buckets;
-  std::uint64_t count = 0;    ///< buckets
-  std::uint64_t stride = 8;   ///< bytes a bucket
-  std::uint64_t head = 0;     ///< where in a bucket its chain's head lies
-  bool nulls = false;         ///< hlist_nulls_head: a chain ends in an odd number
+  std::uint64_t count = 0;       ///< buckets
+  std::uint64_t stride = 8;      ///< bytes a bucket
+  std::uint64_t head = 0;        ///< where in a bucket its chain's head lies
+  bool nulls = false;            ///< hlist_nulls_head: a chain ends in an odd number
   std::uint64_t first_mark = 0;  ///< the number bucket 0 ends in; the next buckets count on
 };
 

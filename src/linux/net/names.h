@@ -9,11 +9,11 @@
 namespace vitrine::linux::net {
 
 // Source: include/linux/socket.h
-inline constexpr std::uint16_t kUnix = 1;     ///< AF_UNIX
-inline constexpr std::uint16_t kIpv4 = 2;     ///< AF_INET
-inline constexpr std::uint16_t kIpv6 = 10;    ///< AF_INET6
-inline constexpr std::uint16_t kNetlink = 16; ///< AF_NETLINK
-inline constexpr std::uint16_t kPacket = 17;  ///< AF_PACKET
+inline constexpr std::uint16_t kUnix = 1;      ///< AF_UNIX
+inline constexpr std::uint16_t kIpv4 = 2;      ///< AF_INET
+inline constexpr std::uint16_t kIpv6 = 10;     ///< AF_INET6
+inline constexpr std::uint16_t kNetlink = 16;  ///< AF_NETLINK
+inline constexpr std::uint16_t kPacket = 17;   ///< AF_PACKET
 
 // Source: include/net/tcp_states.h
 inline constexpr std::uint8_t kEstablished = 1;

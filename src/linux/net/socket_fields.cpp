@@ -9,16 +9,20 @@
 namespace vitrine::linux::net {
 namespace {
 
-constexpr std::uint64_t kFamilyBytes = 2;      // sockaddr_un.sun_family
-constexpr std::uint64_t kMaxUnixAddress = 110; // sizeof(struct sockaddr_un)
+constexpr std::uint64_t kFamilyBytes = 2;       // sockaddr_un.sun_family
+constexpr std::uint64_t kMaxUnixAddress = 110;  // sizeof(struct sockaddr_un)
 
 /// Does a table hold sockets of this family?
 bool belongs(SocketTable table, std::uint16_t family) {
   switch (table) {
-    case SocketTable::unix_domain: return family == kUnix;
-    case SocketTable::packet: return family == kPacket;
-    case SocketTable::netlink: return family == kNetlink;
-    default: return family == kIpv4 || family == kIpv6;
+    case SocketTable::unix_domain:
+      return family == kUnix;
+    case SocketTable::packet:
+      return family == kPacket;
+    case SocketTable::netlink:
+      return family == kNetlink;
+    default:
+      return family == kIpv4 || family == kIpv6;
   }
 }
 
@@ -86,7 +90,8 @@ void SocketFields::bind_protocols() {
   bind(packet_device_, "packet_sock.ifindex");
   bind(netlink_port_, "netlink_sock.portid");
   bind(netlink_groups_, "netlink_sock.groups");
-  for (const auto& path : bind.absent()) missing_.push_back("sockets: " + path + " is not in this kernel");
+  for (const auto& path : bind.absent())
+    missing_.push_back("sockets: " + path + " is not in this kernel");
   if (auto done = bind.done(); !done) missing_.push_back("sockets: " + done.error().message);
 
   // A bit of `flags` since 6.4 and the stable kernels that took 74bc084327c6; a bit field or
@@ -104,7 +109,8 @@ Result<SocketFacts> SocketFields::read(const FoundSocket& found) {
   TRY(common_.load(kernel_->memory(), found.sock));
   SocketFacts facts;
   if (auto done = read_common(facts); !done) return std::unexpected(done.error());
-  if (!belongs(found.table, facts.family)) return fail(Errc::torn, found.sock.value, "sock_common.skc_family");
+  if (!belongs(found.table, facts.family))
+    return fail(Errc::torn, found.sock.value, "sock_common.skc_family");
   const bool tcp = is_tcp(found.table);
   auto done = tcp && facts.state == kNewSynRecv ? read_request(found.sock, facts)
               : tcp && facts.state == kTimeWait ? read_timewait(found.sock, facts)
@@ -127,9 +133,11 @@ Result<void> SocketFields::read_common(SocketFacts& facts) {
   }
   const auto text = [&](const Embedded& field) -> std::string {
     std::array<std::uint8_t, 16> address{};
-    const auto bytes = field.bound() ? common_.bytes(*field.offset(), address.size()) : std::nullopt;
+    const auto bytes =
+        field.bound() ? common_.bytes(*field.offset(), address.size()) : std::nullopt;
     if (!bytes) return {};
-    std::ranges::transform(*bytes, address.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+    std::ranges::transform(*bytes, address.begin(),
+                           [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
     return ipv6_text(address);
   };
   facts.local_address = text(address6_);
@@ -194,10 +202,17 @@ Result<void> SocketFields::read_full(const FoundSocket& found, SocketFacts& fact
       facts.local_port.reset();
       facts.remote_port.reset();
       break;
-    case SocketTable::icmp: break;
-    case SocketTable::unix_domain: read_unix(found.sock, facts); break;
-    case SocketTable::packet: read_packet(found.sock, facts); break;
-    case SocketTable::netlink: read_netlink(found.sock, facts); break;
+    case SocketTable::icmp:
+      break;
+    case SocketTable::unix_domain:
+      read_unix(found.sock, facts);
+      break;
+    case SocketTable::packet:
+      read_packet(found.sock, facts);
+      break;
+    case SocketTable::netlink:
+      read_netlink(found.sock, facts);
+      break;
   }
   return {};
 }
@@ -205,7 +220,8 @@ Result<void> SocketFields::read_full(const FoundSocket& found, SocketFacts& fact
 /// Source: get_tcp4_sock() in net/ipv4/tcp_ipv4.c, 5.10 to 7.3.
 void SocketFields::read_tcp(Gva sock, SocketFacts& facts) const {
   const auto& memory = kernel_->memory();
-  const auto value = [&](const OptionalField<std::uint32_t>& field) -> std::optional<std::uint32_t> {
+  const auto value =
+      [&](const OptionalField<std::uint32_t>& field) -> std::optional<std::uint32_t> {
     const auto read = field.read(memory, sock);
     return read ? *read : std::nullopt;
   };
@@ -216,7 +232,8 @@ void SocketFields::read_tcp(Gva sock, SocketFacts& facts) const {
   facts.tx_queue = difference(value(written_), value(acknowledged_));
   if (facts.state == kListen) return;
   facts.rx_queue = difference(value(received_), value(copied_));
-  if (facts.rx_queue) facts.rx_queue = std::max<std::int64_t>(*facts.rx_queue, 0);  // a FIN counts as one
+  if (facts.rx_queue)
+    facts.rx_queue = std::max<std::int64_t>(*facts.rx_queue, 0);  // a FIN counts as one
 }
 
 void SocketFields::read_unix(Gva sock, SocketFacts& facts) const {
@@ -232,7 +249,10 @@ void SocketFields::read_unix(Gva sock, SocketFacts& facts) const {
   if (address && *address && **address && unix_name_ != 0) {
     const auto size = unix_address_size_.read(memory, **address);
     if (size && *size && **size > static_cast<std::int32_t>(kFamilyBytes)) {
-      std::string name(std::min<std::uint64_t>(static_cast<std::uint64_t>(**size), kMaxUnixAddress) - kFamilyBytes, '\0');
+      std::string name(
+          std::min<std::uint64_t>(static_cast<std::uint64_t>(**size), kMaxUnixAddress) -
+              kFamilyBytes,
+          '\0');
       const std::span text(name.data(), name.size());
       if (memory.read(**address + unix_name_ + kFamilyBytes, std::as_writable_bytes(text))) {
         facts.path = unix_name(name);
@@ -256,7 +276,8 @@ void SocketFields::read_packet(Gva sock, SocketFacts& facts) const {
     facts.bound_device = **device;
   }
   if (packet_running_.exists()) {
-    if (const auto running = packet_running_.read(memory, sock); running) facts.running = **running != 0;
+    if (const auto running = packet_running_.read(memory, sock); running)
+      facts.running = **running != 0;
   } else if (packet_running_bit_ && *packet_running_bit_ >= 0 && *packet_running_bit_ < 64) {
     const auto flags = packet_flags_.read(memory, sock);
     if (flags && *flags) facts.running = (**flags >> *packet_running_bit_ & 1) != 0;
@@ -286,7 +307,8 @@ Result<std::uint64_t> SocketFields::inode_of(Gva sock) const {
 /// Source: sk_drops_read() in include/net/sock.h: a socket may keep two counters apart.
 std::optional<std::int64_t> SocketFields::drops_of(Gva sock) const {
   const auto& memory = kernel_->memory();
-  if (const auto counters = drop_counters_.read(memory, sock); counters && *counters && **counters) {
+  if (const auto counters = drop_counters_.read(memory, sock);
+      counters && *counters && **counters) {
     const auto first = drops0_.read(memory, **counters);
     const auto second = drops1_.read(memory, **counters);
     if (!first || !*first || !second || !*second) return std::nullopt;

@@ -42,13 +42,15 @@ Outcome<SocketOwners> SocketOwners::open(const Kernel& kernel) {
 void SocketOwners::read(Tally& tally) {
   by_sock_.clear();
   by_inode_.clear();
-  const auto walked = walk_list(kernel_->memory(), tasks_.in(init_task_), kMaxProcesses, [&](Gva node) {
-    read_process(tasks_.owner(node), tally);
-    return true;
-  });
+  const auto walked =
+      walk_list(kernel_->memory(), tasks_.in(init_task_), kMaxProcesses, [&](Gva node) {
+        read_process(tasks_.owner(node), tally);
+        return true;
+      });
   tally.truncated |= walked.truncated;
   if (walked.broken) {
-    tally.warnings.push_back("owners: the list of processes ends early: " + describe(*walked.broken));
+    tally.warnings.push_back("owners: the list of processes ends early: " +
+                             describe(*walked.broken));
   }
   const auto in_order = [](std::vector<SocketOwner>& owners) {
     std::ranges::sort(owners, {}, [](const SocketOwner& o) { return std::pair(o.pid, o.fd); });
@@ -76,7 +78,8 @@ void SocketOwners::read_process(Gva task, Tally& tally) {
   if (*files) read_table(*files, *pid, *name, tally);
 }
 
-void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& process, Tally& tally) {
+void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& process,
+                              Tally& tally) {
   const auto& memory = kernel_->memory();
   const auto table = table_.read(memory, files);
   if (!table) return;
@@ -86,8 +89,9 @@ void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& pr
   if (!count || !descriptors || !bits) return;
   if (*count > kMaxDescriptors) {
     tally.truncated = true;
-    tally.warnings.push_back(fmt::format("owners: process {} has a table of {} descriptors at {:#x}: not read",
-                                         pid, *count, table->value));
+    tally.warnings.push_back(
+        fmt::format("owners: process {} has a table of {} descriptors at {:#x}: not read", pid,
+                    *count, table->value));
     return;
   }
   Snapshot file(file_span_);

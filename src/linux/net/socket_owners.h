@@ -20,7 +20,7 @@ namespace vitrine::linux::net {
 struct SocketOwner {
   std::int64_t pid = 0;  ///< of the process: its thread group
   std::int64_t fd = 0;
-  std::string process;   ///< its name (comm)
+  std::string process;  ///< its name (comm)
 };
 
 /// The descriptor tables of all processes, searched for sockets.

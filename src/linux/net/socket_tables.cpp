@@ -70,8 +70,7 @@ void SocketTables::bind_tcp() {
   }
   bind(listening_.head, {"inet_listen_hashbucket.nulls_head", "inet_listen_hashbucket.head"});
   // A pointer in 5.19 and 6.0, embedded before and since.
-  bind(net_hashinfo_,
-       {"net.ipv4.tcp_death_row.hashinfo", "net.ipv4.tcp_death_row->hashinfo"});
+  bind(net_hashinfo_, {"net.ipv4.tcp_death_row.hashinfo", "net.ipv4.tcp_death_row->hashinfo"});
   established_.stride = types.size_of("inet_ehash_bucket").value_or(0);
   established_.nulls = is_nulls(types, "inet_ehash_bucket.chain");
   listening_.stride = types.size_of("inet_listen_hashbucket").value_or(0);
@@ -145,8 +144,12 @@ void SocketTables::bind_netlink() {
     return;
   }
   netlink_hash_ = *hash.offset();
-  netlink_layout_ = {.table = *table.offset(), .size = *size.offset(), .nest = *nest.offset(),
-                     .future = *future.offset(), .buckets = *buckets.offset(), .next = *next.offset()};
+  netlink_layout_ = {.table = *table.offset(),
+                     .size = *size.offset(),
+                     .nest = *nest.offset(),
+                     .future = *future.offset(),
+                     .buckets = *buckets.offset(),
+                     .next = *next.offset()};
 }
 
 class SocketTables::Finder {
@@ -174,16 +177,23 @@ class SocketTables::Finder {
     if (is_new_table(table)) counted("udp", kind, tables_.udp_, table, 0);
   }
 
-  void array(std::string_view protocol, SocketTable kind, const Embedded& heads, Gva object, bool nulls) {
+  void array(std::string_view protocol, SocketTable kind, const Embedded& heads, Gva object,
+             bool nulls) {
     chains(protocol, kind,
-           {.buckets = heads.in(object), .count = heads.count(), .stride = heads.stride(), .nulls = nulls});
+           {.buckets = heads.in(object),
+            .count = heads.count(),
+            .stride = heads.stride(),
+            .nulls = nulls});
   }
 
   void chains(std::string_view protocol, SocketTable kind, const HashTable& table) {
-    const auto walked = walk_hash_table(memory_, table, kLimit, [&](Gva node) {
-      add(tables_.node_.owner(node), kind);
-      return true;
-    }, &tally_.retries);
+    const auto walked = walk_hash_table(
+        memory_, table, kLimit,
+        [&](Gva node) {
+          add(tables_.node_.owner(node), kind);
+          return true;
+        },
+        &tally_.retries);
     note(protocol, walked);
   }
 
@@ -195,10 +205,11 @@ class SocketTables::Finder {
     }
     for (std::uint64_t i = 0; i < kNetlinkProtocols; ++i) {
       const Gva hash = Gva{*tables} + i * tables_.netlink_stride_ + tables_.netlink_hash_;
-      note("netlink", walk_rhashtable(memory_, tables_.netlink_layout_, hash, kLimit, [&](Gva node) {
-        add(tables_.netlink_node_.owner(node), SocketTable::netlink);
-        return true;
-      }));
+      note("netlink",
+           walk_rhashtable(memory_, tables_.netlink_layout_, hash, kLimit, [&](Gva node) {
+             add(tables_.netlink_node_.owner(node), SocketTable::netlink);
+             return true;
+           }));
     }
   }
 
@@ -217,8 +228,12 @@ class SocketTables::Finder {
       return;
     }
     chains(protocol, kind,
-           {.buckets = *buckets, .count = std::uint64_t{*mask} + 1, .stride = layout.stride,
-            .head = *layout.head.offset(), .nulls = layout.nulls, .first_mark = first_mark});
+           {.buckets = *buckets,
+            .count = std::uint64_t{*mask} + 1,
+            .stride = layout.stride,
+            .head = *layout.head.offset(),
+            .nulls = layout.nulls,
+            .first_mark = first_mark});
   }
 
   void add(Gva sock, SocketTable table) {
@@ -234,11 +249,11 @@ class SocketTables::Finder {
   void note(std::string_view protocol, const Walked& walked) {
     tally_.truncated |= walked.truncated;
     if (walked.broken) {
-      tally_.warnings.push_back(fmt::format("{} sockets: a chain could not be followed: {}", protocol,
-                                            describe(*walked.broken)));
+      tally_.warnings.push_back(fmt::format("{} sockets: a chain could not be followed: {}",
+                                            protocol, describe(*walked.broken)));
     } else if (walked.mismatches > 0) {
-      tally_.warnings.push_back(fmt::format("{} sockets: {} chains kept changing while they were read",
-                                            protocol, walked.mismatches));
+      tally_.warnings.push_back(fmt::format(
+          "{} sockets: {} chains kept changing while they were read", protocol, walked.mismatches));
     }
   }
 
@@ -262,20 +277,24 @@ std::vector<FoundSocket> SocketTables::find(const std::vector<NetNamespace>& nam
   }
   if (udp_.stride != 0) {
     if (udp_table_) finder.udp(*udp_table_, SocketTable::udp);
-    for (const auto& net : namespaces) finder.udp(follow(net_udp_table_, net.address), SocketTable::udp);
+    for (const auto& net : namespaces)
+      finder.udp(follow(net_udp_table_, net.address), SocketTable::udp);
     if (udplite_table_) finder.udp(*udplite_table_, SocketTable::udplite);
   }
-  for (const Gva table : raw_tables_) finder.array("raw", SocketTable::raw, raw_heads_, table, raw_nulls_);
+  for (const Gva table : raw_tables_)
+    finder.array("raw", SocketTable::raw, raw_heads_, table, raw_nulls_);
   if (ping_table_) finder.array("icmp", SocketTable::icmp, ping_heads_, *ping_table_, ping_nulls_);
   if (unix_table_) {
-    finder.chains("unix", SocketTable::unix_domain, {.buckets = *unix_table_, .count = kUnixBuckets});
+    finder.chains("unix", SocketTable::unix_domain,
+                  {.buckets = *unix_table_, .count = kUnixBuckets});
   }
   for (const auto& net : namespaces) {
     if (const Gva buckets = follow(net_unix_buckets_, net.address)) {
       finder.chains("unix", SocketTable::unix_domain, {.buckets = buckets, .count = kUnixBuckets});
     }
     if (has_packet_) {
-      finder.chains("packet", SocketTable::packet, {.buckets = packet_list_.in(net.address), .count = 1});
+      finder.chains("packet", SocketTable::packet,
+                    {.buckets = packet_list_.in(net.address), .count = 1});
     }
   }
   if (netlink_tables_) finder.netlink();

@@ -16,12 +16,20 @@ namespace vitrine::linux::net {
 
 /// Which table a socket stands in, in the order in which they are listed.
 enum class SocketTable : std::uint8_t {
-  tcp_listening, tcp, udp, udplite, raw, icmp, unix_domain, packet, netlink,
+  tcp_listening,
+  tcp,
+  udp,
+  udplite,
+  raw,
+  icmp,
+  unix_domain,
+  packet,
+  netlink,
 };
 
 struct FoundSocket {
-  Gva sock;             ///< struct sock; of TCP also request_sock and inet_timewait_sock
-  Gva net;              ///< struct net
+  Gva sock;  ///< struct sock; of TCP also request_sock and inet_timewait_sock
+  Gva net;   ///< struct net
   SocketTable table = SocketTable::tcp;
 };
 

@@ -18,63 +18,112 @@ namespace {
 using net::SocketTable;
 
 enum Index : std::size_t {
-  kProtocol, kFamily, kType, kState, kRxQueue, kTxQueue, kLocal, kRemote, kProcess, kPid, kFd, kOwners,
-  kUid, kInode, kNetns, kLocalAddress, kLocalPort, kRemoteAddress, kRemotePort, kInterface,
-  kInterfaceIndex, kPath, kPeerInode, kProtocolNumber, kProtocolName, kPortId, kGroups, kRunning,
-  kBacklog, kDrops, kAddress,
+  kProtocol,
+  kFamily,
+  kType,
+  kState,
+  kRxQueue,
+  kTxQueue,
+  kLocal,
+  kRemote,
+  kProcess,
+  kPid,
+  kFd,
+  kOwners,
+  kUid,
+  kInode,
+  kNetns,
+  kLocalAddress,
+  kLocalPort,
+  kRemoteAddress,
+  kRemotePort,
+  kInterface,
+  kInterfaceIndex,
+  kPath,
+  kPeerInode,
+  kProtocolNumber,
+  kProtocolName,
+  kPortId,
+  kGroups,
+  kRunning,
+  kBacklog,
+  kDrops,
+  kAddress,
 };
 
 constexpr Column kColumns[] = {
     {"protocol", ColumnType::text, "tcp, udp, udplite, raw, icmp, unix, packet or netlink"},
-    {"family", ColumnType::text, "address family: ipv4, ipv6, unix, packet, netlink", Column::hidden},
+    {"family", ColumnType::text, "address family: ipv4, ipv6, unix, packet, netlink",
+     Column::hidden},
     {"type", ColumnType::text, "stream, dgram, raw, rdm, seqpacket (sock.sk_type)", Column::hidden},
     {"state", ColumnType::text,
      "TCP's names, for all protocols: ESTABLISHED, LISTEN, CLOSE (not connected) ... (skc_state)"},
     {"rx_queue", ColumnType::integer,
      "bytes received and not read; of a listener: connections not accepted"},
     {"tx_queue", ColumnType::integer, "bytes sent and not acknowledged, or not yet freed"},
-    {"local", ColumnType::text, "local address and port; a unix socket's name; a netlink socket's port id"},
+    {"local", ColumnType::text,
+     "local address and port; a unix socket's name; a netlink socket's port id"},
     {"remote", ColumnType::text, "remote address and port; '*' is any"},
     {"process", ColumnType::text, "name of the first owner's process"},
     {"pid", ColumnType::integer, "first owner: the lowest pid with a descriptor for it"},
     {"fd", ColumnType::integer, "that owner's descriptor"},
     {"owners", ColumnType::list, "all owners, as NAME[PID]:FD", Column::hidden},
-    {"uid", ColumnType::integer, "user of the socket (sk_uid); of a connection request: its listener's", Column::hidden},
-    {"inode", ColumnType::integer, "socket:[inode] in /proc/PID/fd; 0: no longer, or not yet, a program's", Column::hidden},
-    {"netns", ColumnType::integer, "network namespace: net:[inode] in /proc/PID/ns", Column::hidden},
+    {"uid", ColumnType::integer,
+     "user of the socket (sk_uid); of a connection request: its listener's", Column::hidden},
+    {"inode", ColumnType::integer,
+     "socket:[inode] in /proc/PID/fd; 0: no longer, or not yet, a program's", Column::hidden},
+    {"netns", ColumnType::integer, "network namespace: net:[inode] in /proc/PID/ns",
+     Column::hidden},
     {"local_address", ColumnType::text, "IPv4 or IPv6 address", Column::hidden},
     {"local_port", ColumnType::integer, "port; of icmp: the identifier", Column::hidden},
     {"remote_address", ColumnType::text, "IPv4 or IPv6 address", Column::hidden},
     {"remote_port", ColumnType::integer, "port; 0: not connected", Column::hidden},
     {"interface", ColumnType::text, "the interface it is bound to", Column::hidden},
     {"interface_index", ColumnType::integer, "its index", Column::hidden},
-    {"path", ColumnType::text, "name of a unix socket, as bound; '@' before an abstract one", Column::hidden},
-    {"peer_inode", ColumnType::integer, "inode of the unix socket at the other end", Column::hidden},
-    {"protocol_number", ColumnType::integer, "IP protocol, netlink protocol, or a packet socket's Ethernet type", Column::hidden},
-    {"protocol_name", ColumnType::text, "its name: tcp, ospf; route, audit; arp, all", Column::hidden},
-    {"port_id", ColumnType::integer, "netlink address (netlink_sock.portid); 0: the kernel's end", Column::hidden},
-    {"groups", ColumnType::mask, "netlink multicast groups joined: 1 to 64 as bits", Column::hidden},
+    {"path", ColumnType::text, "name of a unix socket, as bound; '@' before an abstract one",
+     Column::hidden},
+    {"peer_inode", ColumnType::integer, "inode of the unix socket at the other end",
+     Column::hidden},
+    {"protocol_number", ColumnType::integer,
+     "IP protocol, netlink protocol, or a packet socket's Ethernet type", Column::hidden},
+    {"protocol_name", ColumnType::text, "its name: tcp, ospf; route, audit; arp, all",
+     Column::hidden},
+    {"port_id", ColumnType::integer, "netlink address (netlink_sock.portid); 0: the kernel's end",
+     Column::hidden},
+    {"groups", ColumnType::mask, "netlink multicast groups joined: 1 to 64 as bits",
+     Column::hidden},
     {"running", ColumnType::boolean, "a packet socket that receives", Column::hidden},
-    {"backlog", ColumnType::integer, "of a listener: connections that may wait (sk_max_ack_backlog)", Column::hidden},
+    {"backlog", ColumnType::integer,
+     "of a listener: connections that may wait (sk_max_ack_backlog)", Column::hidden},
     {"drops", ColumnType::integer, "packets dropped since it was made", Column::hidden},
-    {"address", ColumnType::address, "struct sock; request_sock in NEW_SYN_RECV, inet_timewait_sock in TIME_WAIT", Column::hidden},
+    {"address", ColumnType::address,
+     "struct sock; request_sock in NEW_SYN_RECV, inet_timewait_sock in TIME_WAIT", Column::hidden},
 };
 
 constexpr ViewInfo kInfo{
     "sockets", "network, unix, packet and netlink sockets, and whose they are", kColumns,
-    "by network namespace (the initial one first), protocol, and as the kernel's tables have them", "address"};
+    "by network namespace (the initial one first), protocol, and as the kernel's tables have them",
+    "address"};
 
 constexpr std::string_view name(SocketTable table) {
   switch (table) {
     case SocketTable::tcp_listening:
-    case SocketTable::tcp: return "tcp";
-    case SocketTable::udp: return "udp";
-    case SocketTable::udplite: return "udplite";
-    case SocketTable::raw: return "raw";
-    case SocketTable::icmp: return "icmp";
-    case SocketTable::unix_domain: return "unix";
-    case SocketTable::packet: return "packet";
-    case SocketTable::netlink: return "netlink";
+    case SocketTable::tcp:
+      return "tcp";
+    case SocketTable::udp:
+      return "udp";
+    case SocketTable::udplite:
+      return "udplite";
+    case SocketTable::raw:
+      return "raw";
+    case SocketTable::icmp:
+      return "icmp";
+    case SocketTable::unix_domain:
+      return "unix";
+    case SocketTable::packet:
+      return "packet";
+    case SocketTable::netlink:
+      return "netlink";
   }
   return "";
 }
@@ -92,24 +141,28 @@ Value text(std::string value) {
 
 class Reader final : public ViewReader {
  public:
-  Reader(const Kernel& kernel, net::NetNamespaces namespaces, net::SocketTables tables,
-         net::SocketFields fields, Outcome<net::SocketOwners> owners)
-      : kernel_(kernel), namespaces_(std::move(namespaces)), tables_(std::move(tables)),
-        fields_(std::move(fields)), owners_(std::move(owners)) {}
+  Reader(net::NetNamespaces namespaces, net::SocketTables tables, net::SocketFields fields,
+         Outcome<net::SocketOwners> owners)
+      : namespaces_(std::move(namespaces)),
+        tables_(std::move(tables)),
+        fields_(std::move(fields)),
+        owners_(std::move(owners)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
     std::vector<net::NetNamespace> list;
     const auto walked = namespaces_.list(list);
     if (walked.broken && list.empty()) {
-      return std::unexpected(Problem{walked.broken->code, "the list of network namespaces cannot be read: " +
-                                                              describe(*walked.broken)});
+      return std::unexpected(
+          Problem{walked.broken->code,
+                  "the list of network namespaces cannot be read: " + describe(*walked.broken)});
     }
     if (walked.broken) tally.warnings.push_back("network namespaces: " + describe(*walked.broken));
     tally.truncated |= walked.truncated;
     namespaces_.forget();
     one_process_ = !rows.wants_pid(kNoPid);
-    if (owners_ && (one_process_ || rows.wants_any(kProcess, kPid, kFd, kOwners))) owners_->read(tally);
+    if (owners_ && (one_process_ || rows.wants_any(kProcess, kPid, kFd, kOwners)))
+      owners_->read(tally);
     if (!owners_ && rows.wants_any(kProcess, kPid, kFd, kOwners)) {
       tally.warnings.push_back("owners are not known: " + owners_.error().message);
     }
@@ -119,7 +172,8 @@ class Reader final : public ViewReader {
       auto facts = read_settled(found, tally, doubtful);
       if (!facts) continue;
       const auto& owners = owners_of(found, *facts);
-      if (one_process_ && std::ranges::none_of(owners, [&](const auto& o) { return rows.wants_pid(o.pid); })) {
+      if (one_process_ &&
+          std::ranges::none_of(owners, [&](const auto& o) { return rows.wants_pid(o.pid); })) {
         continue;
       }
       rows.begin();
@@ -140,7 +194,8 @@ class Reader final : public ViewReader {
  private:
   static constexpr std::int64_t kNoPid = -1;
 
-  std::optional<net::SocketFacts> read_settled(const net::FoundSocket& found, Tally& tally, bool& doubtful) {
+  std::optional<net::SocketFacts> read_settled(const net::FoundSocket& found, Tally& tally,
+                                               bool& doubtful) {
     for (unsigned attempt = 0; attempt < 3; ++attempt) {
       auto facts = fields_.read(found);
       const bool settled = facts && tables_.still_hashed(found);
@@ -155,7 +210,8 @@ class Reader final : public ViewReader {
     return std::nullopt;
   }
 
-  const std::vector<net::SocketOwner>& owners_of(const net::FoundSocket& found, const net::SocketFacts& facts) const {
+  const std::vector<net::SocketOwner>& owners_of(const net::FoundSocket& found,
+                                                 const net::SocketFacts& facts) const {
     static const std::vector<net::SocketOwner> kNobody;
     return owners_ ? owners_->of(found.sock, facts.inode.value_or(0)) : kNobody;
   }
@@ -199,7 +255,8 @@ class Reader final : public ViewReader {
     rows.set(kFd, owners.front().fd);
     if (rows.wants(kOwners)) {
       std::vector<std::string> all;
-      for (const auto& owner : owners) all.push_back(fmt::format("{}[{}]:{}", owner.process, owner.pid, owner.fd));
+      for (const auto& owner : owners)
+        all.push_back(fmt::format("{}[{}]:{}", owner.process, owner.pid, owner.fd));
       rows.set(kOwners, std::move(all));
     }
   }
@@ -229,7 +286,6 @@ class Reader final : public ViewReader {
     rows.set(kProtocolName, protocol);
   }
 
-  const Kernel& kernel_;
   net::NetNamespaces namespaces_;
   net::SocketTables tables_;
   net::SocketFields fields_;
@@ -245,7 +301,7 @@ class SocketsView final : public View {
     auto namespaces = TRY(net::NetNamespaces::open(kernel));
     auto tables = TRY(net::SocketTables::open(kernel));
     auto fields = TRY(net::SocketFields::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(namespaces), std::move(tables), std::move(fields),
+    return std::make_unique<Reader>(std::move(namespaces), std::move(tables), std::move(fields),
                                     net::SocketOwners::open(kernel));
   }
 };
