@@ -1,13 +1,27 @@
 // The register of views, by name.
 #include "linux/view.h"
+#include "linux/views/cpus.h"
+#include "linux/views/interrupts.h"
+#include "linux/views/kernel.h"
+#include "linux/views/kernel_log.h"
+#include "linux/views/modules.h"
 #include "linux/views/sockets.h"
+#include "linux/views/symbols.h"
+#include "linux/views/syscall_table.h"
 
 namespace vitrine::linux {
 namespace {
 
 std::span<const View* const> all() noexcept {
   static const View* const kViews[] = {
+      &cpus_view(),
+      &interrupts_view(),
+      &kernel_view(),
+      &kernel_log_view(),
+      &modules_view(),
       &sockets_view(),
+      &symbols_view(),
+      &syscall_table_view(),
   };
   return kViews;
 }

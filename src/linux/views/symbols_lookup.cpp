@@ -1,0 +1,73 @@
+#include "linux/views/symbols_lookup.h"
+
+#include <fmt/core.h>
+
+namespace vitrine::linux {
+
+SymbolLookup::SymbolLookup(const Kernel& kernel) : kernel_(kernel) {
+  const auto find = [&](std::string_view name) { return kernel.symbols().find(name).value_or(Gva{}); };
+  text_start_ = find("_stext");
+  text_end_ = find("_etext");
+  image_start_ = find("_text");
+  image_end_ = find("_end");
+}
+
+std::size_t SymbolLookup::lower_bound(Gva address) const {
+  const SymbolTable& symbols = kernel_.symbols();
+  std::size_t low = 0;
+  for (std::size_t high = symbols.size(); low < high;) {
+    const auto middle = low + (high - low) / 2;
+    if (symbols.at(middle).address < address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+std::vector<Symbol> SymbolLookup::at(Gva address) const {
+  const SymbolTable& symbols = kernel_.symbols();
+  std::vector<Symbol> found;
+  for (auto i = lower_bound(address); i < symbols.size() && symbols.at(i).address == address; ++i) {
+    found.push_back(symbols.at(i));
+  }
+  return found;
+}
+
+std::optional<std::uint64_t> SymbolLookup::room(std::string_view name) const {
+  const SymbolTable& symbols = kernel_.symbols();
+  const auto start = symbols.find(name);
+  if (!start) return std::nullopt;
+  const auto next = lower_bound(*start + 1);
+  if (next == symbols.size()) return std::nullopt;
+  return symbols.at(next).address - *start;
+}
+
+CodePlace SymbolLookup::place(Gva address) {
+  CodePlace place;
+  place.in_text = address >= text_start_ && address < text_end_;
+  const auto name_in = [&](const SymbolTable& symbols) {
+    if (const auto symbol = symbols.nearest(address)) {
+      place.symbol = symbol->name;
+      if (symbol->address != address) place.symbol += fmt::format("+{:#x}", address - symbol->address);
+    }
+  };
+  if (address >= image_start_ && address < image_end_) {
+    name_in(kernel_.symbols());
+    return place;
+  }
+  if (!modules_) {
+    auto list = read_modules(kernel_);
+    modules_ = list ? std::move(list->modules) : std::vector<Module>();
+  }
+  for (const auto& module : *modules_) {
+    if (!module.contains(address)) continue;
+    place.module = module.name;
+    name_in(kernel_.module_symbols());
+    break;
+  }
+  return place;
+}
+
+}  // namespace vitrine::linux

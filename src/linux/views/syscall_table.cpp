@@ -1,0 +1,141 @@
+#include "linux/views/syscall_table.h"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <optional>
+
+#include "base/bytes.h"
+#include "linux/kernel.h"
+#include "linux/views/symbols_lookup.h"
+
+namespace vitrine::linux {
+namespace {
+
+enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kInText };
+
+constexpr Column kColumns[] = {
+    {"abi", ColumnType::text, "64, ia32 or x32: who calls through this table"},
+    {"number", ColumnType::integer, "of the system call"},
+    {"name", ColumnType::text, "from its handler's name: openat for __x64_sys_openat; absent: not implemented, or unknown"},
+    {"implemented", ColumnType::boolean, "false for sys_ni_syscall and for calls that this kernel was built without"},
+    {"handler", ColumnType::address, "where the entry leads"},
+    {"symbol", ColumnType::text, "the handler's name"},
+    {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none", Column::hidden},
+    {"in_text", ColumnType::boolean, "the handler lies in the kernel's own text; where not, somebody put it there"},
+};
+
+constexpr ViewInfo kInfo = {
+    .name = "syscall_table",
+    .summary = "the system call tables; from 6.9 (and its stable backports) only tracing reads them: calls go through x64_sys_call",
+    .columns = kColumns,
+    .order = "abi 64, ia32, x32; then by number",
+    .key = "abi number",
+};
+
+constexpr std::uint64_t kMaxEntries = 2048;
+
+/// The tables there may be. From 6.9 on, 6.8.5 and 6.6.26 (commit 1e3ad78334a6), only the first.
+struct Table {
+  const char* symbol;
+  const char* abi;
+  std::array<std::string_view, 3> prefixes;  // of its handlers, best first
+};
+constexpr Table kTables[] = {
+    {"sys_call_table", "64", {"__x64_sys_", "__x64_compat_sys_", "sys_"}},
+    {"ia32_sys_call_table", "ia32", {"__ia32_compat_sys_", "__ia32_sys_", "sys_"}},
+    {"x32_sys_call_table", "x32", {"__x32_compat_sys_", "__x64_compat_sys_", "__x64_sys_"}},
+};
+
+struct Handler {
+  std::optional<std::string> name;
+  std::string symbol;
+  bool implemented = true;
+};
+
+/// One address has several names (__ia32_sys_getpid is __x64_sys_getpid): the table's own is meant.
+Handler handler_at(const SymbolLookup& lookup, const Table& table, Gva address) {
+  const auto symbols = lookup.at(address);
+  for (const auto prefix : table.prefixes) {
+    for (const auto& symbol : symbols) {
+      if (!symbol.name.starts_with(prefix)) continue;
+      const auto name = symbol.name.substr(prefix.size());
+      // What the kernel was built without is a weak stub of its own (COND_SYSCALL).
+      const bool stub = symbol.type == 'W' || symbol.type == 'w';
+      if (name == "ni_syscall") return {std::nullopt, std::string(symbol.name), false};
+      return {std::string(name), std::string(symbol.name), !stub};
+    }
+  }
+  return {std::nullopt, symbols.empty() ? std::string() : std::string(symbols.front().name), true};
+}
+
+class Reader final : public ViewReader {
+ public:
+  explicit Reader(const Kernel& kernel) : kernel_(kernel) {}
+
+  Outcome<Tally> read(RowSink& rows) override {
+    Tally tally;
+    SymbolLookup lookup(kernel_);
+    for (const Table& table : kTables) {
+      const auto start = kernel_.symbols().find(table.symbol);
+      if (!start) continue;
+      auto size = lookup.room(table.symbol).value_or(0) / 8;
+      if (size > kMaxEntries) {
+        tally.truncated = true;
+        size = kMaxEntries;
+      }
+      std::vector<std::byte> bytes(size * 8);
+      if (auto done = kernel_.memory().read(*start, bytes); !done) {
+        tally.warnings.push_back(fmt::format("{}: {}", table.symbol, describe(done.error())));
+        continue;
+      }
+      const auto entry = [&](std::uint64_t number) { return Gva{load<std::uint64_t>(bytes, number * 8).value_or(0)}; };
+      while (size > 0 && !entry(size - 1)) --size;  // what pads it up to the next symbol
+      for (std::uint64_t number = 0; number < size; ++number) {
+        rows.begin();
+        rows.set(kAbi, std::string(table.abi));
+        rows.set(kNumber, static_cast<std::int64_t>(number));
+        if (!entry(number)) {
+          rows.doubt("an empty entry");
+        } else {
+          fill(rows, lookup, table, entry(number));
+        }
+        if (!rows.end()) return tally;
+      }
+    }
+    return tally;
+  }
+
+ private:
+  static void fill(RowSink& rows, SymbolLookup& lookup, const Table& table, Gva address) {
+    rows.set(kHandler, address.value);
+    auto handler = handler_at(lookup, table, address);
+    auto place = lookup.place(address);
+    if (handler.symbol.empty()) handler.symbol = place.symbol;
+    if (handler.name) rows.set(kName, *handler.name);
+    rows.set(kImplemented, handler.implemented);
+    if (!handler.symbol.empty()) rows.set(kSymbol, std::move(handler.symbol));
+    if (!place.module.empty()) rows.set(kModule, std::move(place.module));
+    rows.set(kInText, place.in_text);
+  }
+
+  const Kernel& kernel_;
+};
+
+class SyscallTableView final : public View {
+ public:
+  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
+  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
+    TRY(kernel.symbol("sys_call_table"));
+    return std::make_unique<Reader>(kernel);
+  }
+};
+
+}  // namespace
+
+const View& syscall_table_view() noexcept {
+  static const SyscallTableView view;
+  return view;
+}
+
+}  // namespace vitrine::linux
