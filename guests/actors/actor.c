@@ -12,7 +12,7 @@
 
 static int settle_fd = kSettleFd;
 
-static void say(const char *word, const char *format, va_list arguments) {
+static void say(const char* word, const char* format, va_list arguments) {
   char line[1200];
   int used = snprintf(line, sizeof line, "%s ", word);
   vsnprintf(line + used, sizeof line - (size_t)used, format, arguments);
@@ -21,14 +21,14 @@ static void say(const char *word, const char *format, va_list arguments) {
   settle_fd = -1;
 }
 
-void settled(const char *format, ...) {
+void settled(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   say("ready", format, arguments);
   va_end(arguments);
 }
 
-void skip(const char *format, ...) {
+void skip(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   say("skipped", format, arguments);
@@ -36,7 +36,7 @@ void skip(const char *format, ...) {
   _exit(0);
 }
 
-static void fail_with(const char *format, ...) {
+static void fail_with(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   say("failed", format, arguments);
@@ -44,12 +44,12 @@ static void fail_with(const char *format, ...) {
   _exit(1);
 }
 
-void fail(const char *what) {
+void fail(const char* what) {
   fail_with("%s: %s", what, strerror(errno));
   _exit(1);
 }
 
-long must(long result, const char *what) {
+long must(long result, const char* what) {
   if (result < 0) fail(what);
   return result;
 }
@@ -58,15 +58,15 @@ void stay(void) {
   for (;;) pause();
 }
 
-void settle_and_stay(void *unused) {
+void settle_and_stay(void* unused) {
   (void)unused;
   settled("%s", "");
   stay();
 }
 
-void set_comm(const char *comm) { prctl(PR_SET_NAME, comm); }
+void set_comm(const char* comm) { prctl(PR_SET_NAME, comm); }
 
-int open_settle_pipe(int *write_fd) {
+int open_settle_pipe(int* write_fd) {
   int ends[2];
   must(pipe2(ends, O_CLOEXEC), "pipe");
   *write_fd = ends[1];
@@ -83,13 +83,13 @@ void await_child(int settle_read_fd) {
   // The message is one short write, so one read has it whole; others may still hold the pipe.
   if (read(settle_read_fd, line, sizeof line - 1) < 0) fail("await_child");
   close(settle_read_fd);
-  char *text = strchr(line, ' ');
+  char* text = strchr(line, ' ');
   text = text ? text + 1 : line;
   if (strncmp(line, "skipped", 7) == 0) skip("%s", text);
   if (strncmp(line, "ready", 5) != 0) fail_with("child: %s", *text ? text : "died");
 }
 
-pid_t start_child(const char *comm, void (*body)(void *argument), void *argument) {
+pid_t start_child(const char* comm, void (*body)(void* argument), void* argument) {
   int write_fd;
   int read_fd = open_settle_pipe(&write_fd);
   pid_t pid = (pid_t)must(fork(), "fork");
@@ -105,7 +105,7 @@ pid_t start_child(const char *comm, void (*body)(void *argument), void *argument
   return pid;
 }
 
-int place(int from, int fd, const char *what) {
+int place(int from, int fd, const char* what) {
   must(from, what);
   if (from != fd) {
     must(dup2(from, fd), what);
@@ -114,7 +114,7 @@ int place(int from, int fd, const char *what) {
   return fd;
 }
 
-int try_write_file(const char *path, const char *text) {
+int try_write_file(const char* path, const char* text) {
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return -1;
   ssize_t wrote = write(fd, text, strlen(text));
@@ -124,6 +124,6 @@ int try_write_file(const char *path, const char *text) {
   return wrote < 0 ? -1 : 0;
 }
 
-void write_file(const char *path, const char *text) {
+void write_file(const char* path, const char* text) {
   if (try_write_file(path, text) < 0) fail(path);
 }

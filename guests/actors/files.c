@@ -27,19 +27,19 @@
 #include "actor.h"
 
 static char note[1100];
-static void tell(int fd, const char *what) {
+static void tell(int fd, const char* what) {
   size_t used = strlen(note);
   snprintf(note + used, sizeof note - used, "%s%d=%s", used ? "," : "", fd, what);
 }
 
 // `from` may be negative: a kind that this kernel has not, which the note then lacks.
-static void keep(int fd, int from, const char *what) {
+static void keep(int fd, int from, const char* what) {
   if (from < 0) return;
   place(from, fd, what);
   tell(fd, what);
 }
 
-static int create(const char *path, int flags) {
+static int create(const char* path, int flags) {
   return (int)must(open(path, flags | O_CREAT, 0644), path);
 }
 
@@ -104,7 +104,7 @@ static void devices_and_pipes(void) {
   keep(33, open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_NONBLOCK), "tty");
   int master = posix_openpt(O_RDWR | O_NOCTTY);
   if (master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0) {
-    char *slave = ptsname(master);
+    char* slave = ptsname(master);
     keep(35, open(slave, O_RDWR | O_NOCTTY), "pts");
     keep(34, master, "ptmx");
   }
@@ -145,10 +145,13 @@ static void anonymous_files(void) {
   epoll_ctl(epoll, EPOLL_CTL_ADD, 36, &event);
   keep(41, epoll, "epoll");
   keep(49, open("/proc/self/ns/net", O_RDONLY), "netns");
-  struct perf_event_attr counter = {
-      .type = PERF_TYPE_SOFTWARE, .size = sizeof counter, .config = PERF_COUNT_SW_CPU_CLOCK, .disabled = 1};
+  struct perf_event_attr counter = {.type = PERF_TYPE_SOFTWARE,
+                                    .size = sizeof counter,
+                                    .config = PERF_COUNT_SW_CPU_CLOCK,
+                                    .disabled = 1};
   keep(50, (int)syscall(SYS_perf_event_open, &counter, 0, -1, -1, 0), "perf");
-  union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4};
+  union bpf_attr map = {
+      .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4};
   strcpy(map.map_name, "vitrine_map");
   keep(51, (int)syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map), "bpf-map");
   struct io_uring_params ring = {0};
@@ -180,12 +183,13 @@ ACTOR(no_files, "files-none", "no open descriptor at all") {
 }
 
 #include <sched.h>
-static int share_files(void *unused) {
+static int share_files(void* unused) {
   (void)unused;
   set_comm("files-shared-2");
   stay();
 }
-ACTOR(shared_files, "files-shared", "two processes with one descriptor table (CLONE_FILES | CLONE_FS)") {
+ACTOR(shared_files, "files-shared",
+      "two processes with one descriptor table (CLONE_FILES | CLONE_FS)") {
   static char stack[16384] __attribute__((aligned(16)));
   must(open("/etc/modules", O_RDONLY), "open");
   must(clone(share_files, stack + sizeof stack, CLONE_FILES | CLONE_FS | SIGCHLD, NULL), "clone");

@@ -18,13 +18,15 @@ ACTOR(ids, "ids", "uids 1001 1002 1003 1004 (real, effective, saved, fs) and gid
   must(setresgid(2001, 2002, 2003), "setresgid");
   prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
   setfsgid(2004);
-  prctl(PR_SET_SECUREBITS, 1 << 2 /* NO_SETUID_FIXUP: keeps the right to choose the fs id */, 0, 0, 0);
+  prctl(PR_SET_SECUREBITS, 1 << 2 /* NO_SETUID_FIXUP: keeps the right to choose the fs id */, 0, 0,
+        0);
   must(setresuid(1001, 1002, 1003), "setresuid");
   setfsuid(1004);
   settle_and_stay(NULL);
 }
 
-ACTOR(user, "user", "an ordinary user: all ids 1000, groups 1000, 27, 44; loginuid 1000; no capabilities") {
+ACTOR(user, "user",
+      "an ordinary user: all ids 1000, groups 1000, 27, 44; loginuid 1000; no capabilities") {
   static const gid_t groups[] = {1000, 27, 44};
   try_write_file("/proc/self/loginuid", "1000");
   must(setgroups(3, groups), "setgroups");
@@ -58,12 +60,14 @@ static void set_capabilities(unsigned long long effective, unsigned long long pe
   must(syscall(SYS_capset, &header, data), "capset");
 }
 
-ACTOR(capabilities, "caps", "five different capability sets: bounding, permitted, inheritable, effective, ambient") {
+ACTOR(capabilities, "caps",
+      "five different capability sets: bounding, permitted, inheritable, effective, ambient") {
   const unsigned long long net_admin = 1ULL << CAP_NET_ADMIN, net_raw = 1ULL << CAP_NET_RAW,
                            syslog = 1ULL << CAP_SYSLOG, setpcap = 1ULL << CAP_SETPCAP;
   must(prctl(PR_CAPBSET_DROP, CAP_SYS_MODULE, 0, 0, 0), "bounding");
   must(prctl(PR_CAPBSET_DROP, CAP_SYS_RAWIO, 0, 0, 0), "bounding");
-  set_capabilities(net_admin | net_raw | setpcap, net_admin | net_raw | syslog | setpcap, net_raw | syslog);
+  set_capabilities(net_admin | net_raw | setpcap, net_admin | net_raw | syslog | setpcap,
+                   net_raw | syslog);
   must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0), "ambient");
   set_capabilities(net_admin, net_admin | net_raw | syslog, net_raw | syslog);
   prctl(PR_SET_SECUREBITS, 0x0f, 0, 0, 0);
@@ -96,6 +100,7 @@ ACTOR(filtered, "seccomp-filter", "seccomp mode 2 with two filters") {
   };
   struct sock_fprog program = {4, allow_but_reboot};
   must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
-  for (int i = 0; i < 2; ++i) must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), "seccomp");
+  for (int i = 0; i < 2; ++i)
+    must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), "seccomp");
   settle_and_stay(NULL);
 }

@@ -16,13 +16,15 @@ static double now(void) {
 }
 
 static double seconds(void) {
-  const char *text = getenv("SECONDS");
+  const char* text = getenv("SECONDS");
   return text ? atof(text) : 10;
 }
 
 ACTOR(leaf, "churn-exec", "what churn executes: it exits at once", .on_request = 1) { return 0; }
 
-ACTOR(churn, "churn", "forks and exits as fast as it can for SECONDS, every eighth child with an exec", .on_request = 1) {
+ACTOR(churn, "churn",
+      "forks and exits as fast as it can for SECONDS, every eighth child with an exec",
+      .on_request = 1) {
   const double end = now() + seconds();
   char *argv[] = {"churn-exec", "short-lived", NULL}, *envp[] = {NULL};
   for (unsigned round = 0; round % 64 || now() < end; ++round) {

@@ -19,25 +19,29 @@
 
 static const size_t kPage = 4096;
 
-static char *map(size_t size, int protection, int flags, int fd) {
-  char *at = mmap(NULL, size, protection, flags, fd, 0);
+static char* map(size_t size, int protection, int flags, int fd) {
+  char* at = mmap(NULL, size, protection, flags, fd, 0);
   if (at == MAP_FAILED) fail("mmap");
   return at;
 }
 
-static int sized_file(const char *path, size_t size) {
+static int sized_file(const char* path, size_t size) {
   int fd = (int)must(open(path, O_CREAT | O_RDWR, 0644), path);
   must(ftruncate(fd, (off_t)size), "ftruncate");
   return fd;
 }
 
-ACTOR(maps, "maps", "file private and shared, odd names, deleted file, shared anonymous, RWX anonymous, guard pages, "
-                    "executable memfd, sysv shm, locked, huge page advice, named anonymous; the note has addresses") {
+ACTOR(maps, "maps",
+      "file private and shared, odd names, deleted file, shared anonymous, RWX anonymous, guard "
+      "pages, "
+      "executable memfd, sysv shm, locked, huge page advice, named anonymous; the note has "
+      "addresses") {
   int file = sized_file("/tmp/mapped file", 8 * kPage);
   map(8 * kPage, PROT_READ, MAP_PRIVATE, file);
-  char *shared = map(4 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, file);
+  char* shared = map(4 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, file);
   shared[0] = 'x';
-  if (mmap(NULL, 2 * kPage, PROT_READ, MAP_SHARED, file, 3 * (off_t)kPage) == MAP_FAILED) fail("mmap offset");
+  if (mmap(NULL, 2 * kPage, PROT_READ, MAP_SHARED, file, 3 * (off_t)kPage) == MAP_FAILED)
+    fail("mmap offset");
   int odd = sized_file("/tmp/map\nnewline \xe9", kPage);
   map(kPage, PROT_READ, MAP_PRIVATE, odd);
   int gone = sized_file("/tmp/mapped then deleted", kPage);
@@ -45,11 +49,11 @@ ACTOR(maps, "maps", "file private and shared, odd names, deleted file, shared an
   unlink("/tmp/mapped then deleted");
   close(gone);
 
-  char *anonymous = map(16 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
+  char* anonymous = map(16 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
   anonymous[0] = 1;
-  char *rwx = map(3 * kPage, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* rwx = map(3 * kPage, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   memcpy(rwx, "\x90\x90\xc3 shellcode", 13);
-  char *guarded = map(3 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* guarded = map(3 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   must(mprotect(guarded, kPage, PROT_NONE), "mprotect");
   must(mprotect(guarded + 2 * kPage, kPage, PROT_NONE), "mprotect");
   map(64UL << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
@@ -65,29 +69,30 @@ ACTOR(maps, "maps", "file private and shared, odd names, deleted file, shared an
   must((long)shmat(private_segment, NULL, SHM_RDONLY), "shmat");
   shmctl(private_segment, IPC_RMID, NULL);
 
-  char *locked = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* locked = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   mlock(locked, 2 * kPage);
-  char *huge = map(4UL << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* huge = map(4UL << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   madvise(huge, 4UL << 20, MADV_HUGEPAGE);
   memset(huge, 7, 4UL << 20);
-  char *secret = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* secret = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   madvise(secret, 2 * kPage, MADV_DONTDUMP);
-  char *forked = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* forked = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   madvise(forked, 2 * kPage, MADV_DONTFORK);
-  char *named = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  char* named = map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   prctl(0x53564d41 /* PR_SET_VMA */, 0, named, 2 * kPage, "a name");  // from 5.17 on
   int device = open("/dev/zero", O_RDWR);
   map(2 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, device);
   map(2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1);
-  settled("rwx=%p guarded=%p locked=%p huge=%p named=%p", (void *)rwx, (void *)guarded,
-          (void *)locked, (void *)huge, (void *)named);
+  settled("rwx=%p guarded=%p locked=%p huge=%p named=%p", (void*)rwx, (void*)guarded, (void*)locked,
+          (void*)huge, (void*)named);
   stay();
 }
 
 ACTOR(many_maps, "maps-many", "300 separate maps beyond the usual ones") {
-  char *base = map(600 * kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  for (size_t i = 0; i < 600; i += 2) must(mprotect(base + i * kPage, kPage, PROT_READ | PROT_WRITE), "mprotect");
-  settled("base=%p", (void *)base);
+  char* base = map(600 * kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  for (size_t i = 0; i < 600; i += 2)
+    must(mprotect(base + i * kPage, kPage, PROT_READ | PROT_WRITE), "mprotect");
+  settled("base=%p", (void*)base);
   stay();
 }
 
@@ -104,8 +109,8 @@ ACTOR(stack, "maps-stack", "a stack grown to 6 MiB") {
 }
 
 ACTOR(heap, "maps-heap", "a heap of 3 MiB by brk") {
-  char *start = sbrk(3 << 20);
-  if (start == (char *)-1) fail("sbrk");
+  char* start = sbrk(3 << 20);
+  if (start == (char*)-1) fail("sbrk");
   memset(start, 1, 3 << 20);
   settle_and_stay(NULL);
 }
@@ -128,14 +133,15 @@ ACTOR(deleted_program, "exe-deleted", "an executable that has been deleted since
     settle_and_stay(NULL);
   }
   mkdir("/tmp/a directory", 0755);
-  int copy = (int)must(open("/tmp/a directory/exe-deleted", O_CREAT | O_WRONLY | O_CLOEXEC, 0755), "open");
+  int copy =
+      (int)must(open("/tmp/a directory/exe-deleted", O_CREAT | O_WRONLY | O_CLOEXEC, 0755), "open");
   copy_program(copy);
   close(copy);
   execl("/tmp/a directory/exe-deleted", "exe-deleted", NULL);
   fail("execl");
 }
 
-static void run_memfd(void *unused) {
+static void run_memfd(void* unused) {
   (void)unused;
   int code = (int)must(memfd_create("/exe-memfd", MFD_CLOEXEC), "memfd_create");
   copy_program(code);
@@ -144,14 +150,16 @@ static void run_memfd(void *unused) {
   fail("execveat");
 }
 
-ACTOR(memfd_program, "exe-memfd", "a program that runs from a memfd and calls itself a kernel thread") {
+ACTOR(memfd_program, "exe-memfd",
+      "a program that runs from a memfd and calls itself a kernel thread") {
   char path[64] = "";
   must(readlink("/proc/self/exe", path, sizeof path - 1), "readlink");
   if (strncmp(path, "/memfd:", 7) != 0) run_memfd(NULL);
   settle_and_stay(NULL);
 }
 
-ACTOR(read_only_limits, "limits", "resource limits of its own, oom_score_adj 500, coredump filter") {
+ACTOR(read_only_limits, "limits",
+      "resource limits of its own, oom_score_adj 500, coredump filter") {
   struct rlimit files = {77, 99}, core = {0, 0}, locked = {1 << 20, RLIM_INFINITY};
   must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
   must(setrlimit(RLIMIT_CORE, &core), "setrlimit");

@@ -7,7 +7,9 @@
 
 #include "actor.h"
 
-ACTOR(netlink, "netlink", "netlink sockets: route with groups, uevent, generic, audit, sock_diag, with fixed port ids") {
+ACTOR(
+    netlink, "netlink",
+    "netlink sockets: route with groups, uevent, generic, audit, sock_diag, with fixed port ids") {
   static const struct {
     int protocol;
     unsigned port, groups;
@@ -22,12 +24,13 @@ ACTOR(netlink, "netlink", "netlink sockets: route with groups, uevent, generic, 
     if (fd < 0) continue;
     struct sockaddr_nl where = {
         .nl_family = AF_NETLINK, .nl_pid = kinds[i].port, .nl_groups = kinds[i].groups};
-    must(bind(fd, (struct sockaddr *)&where, sizeof where), "bind");
+    must(bind(fd, (struct sockaddr*)&where, sizeof where), "bind");
   }
   settle_and_stay(NULL);
 }
 
-ACTOR(families, "sock-other", "sockets of rarer families where the kernel has them: vsock, alg, key") {
+ACTOR(families, "sock-other",
+      "sockets of rarer families where the kernel has them: vsock, alg, key") {
   static const struct {
     int family, type, protocol;
   } kinds[] = {{40, SOCK_STREAM, 0}, {38, SOCK_SEQPACKET, 0}, {15, SOCK_RAW, 2}};

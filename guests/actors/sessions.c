@@ -8,12 +8,12 @@
 
 #include "actor.h"
 
-static void own_group(void *unused) {
+static void own_group(void* unused) {
   must(setpgid(0, 0), "setpgid");
   settle_and_stay(unused);
 }
 
-static void own_session(void *unused) {
+static void own_session(void* unused) {
   must(setsid(), "setsid");
   start_child("session-member", settle_and_stay, NULL);
   start_child("session-group", own_group, NULL);
@@ -25,7 +25,7 @@ ACTOR(sessions, "session", "a session of its own with two process groups") {
   settle_and_stay(NULL);
 }
 
-static void terminal_owner(void *argument) {
+static void terminal_owner(void* argument) {
   must(setsid(), "setsid");
   int slave = (int)must(open(argument, O_RDWR), "open slave");
   must(ioctl(slave, TIOCSCTTY, 0), "TIOCSCTTY");
@@ -34,7 +34,8 @@ static void terminal_owner(void *argument) {
   settle_and_stay(NULL);
 }
 
-ACTOR(terminal, "tty", "a session with a pty as its controlling terminal, foreground and background group") {
+ACTOR(terminal, "tty",
+      "a session with a pty as its controlling terminal, foreground and background group") {
   int master = (int)must(posix_openpt(O_RDWR | O_NOCTTY), "posix_openpt");
   must(grantpt(master), "grantpt");
   must(unlockpt(master), "unlockpt");

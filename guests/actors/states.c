@@ -17,7 +17,7 @@
 
 #include "actor.h"
 
-static void leave(void *unused) {
+static void leave(void* unused) {
   (void)unused;
   settled("%s", "");
   _exit(42);
@@ -60,19 +60,21 @@ ACTOR(uninterruptible, "vfork-parent", "a process in state D, waiting for its vf
   stay();
 }
 
-static void set_policy(void *argument) {
+static void set_policy(void* argument) {
   const int policy = (int)(long)argument;
-  struct sched_param parameter = {.sched_priority = policy == SCHED_FIFO ? 7 : policy == SCHED_RR ? 3 : 0};
+  struct sched_param parameter = {.sched_priority = policy == SCHED_FIFO ? 7
+                                                    : policy == SCHED_RR ? 3
+                                                                         : 0};
   must(sched_setscheduler(0, policy, &parameter), "sched_setscheduler");
   settle_and_stay(NULL);
 }
 
-static void set_nice(void *argument) {
+static void set_nice(void* argument) {
   must(setpriority(PRIO_PROCESS, 0, (int)(long)argument), "setpriority");
   settle_and_stay(NULL);
 }
 
-static void set_affinity(void *unused) {
+static void set_affinity(void* unused) {
   cpu_set_t first;
   CPU_ZERO(&first);
   CPU_SET(0, &first);
@@ -80,25 +82,27 @@ static void set_affinity(void *unused) {
   settle_and_stay(unused);
 }
 
-ACTOR(schedules, "schedules", "children: FIFO 7, RR 3, BATCH, IDLE, nice 7, nice -5, bound to cpu 0") {
-  start_child("sched-fifo", set_policy, (void *)SCHED_FIFO);
-  start_child("sched-rr", set_policy, (void *)SCHED_RR);
-  start_child("sched-batch", set_policy, (void *)SCHED_BATCH);
-  start_child("sched-idle", set_policy, (void *)SCHED_IDLE);
-  start_child("nice-plus", set_nice, (void *)7);
-  start_child("nice-minus", set_nice, (void *)-5);
+ACTOR(schedules, "schedules",
+      "children: FIFO 7, RR 3, BATCH, IDLE, nice 7, nice -5, bound to cpu 0") {
+  start_child("sched-fifo", set_policy, (void*)SCHED_FIFO);
+  start_child("sched-rr", set_policy, (void*)SCHED_RR);
+  start_child("sched-batch", set_policy, (void*)SCHED_BATCH);
+  start_child("sched-idle", set_policy, (void*)SCHED_IDLE);
+  start_child("nice-plus", set_nice, (void*)7);
+  start_child("nice-minus", set_nice, (void*)-5);
   start_child("affinity", set_affinity, NULL);
   settle_and_stay(NULL);
 }
 
-ACTOR(signals, "signals", "signals blocked, ignored, caught and pending; a posix timer and an interval timer") {
+ACTOR(signals, "signals",
+      "signals blocked, ignored, caught and pending; a posix timer and an interval timer") {
   sigset_t blocked;
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGUSR1);
   sigaddset(&blocked, SIGRTMIN + 5);
   sigprocmask(SIG_BLOCK, &blocked, NULL);
   signal(SIGHUP, SIG_IGN);
-  signal(SIGUSR2, (void (*)(int))(void *)stay);
+  signal(SIGUSR2, (void (*)(int))(void*)stay);
   kill(getpid(), SIGUSR1);
   union sigval value = {.sival_int = 7};
   sigqueue(getpid(), SIGRTMIN + 5, value);
@@ -113,7 +117,7 @@ ACTOR(signals, "signals", "signals blocked, ignored, caught and pending; a posix
   settle_and_stay(NULL);
 }
 
-static void orphan_child(void *unused) {
+static void orphan_child(void* unused) {
   (void)unused;
   if (must(fork(), "fork") == 0) {
     set_comm("orphan");
@@ -137,17 +141,17 @@ ACTOR(orphans, "orphan-maker", "a process named orphan that init has adopted") {
   settle_and_stay(NULL);
 }
 
-static void descend(void *argument) {
+static void descend(void* argument) {
   long depth = (long)argument;
   char name[16];
   snprintf(name, sizeof name, "generation-%ld", depth);
   set_comm(name);
-  if (depth < 5) start_child(NULL, descend, (void *)(depth + 1));
+  if (depth < 5) start_child(NULL, descend, (void*)(depth + 1));
   settle_and_stay(NULL);
 }
 
 ACTOR(generations, "generations", "a chain of five descendants, generation-1 to generation-5") {
-  start_child(NULL, descend, (void *)1);
+  start_child(NULL, descend, (void*)1);
   settle_and_stay(NULL);
 }
 

@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,36 +21,36 @@ struct pair {
 
 static int tcp(int family) { return (int)must(socket(family, SOCK_STREAM, 0), "socket"); }
 
-static socklen_t address(struct sockaddr_storage *out, const char *ip, int port) {
+static socklen_t address(struct sockaddr_storage* out, const char* ip, int port) {
   memset(out, 0, sizeof *out);
   if (strchr(ip, ':')) {
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+    struct sockaddr_in6* in6 = (struct sockaddr_in6*)out;
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons((unsigned short)port);
     inet_pton(AF_INET6, ip, &in6->sin6_addr);
     return sizeof *in6;
   }
-  struct sockaddr_in *in = (struct sockaddr_in *)out;
+  struct sockaddr_in* in = (struct sockaddr_in*)out;
   in->sin_family = AF_INET;
   in->sin_port = htons((unsigned short)port);
   inet_pton(AF_INET, ip, &in->sin_addr);
   return sizeof *in;
 }
 
-static int listener(const char *ip, int port, int only_v6) {
+static int listener(const char* ip, int port, int only_v6) {
   struct sockaddr_storage where;
   socklen_t length = address(&where, ip, port);
   int fd = tcp(where.ss_family), on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (where.ss_family == AF_INET6)
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof only_v6);
-  must(bind(fd, (struct sockaddr *)&where, length), "bind");
+  must(bind(fd, (struct sockaddr*)&where, length), "bind");
   must(listen(fd, 5), "listen");
   return fd;
 }
 
 // Connects from `client_port` to the listener `at` on `ip`:`port`.
-static struct pair establish(int at, const char *ip, int port, int client_port) {
+static struct pair establish(int at, const char* ip, int port, int client_port) {
   struct sockaddr_storage from, to;
   struct pair pair;
   socklen_t length = address(&from, ip, client_port);
@@ -56,14 +58,15 @@ static struct pair establish(int at, const char *ip, int port, int client_port) 
   pair.client = tcp(from.ss_family);
   int on = 1;
   setsockopt(pair.client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  must(bind(pair.client, (struct sockaddr *)&from, length), "bind client");
-  must(connect(pair.client, (struct sockaddr *)&to, length), "connect");
+  must(bind(pair.client, (struct sockaddr*)&from, length), "bind client");
+  must(connect(pair.client, (struct sockaddr*)&to, length), "connect");
   pair.server = (int)must(accept(at, NULL, NULL), "accept");
   return pair;
 }
 
-ACTOR(listening, "tcp-listen", "listeners on 0.0.0.0:1001, 127.0.0.1:1002, [::]:1003 (dual), [::]:1004 (v6 only), "
-                               "10.77.0.2:1005; 1006 bound, not listening; an unaccepted connection on 1002") {
+ACTOR(listening, "tcp-listen",
+      "listeners on 0.0.0.0:1001, 127.0.0.1:1002, [::]:1003 (dual), [::]:1004 (v6 only), "
+      "10.77.0.2:1005; 1006 bound, not listening; an unaccepted connection on 1002") {
   listener("0.0.0.0", 1001, 0);
   int backlog = listener("127.0.0.1", 1002, 0);
   listener("::", 1003, 0);
@@ -71,16 +74,18 @@ ACTOR(listening, "tcp-listen", "listeners on 0.0.0.0:1001, 127.0.0.1:1002, [::]:
   listener("10.77.0.2", 1005, 0);
   struct sockaddr_storage where;
   socklen_t length = address(&where, "0.0.0.0", 1006);
-  must(bind(tcp(AF_INET), (struct sockaddr *)&where, length), "bind");
+  must(bind(tcp(AF_INET), (struct sockaddr*)&where, length), "bind");
   tcp(AF_INET);  // neither bound nor connected
   int waiting = tcp(AF_INET);
   length = address(&where, "127.0.0.1", 1002);
-  must(connect(waiting, (struct sockaddr *)&where, length), "connect");
+  must(connect(waiting, (struct sockaddr*)&where, length), "connect");
   (void)backlog;
   settle_and_stay(NULL);
 }
 
-ACTOR(established, "tcp-connected", "established pairs: 127.0.0.1:2001, [::1]:2002, v4 mapped into v6 on 2003, with unread bytes") {
+ACTOR(
+    established, "tcp-connected",
+    "established pairs: 127.0.0.1:2001, [::1]:2002, v4 mapped into v6 on 2003, with unread bytes") {
   int v4 = listener("127.0.0.1", 2001, 0);
   int v6 = listener("::1", 2002, 1);
   struct pair first = establish(v4, "127.0.0.1", 2001, 42001);
@@ -92,7 +97,8 @@ ACTOR(established, "tcp-connected", "established pairs: 127.0.0.1:2001, [::1]:20
   settle_and_stay(NULL);
 }
 
-ACTOR(closing, "tcp-closing", "FIN_WAIT2 and CLOSE_WAIT (port 3001), FIN_WAIT1 (3002), FIN_WAIT2 and LAST_ACK (3003)") {
+ACTOR(closing, "tcp-closing",
+      "FIN_WAIT2 and CLOSE_WAIT (port 3001), FIN_WAIT1 (3002), FIN_WAIT2 and LAST_ACK (3003)") {
   int at = listener("127.0.0.1", 3001, 0);
   struct pair half = establish(at, "127.0.0.1", 3001, 43001);
   must(shutdown(half.client, SHUT_WR), "shutdown");
@@ -119,27 +125,22 @@ ACTOR(closing, "tcp-closing", "FIN_WAIT2 and CLOSE_WAIT (port 3001), FIN_WAIT1 (
   settle_and_stay(NULL);
 }
 
-ACTOR(connecting, "tcp-connecting", "SYN_SENT from 10.77.0.1:44001 to 10.77.0.99:4001, which nobody answers") {
+ACTOR(connecting, "tcp-connecting",
+      "SYN_SENT from 10.77.0.1:44001 to 10.77.0.99:4001, which nobody answers") {
   struct sockaddr_storage from, to;
   int fd = tcp(AF_INET), retries = 127;
   socklen_t length = address(&from, "10.77.0.1", 44001);
   address(&to, "10.77.0.99", 4001);
   setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
-  must(bind(fd, (struct sockaddr *)&from, length), "bind");
+  must(bind(fd, (struct sockaddr*)&from, length), "bind");
   fcntl(fd, F_SETFL, O_NONBLOCK);
   // Without an ARP entry the neighbour would be found unreachable after three seconds.
-  struct arpreq {
-    struct sockaddr pa, ha;
-    int flags;
-    struct sockaddr mask;
-    char device[16];
-  } arp = {.flags = 0x02 | 0x04, .device = "dummy0"};
-  memcpy(&arp.pa, &to, sizeof arp.pa);
-  arp.ha.sa_family = 1;
-  memcpy(arp.ha.sa_data, "\x02\x76\x69\x74\x72\x99", 6);
-  extern int ioctl(int, unsigned long, ...);
-  must(ioctl(fd, 0x8955 /* SIOCSARP */, &arp), "SIOCSARP");
-  if (connect(fd, (struct sockaddr *)&to, length) < 0 && errno != EINPROGRESS) fail("connect");
+  struct arpreq neighbour = {.arp_flags = ATF_COM | ATF_PERM, .arp_dev = "dummy0"};
+  memcpy(&neighbour.arp_pa, &to, sizeof neighbour.arp_pa);
+  neighbour.arp_ha.sa_family = ARPHRD_ETHER;
+  memcpy(neighbour.arp_ha.sa_data, "\x02\x76\x69\x74\x72\x99", 6);
+  must(ioctl(fd, SIOCSARP, &neighbour), "SIOCSARP");
+  if (connect(fd, (struct sockaddr*)&to, length) < 0 && errno != EINPROGRESS) fail("connect");
   settle_and_stay(NULL);
 }
 
@@ -163,7 +164,7 @@ ACTOR(multipath, "tcp-multipath", "a multipath TCP listener on port 6001") {
   if (fd < 0) skip("no MPTCP");
   struct sockaddr_storage where;
   socklen_t length = address(&where, "127.0.0.1", 6001);
-  must(bind(fd, (struct sockaddr *)&where, length), "bind");
+  must(bind(fd, (struct sockaddr*)&where, length), "bind");
   must(listen(fd, 3), "listen");
   settle_and_stay(NULL);
 }

@@ -11,7 +11,7 @@
 
 static pthread_barrier_t named;
 
-static void *thread_body(void *argument) {
+static void* thread_body(void* argument) {
   char name[16];
   snprintf(name, sizeof name, "thread %d", (int)(long)argument);
   set_comm(name);
@@ -23,7 +23,7 @@ static void start_threads(int count) {
   pthread_barrier_init(&named, NULL, (unsigned)count + 1);
   for (long i = 1; i <= count; ++i) {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, thread_body, (void *)i) != 0) fail("pthread_create");
+    if (pthread_create(&thread, NULL, thread_body, (void*)i) != 0) fail("pthread_create");
   }
   pthread_barrier_wait(&named);
 }
@@ -40,7 +40,7 @@ ACTOR(leaderless, "leader-gone", "a process whose first thread has exited while 
   stay();
 }
 
-static void *change_identity(void *argument) {
+static void* change_identity(void* argument) {
   set_comm("thread-uid");
   syscall(SYS_setresuid, 1007, 1007, 1007);  // the raw call: glibc's would change all threads
   pthread_barrier_wait(argument);

@@ -9,26 +9,31 @@
 #include "actor.h"
 
 // `name` may begin with a NUL byte: an abstract address of `length` bytes.
-static int bound(int type, const char *name, size_t length) {
+static int bound(int type, const char* name, size_t length) {
   int fd = (int)must(socket(AF_UNIX, type, 0), "socket");
   struct sockaddr_un where = {.sun_family = AF_UNIX};
   memcpy(where.sun_path, name, length);
-  must(bind(fd, (struct sockaddr *)&where, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)), "bind");
+  must(bind(fd, (struct sockaddr*)&where,
+            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
+       "bind");
   return fd;
 }
 
-static int connected(int type, const char *name, size_t length) {
+static int connected(int type, const char* name, size_t length) {
   int fd = (int)must(socket(AF_UNIX, type, 0), "socket");
   struct sockaddr_un where = {.sun_family = AF_UNIX};
   memcpy(where.sun_path, name, length);
-  must(connect(fd, (struct sockaddr *)&where, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)), "connect");
+  must(connect(fd, (struct sockaddr*)&where,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
+       "connect");
   return fd;
 }
 
 #define NAME(text) text, sizeof(text) - 1
 
-ACTOR(unix_sockets, "unix", "unix sockets: stream, datagram, seqpacket; path, abstract (with NUL bytes inside), unnamed, "
-                            "autobound, unlinked; listening, accepted, waiting") {
+ACTOR(unix_sockets, "unix",
+      "unix sockets: stream, datagram, seqpacket; path, abstract (with NUL bytes inside), unnamed, "
+      "autobound, unlinked; listening, accepted, waiting") {
   int stream = bound(SOCK_STREAM, NAME("/tmp/stream socket"));
   must(listen(stream, 7), "listen");
   connected(SOCK_STREAM, NAME("/tmp/stream socket"));
@@ -55,7 +60,7 @@ ACTOR(unix_sockets, "unix", "unix sockets: stream, datagram, seqpacket; path, ab
 
   int automatic = (int)must(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
   struct sockaddr_un where = {.sun_family = AF_UNIX};
-  must(bind(automatic, (struct sockaddr *)&where, sizeof(sa_family_t)), "autobind");
+  must(bind(automatic, (struct sockaddr*)&where, sizeof(sa_family_t)), "autobind");
 
   char longest[108];
   memset(longest, 'p', sizeof longest);  // fills sun_path: no NUL at the end
@@ -76,7 +81,7 @@ ACTOR(unix_sockets, "unix", "unix sockets: stream, datagram, seqpacket; path, ab
   struct iovec data = {&byte, 1};
   struct msghdr message = {
       .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));

@@ -22,7 +22,7 @@ enum { kMaxActors = 128, kSettleSeconds = 60 };
 enum { kQuietMicroseconds = 200000 };
 
 static struct {
-  const struct actor *actor;
+  const struct actor* actor;
   pid_t pid;
   int fd;
   char words[1200];
@@ -30,10 +30,10 @@ static struct {
 } cast[kMaxActors];
 static size_t cast_size;
 
-static const char *const default_environment[] = {"PATH=/bin", "HOME=/", "TERM=vt100",
+static const char* const default_environment[] = {"PATH=/bin", "HOME=/", "TERM=vt100",
                                                   "VITRINE=actor", NULL};
 
-static void mount_or_say(const char *type, const char *where, const char *options) {
+static void mount_or_say(const char* type, const char* where, const char* options) {
   mkdir(where, 0755);
   if (mount(type, where, type, 0, options) < 0 && errno != EBUSY)
     printf("init: mount %s at %s: %s\n", type, where, strerror(errno));
@@ -62,7 +62,7 @@ static void early_mounts(void) {
 }
 
 static void set_sysctls(void) {
-  static const char *const settings[][2] = {
+  static const char* const settings[][2] = {
       {"/proc/sys/kernel/hostname", "vitrine-guest"},
       {"/proc/sys/kernel/kptr_restrict", "0"},
       {"/proc/sys/kernel/dmesg_restrict", "0"},
@@ -80,20 +80,20 @@ static void set_sysctls(void) {
     try_write_file(settings[i][0], settings[i][1]);  // absent on some kernels
 }
 
-static void start_actor(const struct actor *actor) {
+static void start_actor(const struct actor* actor) {
   int ends[2];
   if (cast_size == kMaxActors || pipe2(ends, O_CLOEXEC) < 0) return;
   pid_t pid = fork();
   if (pid == 0) {
     char path[128];
     snprintf(path, sizeof path, "/actors/%s", actor->name);
-    const char *const named[] = {actor->name, NULL};
+    const char* const named[] = {actor->name, NULL};
     dup2(ends[1], kSettleFd);
     int null = open("/dev/null", O_RDWR);
     for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
     for (int fd = kSettleFd + 1; fd < 512; ++fd) close(fd);
-    execve(path, (char *const *)(actor->argv ? actor->argv : named),
-           (char *const *)(actor->envp ? actor->envp : default_environment));
+    execve(path, (char* const*)(actor->argv ? actor->argv : named),
+           (char* const*)(actor->envp ? actor->envp : default_environment));
     _exit(127);
   }
   close(ends[1]);
@@ -134,18 +134,17 @@ static void await_actors(void) {
 // One line for each actor: name, pid, state, note. The truth printer passes this file on.
 static void write_cast(void) {
   mkdir("/run/vitrine", 0755);
-  FILE *file = fopen("/run/vitrine/actors", "we");
+  FILE* file = fopen("/run/vitrine/actors", "we");
   if (!file) return;
   for (size_t i = 0; i < cast_size; ++i) {
-    const char *words = cast[i].used         ? cast[i].words
+    const char* words = cast[i].used      ? cast[i].words
                         : cast[i].fd >= 0 ? "failed did not settle in time"
                                           : "failed died without a word";
-    const char *note = strchr(words, ' ');
+    const char* note = strchr(words, ' ');
     int length = note ? (int)(note - words) : (int)strlen(words);
     fprintf(file, "%s\t%d\t%.*s\t%s\n", cast[i].actor->name, cast[i].pid, length, words,
             note ? note + 1 : "");
-    if (strncmp(words, "ready", 5) != 0)
-      printf("init: actor %s: %s\n", cast[i].actor->name, words);
+    if (strncmp(words, "ready", 5) != 0) printf("init: actor %s: %s\n", cast[i].actor->name, words);
     if (cast[i].fd >= 0) close(cast[i].fd);
   }
   fclose(file);
@@ -155,15 +154,15 @@ static void start_truth_printer(void) {
   pid_t pid = fork();
   if (pid != 0) return;
   setsid();
-  static char *const argv[] = {"truth", "/dev/ttyS1", NULL};
-  static char *const envp[] = {"PATH=/bin", "HOME=/", NULL};
+  static char* const argv[] = {"truth", "/dev/ttyS1", NULL};
+  static char* const envp[] = {"PATH=/bin", "HOME=/", NULL};
   execve("/bin/truth", argv, envp);
   printf("init: /bin/truth: %s\n", strerror(errno));
   _exit(127);
 }
 
 static double mark;
-static void step(const char *name) {
+static void step(const char* name) {
   double time = now();
   printf("init: %s %.3f s\n", name, time - mark);
   mark = time;
@@ -171,6 +170,7 @@ static void step(const char *name) {
 
 int init_main(void) {
   umask(022);
+  setsid();  // as every init: sessions and groups of its children are 1, not 0
   mark = now();
   setenv("PATH", "/bin", 1);
   early_mounts();
@@ -182,7 +182,7 @@ int init_main(void) {
   make_mounts();
   make_interfaces();
   step("places");
-  for (const struct actor *const *entry = __start_actors; entry < __stop_actors; ++entry)
+  for (const struct actor* const* entry = __start_actors; entry < __stop_actors; ++entry)
     if (!(*entry)->on_request) start_actor(*entry);
   await_actors();
   write_cast();

@@ -1,4 +1,5 @@
-// Network interfaces of the first network namespace; the actor `ns-net` makes another set in its own.
+// Network interfaces of the first network namespace; the actor `ns-net` makes another set in its
+// own.
 
 #include <net/if.h>
 #include <stdio.h>
@@ -8,19 +9,20 @@
 #include "rtnetlink.h"
 
 // The kernel would choose at random, and another way at each boot.
-static void set_address(const char *name, unsigned char last) {
+static void set_address(const char* name, unsigned char last) {
   const unsigned char mac[6] = {0x02, 0x76, 0x69, 0x74, 0x72, last};
   link_set_address(name, mac);
 }
 
-static void check(int result, const char *what) {
+static void check(int result, const char* what) {
   if (result < 0) printf("init: interface %s: %s\n", what, strerror(-result));
 }
 
 void make_interfaces(void) {
   check(link_set_flags("lo", IFF_UP), "lo");
 
-  if (!if_nametoindex("dummy0")) check(link_add("dummy0", "dummy"), "dummy0");  // the module made it
+  if (!if_nametoindex("dummy0"))
+    check(link_add("dummy0", "dummy"), "dummy0");  // the module made it
   set_address("dummy0", 1);
   check(link_set_mtu("dummy0", 1400), "dummy0 mtu");
   check(link_set_flags("dummy0", IFF_UP | IFF_PROMISC), "dummy0 up");

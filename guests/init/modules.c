@@ -7,9 +7,10 @@
 
 #include "init.h"
 
-// /etc/modules lists files, dependencies first: made by the build from each module's own `depends=`.
+// /etc/modules lists files, dependencies first: made by the build from each module's own
+// `depends=`.
 void load_modules(void) {
-  FILE *list = fopen("/etc/modules", "re");
+  FILE* list = fopen("/etc/modules", "re");
   if (!list) return;
   char path[512];
   while (fgets(path, sizeof path, list)) {

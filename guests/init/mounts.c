@@ -10,14 +10,14 @@
 
 #include "init.h"
 
-static void attach(const char *source, const char *target, const char *type, unsigned long flags,
-                   const char *options) {
+static void attach(const char* source, const char* target, const char* type, unsigned long flags,
+                   const char* options) {
   mkdir(target, 0755);
   if (mount(source, target, type, flags, options) < 0)
     printf("init: mount %s: %s\n", target, strerror(errno));
 }
 
-static void touch(const char *path, const char *text) {
+static void touch(const char* path, const char* text) {
   int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0 || write(fd, text, strlen(text)) < 0) printf("init: %s: %s\n", path, strerror(errno));
   if (fd >= 0) close(fd);

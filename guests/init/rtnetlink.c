@@ -15,8 +15,8 @@ struct request {
   char body[1024];
 };
 
-static void begin(struct request *request, unsigned short type, unsigned short flags,
-                  const void *payload, size_t size) {
+static void begin(struct request* request, unsigned short type, unsigned short flags,
+                  const void* payload, size_t size) {
   memset(request, 0, sizeof *request);
   request->header.nlmsg_type = type;
   request->header.nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags);
@@ -24,10 +24,10 @@ static void begin(struct request *request, unsigned short type, unsigned short f
   memcpy(NLMSG_DATA(&request->header), payload, size);
 }
 
-static struct rtattr *put(struct request *request, unsigned short type, const void *data,
+static struct rtattr* put(struct request* request, unsigned short type, const void* data,
                           size_t size) {
-  struct rtattr *attribute =
-      (struct rtattr *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
+  struct rtattr* attribute =
+      (struct rtattr*)((char*)request + NLMSG_ALIGN(request->header.nlmsg_len));
   attribute->rta_type = type;
   attribute->rta_len = (unsigned short)RTA_LENGTH(size);
   if (size) memcpy(RTA_DATA(attribute), data, size);
@@ -36,31 +36,31 @@ static struct rtattr *put(struct request *request, unsigned short type, const vo
   return attribute;
 }
 
-static void put_text(struct request *request, unsigned short type, const char *text) {
+static void put_text(struct request* request, unsigned short type, const char* text) {
   put(request, type, text, strlen(text) + 1);
 }
 
-static void end_nest(struct request *request, struct rtattr *nest) {
+static void end_nest(struct request* request, struct rtattr* nest) {
   nest->rta_len =
-      (unsigned short)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len) - (char *)nest);
+      (unsigned short)((char*)request + NLMSG_ALIGN(request->header.nlmsg_len) - (char*)nest);
 }
 
-static int talk(struct request *request) {
+static int talk(struct request* request) {
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) return -errno;
   char answer[2048];
   int result = -EIO;
   if (send(fd, request, request->header.nlmsg_len, 0) >= 0) {
     ssize_t got = recv(fd, answer, sizeof answer, 0);
-    const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+    const struct nlmsghdr* header = (const struct nlmsghdr*)answer;
     if (got >= (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) && header->nlmsg_type == NLMSG_ERROR)
-      result = ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+      result = ((const struct nlmsgerr*)NLMSG_DATA(header))->error;
   }
   close(fd);
   return result;
 }
 
-static int change_link(const char *name, unsigned short type, const void *data, size_t size) {
+static int change_link(const char* name, unsigned short type, const void* data, size_t size) {
   struct ifinfomsg info = {.ifi_index = (int)if_nametoindex(name)};
   struct request request;
   begin(&request, RTM_NEWLINK, 0, &info, sizeof info);
@@ -68,9 +68,9 @@ static int change_link(const char *name, unsigned short type, const void *data, 
   return talk(&request);
 }
 
-int link_add(const char *name, const char *kind) { return link_add_on(name, kind, NULL, -1); }
+int link_add(const char* name, const char* kind) { return link_add_on(name, kind, NULL, -1); }
 
-int link_add_on(const char *name, const char *kind, const char *lower, int vlan_id) {
+int link_add_on(const char* name, const char* kind, const char* lower, int vlan_id) {
   struct ifinfomsg info = {0};
   struct request request;
   begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
@@ -79,11 +79,11 @@ int link_add_on(const char *name, const char *kind, const char *lower, int vlan_
     unsigned index = if_nametoindex(lower);
     put(&request, IFLA_LINK, &index, sizeof index);
   }
-  struct rtattr *link_info = put(&request, IFLA_LINKINFO, NULL, 0);
+  struct rtattr* link_info = put(&request, IFLA_LINKINFO, NULL, 0);
   put_text(&request, IFLA_INFO_KIND, kind);
   if (vlan_id >= 0) {
     unsigned short id = (unsigned short)vlan_id;
-    struct rtattr *data = put(&request, IFLA_INFO_DATA, NULL, 0);
+    struct rtattr* data = put(&request, IFLA_INFO_DATA, NULL, 0);
     put(&request, IFLA_VLAN_ID, &id, sizeof id);
     end_nest(&request, data);
   }
@@ -91,15 +91,15 @@ int link_add_on(const char *name, const char *kind, const char *lower, int vlan_
   return talk(&request);
 }
 
-int link_add_veth(const char *name, const char *peer) {
+int link_add_veth(const char* name, const char* peer) {
   struct ifinfomsg info = {0};
   struct request request;
   begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
   put_text(&request, IFLA_IFNAME, name);
-  struct rtattr *link_info = put(&request, IFLA_LINKINFO, NULL, 0);
+  struct rtattr* link_info = put(&request, IFLA_LINKINFO, NULL, 0);
   put_text(&request, IFLA_INFO_KIND, "veth");
-  struct rtattr *data = put(&request, IFLA_INFO_DATA, NULL, 0);
-  struct rtattr *other = put(&request, VETH_INFO_PEER, &info, sizeof info);
+  struct rtattr* data = put(&request, IFLA_INFO_DATA, NULL, 0);
+  struct rtattr* other = put(&request, VETH_INFO_PEER, &info, sizeof info);
   put_text(&request, IFLA_IFNAME, peer);
   end_nest(&request, other);
   end_nest(&request, data);
@@ -107,24 +107,24 @@ int link_add_veth(const char *name, const char *peer) {
   return talk(&request);
 }
 
-int link_set_master(const char *name, const char *master) {
+int link_set_master(const char* name, const char* master) {
   unsigned index = if_nametoindex(master);
   return change_link(name, IFLA_MASTER, &index, sizeof index);
 }
 
-int link_set_namespace(const char *name, int pid) {
+int link_set_namespace(const char* name, int pid) {
   return change_link(name, IFLA_NET_NS_PID, &pid, sizeof pid);
 }
 
-int link_set_address(const char *name, const unsigned char mac[6]) {
+int link_set_address(const char* name, const unsigned char mac[6]) {
   return change_link(name, IFLA_ADDRESS, mac, 6);
 }
 
-int link_set_mtu(const char *name, unsigned mtu) {
+int link_set_mtu(const char* name, unsigned mtu) {
   return change_link(name, IFLA_MTU, &mtu, sizeof mtu);
 }
 
-int link_set_flags(const char *name, unsigned flags) {
+int link_set_flags(const char* name, unsigned flags) {
   struct ifinfomsg info = {
       .ifi_index = (int)if_nametoindex(name), .ifi_flags = flags, .ifi_change = flags};
   struct request request;
@@ -132,7 +132,7 @@ int link_set_flags(const char *name, unsigned flags) {
   return talk(&request);
 }
 
-int address_add(const char *name, const char *address, int prefix, const char *label) {
+int address_add(const char* name, const char* address, int prefix, const char* label) {
   unsigned char bytes[16];
   int family = strchr(address, ':') ? AF_INET6 : AF_INET;
   size_t size = family == AF_INET6 ? 16 : 4;
@@ -155,7 +155,7 @@ int address_add(const char *name, const char *address, int prefix, const char *l
   return talk(&request);
 }
 
-int route_add(const char *name, const char *destination, int prefix, const char *gateway) {
+int route_add(const char* name, const char* destination, int prefix, const char* gateway) {
   unsigned char bytes[16];
   int family = strchr(destination, ':') ? AF_INET6 : AF_INET;
   size_t size = family == AF_INET6 ? 16 : 4;

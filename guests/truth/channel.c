@@ -13,14 +13,14 @@
 enum { kFrameBytes = 1 << 16, kWaitMilliseconds = 20, kPatience = 1000 };
 
 int open_port(void) {
-  DIR *ports = opendir("/sys/class/virtio-ports");
+  DIR* ports = opendir("/sys/class/virtio-ports");
   if (!ports) return -1;
   int fd = -1;
-  for (struct dirent *entry; fd < 0 && (entry = readdir(ports));) {
+  for (struct dirent* entry; fd < 0 && (entry = readdir(ports));) {
     char path[300];
     size_t size;
     snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-    const char *name = slurp(path, &size);
+    const char* name = slurp(path, &size);
     if (!name || size < 12 || memcmp(name, "vitrine.bulk", 12) != 0) continue;
     snprintf(path, sizeof path, "/dev/%s", entry->d_name);
     fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -30,7 +30,7 @@ int open_port(void) {
 }
 
 // Waits up to 20 s for a host that does not read, or that has not been announced to us yet.
-static void push(struct channel *to, const char *bytes, size_t size) {
+static void push(struct channel* to, const char* bytes, size_t size) {
   int patience = kPatience;
   while (size && !to->broken) {
     struct pollfd ready = {.fd = to->fd, .events = POLLOUT};
@@ -47,7 +47,7 @@ static void push(struct channel *to, const char *bytes, size_t size) {
   }
 }
 
-void send_bytes(struct channel *to, const char *bytes, size_t size) {
+void send_bytes(struct channel* to, const char* bytes, size_t size) {
   while (size) {
     size_t part = size < kFrameBytes ? size : kFrameBytes;
     char head[64];
@@ -59,7 +59,7 @@ void send_bytes(struct channel *to, const char *bytes, size_t size) {
   }
 }
 
-void send_end(struct channel *to, int status) {
+void send_end(struct channel* to, int status) {
   char line[64];
   int length = snprintf(line, sizeof line, "VITRINE %s end %d\n", to->id, status);
   push(to, line, (size_t)length);

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *reserve(struct json *out, size_t more) {
+static char* reserve(struct json* out, size_t more) {
   if (out->used + more > out->room) {
     size_t room = (out->room ? out->room * 2 : 1 << 20) + more;
-    char *text = realloc(out->text, room);
+    char* text = realloc(out->text, room);
     if (!text) exit(9);
     out->text = text;
     out->room = room;
@@ -15,7 +15,7 @@ static char *reserve(struct json *out, size_t more) {
   return out->text + out->used;
 }
 
-static void quote(struct json *out, const char *bytes, size_t size) {
+static void quote(struct json* out, const char* bytes, size_t size) {
   static const char digits[] = "0123456789abcdef";
   char *at = reserve(out, size * 6 + 2), *start = at;
   *at++ = '"';
@@ -40,13 +40,13 @@ static void quote(struct json *out, const char *bytes, size_t size) {
   out->used += (size_t)(at - start);
 }
 
-static void put(struct json *out, const char *text) {
+static void put(struct json* out, const char* text) {
   size_t size = strlen(text);
   memcpy(reserve(out, size), text, size);
   out->used += size;
 }
 
-static void element(struct json *out, const char *key) {
+static void element(struct json* out, const char* key) {
   if (out->comma) put(out, ",");
   out->comma = 1;
   if (key) {
@@ -55,37 +55,37 @@ static void element(struct json *out, const char *key) {
   }
 }
 
-void json_open(struct json *out, const char *key, char bracket) {
+void json_open(struct json* out, const char* key, char bracket) {
   element(out, key);
   put(out, bracket == '{' ? "{" : "[");
   out->comma = 0;
 }
 
-void json_close(struct json *out, char bracket) {
+void json_close(struct json* out, char bracket) {
   put(out, bracket == '}' ? "}" : "]");
   out->comma = 1;
 }
 
-void json_bytes(struct json *out, const char *key, const char *bytes, size_t size) {
+void json_bytes(struct json* out, const char* key, const char* bytes, size_t size) {
   element(out, key);
   quote(out, bytes, size);
 }
 
-void json_text(struct json *out, const char *key, const char *text) {
+void json_text(struct json* out, const char* key, const char* text) {
   json_bytes(out, key, text, strlen(text));
 }
 
-void json_number(struct json *out, const char *key, long long value) {
+void json_number(struct json* out, const char* key, long long value) {
   char text[32];
   snprintf(text, sizeof text, "%lld", value);
   element(out, key);
   put(out, text);
 }
 
-void json_hex(struct json *out, const char *key, const unsigned char *bytes, size_t size) {
+void json_hex(struct json* out, const char* key, const unsigned char* bytes, size_t size) {
   static const char digits[] = "0123456789abcdef";
   element(out, key);
-  char *at = reserve(out, size * 2 + 2);
+  char* at = reserve(out, size * 2 + 2);
   *at++ = '"';
   for (size_t i = 0; i < size; ++i) {
     *at++ = digits[bytes[i] >> 4];
@@ -95,7 +95,7 @@ void json_hex(struct json *out, const char *key, const unsigned char *bytes, siz
   out->used += size * 2 + 2;
 }
 
-void json_null(struct json *out, const char *key) {
+void json_null(struct json* out, const char* key) {
   element(out, key);
   put(out, "null");
 }

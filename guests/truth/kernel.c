@@ -13,9 +13,9 @@
 #include "snapshot.h"
 #include "source.h"
 
-void put_clocks(struct json *out, const char *key) {
+void put_clocks(struct json* out, const char* key) {
   static const struct {
-    const char *name;
+    const char* name;
     clockid_t clock;
   } clocks[] = {{"realtime", CLOCK_REALTIME},
                 {"monotonic", CLOCK_MONOTONIC},
@@ -30,12 +30,12 @@ void put_clocks(struct json *out, const char *key) {
   json_close(out, '}');
 }
 
-static void put_module(const char *name, void *argument) {
-  static const char *const files[] = {"refcnt", "initstate", "taint", "coresize", "initsize",
-                                      "srcversion", "version"};
-  static const char *const sections[] = {".text", ".init.text", ".rodata", ".data", ".bss",
-                                         ".gnu.linkonce.this_module"};
-  struct json *out = argument;
+static void put_module(const char* name, void* argument) {
+  static const char* const files[] = {"refcnt",   "initstate",  "taint",  "coresize",
+                                      "initsize", "srcversion", "version"};
+  static const char* const sections[] = {".text", ".init.text", ".rodata",
+                                         ".data", ".bss",       ".gnu.linkonce.this_module"};
+  struct json* out = argument;
   char path[300];
   snprintf(path, sizeof path, "/sys/module/%s/initstate", name);
   if (access(path, F_OK) != 0) return;  // built in
@@ -53,13 +53,14 @@ static void put_module(const char *name, void *argument) {
   json_close(out, '}');
 }
 
-static struct json *cgroup_out;
-static int put_cgroup(const char *path, const struct stat *info, int kind, struct FTW *unused) {
+static struct json* cgroup_out;
+static int put_cgroup(const char* path, const struct stat* info, int kind, struct FTW* unused) {
   (void)unused;
   if (kind != FTW_D) return 0;
-  static const char *const files[] = {"cgroup.procs", "cgroup.type", "cgroup.events", "cgroup.controllers",
-                                      "cgroup.subtree_control", "cgroup.freeze", "pids.max", "memory.max"};
-  const char *name = path + strlen("/sys/fs/cgroup");
+  static const char* const files[] = {
+      "cgroup.procs",           "cgroup.type",   "cgroup.events", "cgroup.controllers",
+      "cgroup.subtree_control", "cgroup.freeze", "pids.max",      "memory.max"};
+  const char* name = path + strlen("/sys/fs/cgroup");
   json_open(cgroup_out, *name ? name : "/", '{');
   json_number(cgroup_out, "id", (long long)info->st_ino);
   for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
@@ -72,7 +73,7 @@ static int put_cgroup(const char *path, const struct stat *info, int kind, struc
 }
 
 // One string a record, as /dev/kmsg gives it: "priority,sequence,microseconds,flags;text".
-static void put_kernel_log(struct json *out) {
+static void put_kernel_log(struct json* out) {
   static char record[8192];
   json_open(out, "kmsg", '[');
   int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -86,22 +87,50 @@ static void put_kernel_log(struct json *out) {
   json_close(out, ']');
 }
 
-void put_kernel(struct json *out) {
-  static const char *const files[] = {
-      "/proc/modules",          "/proc/mounts",          "/proc/version",
-      "/proc/cmdline",          "/proc/uptime",          "/proc/stat",
-      "/proc/meminfo",          "/proc/interrupts",      "/proc/softirqs",
-      "/proc/loadavg",          "/proc/cpuinfo",         "/proc/iomem",
-      "/proc/ioports",          "/proc/filesystems",     "/proc/devices",
-      "/proc/misc",             "/proc/locks",           "/proc/partitions",
-      "/proc/diskstats",        "/proc/swaps",           "/proc/cgroups",
-      "/proc/consoles",         "/proc/slabinfo",        "/proc/vmstat",
-      "/proc/key-users",        "/proc/tty/drivers",     "/proc/sysvipc/shm",
-      "/proc/sysvipc/sem",      "/proc/sysvipc/msg",     "/proc/bus/pci/devices",
-      "/proc/bus/input/devices", "/proc/sys/kernel/tainted", "/proc/sys/kernel/hostname",
-      "/proc/sys/kernel/domainname", "/proc/sys/kernel/osrelease", "/proc/sys/kernel/version",
-      "/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max", "/proc/sys/kernel/ns_last_pid",
-      "/proc/sys/kernel/random/boot_id", "/proc/sys/fs/file-nr", "/sys/devices/system/cpu/online",
+void put_kernel(struct json* out) {
+  static const char* const files[] = {
+      "/proc/modules",
+      "/proc/mounts",
+      "/proc/version",
+      "/proc/cmdline",
+      "/proc/uptime",
+      "/proc/stat",
+      "/proc/meminfo",
+      "/proc/interrupts",
+      "/proc/softirqs",
+      "/proc/loadavg",
+      "/proc/cpuinfo",
+      "/proc/iomem",
+      "/proc/ioports",
+      "/proc/filesystems",
+      "/proc/devices",
+      "/proc/misc",
+      "/proc/locks",
+      "/proc/partitions",
+      "/proc/diskstats",
+      "/proc/swaps",
+      "/proc/cgroups",
+      "/proc/consoles",
+      "/proc/slabinfo",
+      "/proc/vmstat",
+      "/proc/key-users",
+      "/proc/tty/drivers",
+      "/proc/sysvipc/shm",
+      "/proc/sysvipc/sem",
+      "/proc/sysvipc/msg",
+      "/proc/bus/pci/devices",
+      "/proc/bus/input/devices",
+      "/proc/sys/kernel/tainted",
+      "/proc/sys/kernel/hostname",
+      "/proc/sys/kernel/domainname",
+      "/proc/sys/kernel/osrelease",
+      "/proc/sys/kernel/version",
+      "/proc/sys/kernel/pid_max",
+      "/proc/sys/kernel/threads-max",
+      "/proc/sys/kernel/ns_last_pid",
+      "/proc/sys/kernel/random/boot_id",
+      "/proc/sys/fs/file-nr",
+      "/sys/devices/system/cpu/online",
       "/sys/devices/system/clocksource/clocksource0/current_clocksource",
       "/run/vitrine/actors"};
   json_open(out, "files", '{');

@@ -1,5 +1,5 @@
-// The truth printer: waits on a serial port for requests and answers with what the guest's kernel says
-// about itself. It interprets nothing; whoever compares does.
+// The truth printer: waits on a serial port for requests and answers with what the guest's kernel
+// says about itself. It interprets nothing; whoever compares does.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,7 +21,7 @@
 
 static int serial_fd, port_fd;
 
-static void answer_truth(struct channel *to) {
+static void answer_truth(struct channel* to) {
   static struct json out;
   out.used = 0;
   out.comma = 0;
@@ -40,7 +40,7 @@ static void answer_truth(struct channel *to) {
 }
 
 // Streams a file in large frames: seq files give a page at a time, whatever is asked.
-static void answer_file(struct channel *to, const char *path) {
+static void answer_file(struct channel* to, const char* path) {
   static char block[1 << 16];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   int status = fd < 0 ? errno : 0;
@@ -60,13 +60,13 @@ static void answer_file(struct channel *to, const char *path) {
   send_end(to, status);
 }
 
-static void send_name(const char *name, void *argument) {
+static void send_name(const char* name, void* argument) {
   char line[300];
   int length = snprintf(line, sizeof line, "%s\n", name);
   send_bytes(argument, line, (size_t)length);
 }
 
-static void child_exec(char *const argv[], char *const envp[], int output) {
+static void child_exec(char* const argv[], char* const envp[], int output) {
   int null = open("/dev/null", O_RDWR);
   dup2(null, 0);
   dup2(output >= 0 ? output : null, 1);
@@ -78,9 +78,9 @@ static void child_exec(char *const argv[], char *const envp[], int output) {
 }
 
 // Ends when the command has ended, even if something that it left behind holds its output open.
-static void answer_command(struct channel *to, char *const argv[]) {
+static void answer_command(struct channel* to, char* const argv[]) {
   static char block[1 << 16];
-  char *const envp[] = {"PATH=/bin:/actors", "HOME=/", "TERM=vt100", NULL};
+  char* const envp[] = {"PATH=/bin:/actors", "HOME=/", "TERM=vt100", NULL};
   int ends[2], status = 0;
   if (pipe2(ends, O_CLOEXEC) < 0) {
     send_end(to, 126);
@@ -107,7 +107,7 @@ static void answer_command(struct channel *to, char *const argv[]) {
 }
 
 // The actor becomes a child of init, which reaps it: nothing of it stays with the printer.
-static void answer_actor(struct channel *to, const char *name, const char *seconds) {
+static void answer_actor(struct channel* to, const char* name, const char* seconds) {
   char path[64], environment[64];
   snprintf(path, sizeof path, "/actors/%s", name);
   snprintf(environment, sizeof environment, "SECONDS=%s", *seconds ? seconds : "10");
@@ -122,11 +122,11 @@ static void answer_actor(struct channel *to, const char *name, const char *secon
   send_end(to, pid < 0);
 }
 
-static void answer(char *line) {
+static void answer(char* line) {
   struct channel to = {.fd = serial_fd};
-  char *rest = line;
+  char* rest = line;
   char *id = strsep(&rest, " "), *way = strsep(&rest, " "), *command = strsep(&rest, " ");
-  char *arguments = rest ? rest : "";
+  char* arguments = rest ? rest : "";
   if (!way || !command) return;
   snprintf(to.id, sizeof to.id, "%s", id);
   if (strcmp(way, "port") == 0 && port_fd >= 0) to.fd = port_fd;
@@ -146,13 +146,13 @@ static void answer(char *line) {
   } else if (strcmp(command, "file") == 0) {
     answer_file(&to, arguments);
   } else if (strcmp(command, "run") == 0) {
-    for (char *at = arguments; *at; ++at)
+    for (char* at = arguments; *at; ++at)
       if (*at == '\x1e') *at = '\n';  // a request is one line
-    answer_command(&to, (char *[]){"/bin/sh", "-c", arguments, NULL});
+    answer_command(&to, (char*[]){"/bin/sh", "-c", arguments, NULL});
   } else if (strcmp(command, "load") == 0) {
-    answer_command(&to, (char *[]){"/bin/modprobe", arguments, NULL});
+    answer_command(&to, (char*[]){"/bin/modprobe", arguments, NULL});
   } else if (strcmp(command, "unload") == 0) {
-    answer_command(&to, (char *[]){"/bin/rmmod", arguments, NULL});
+    answer_command(&to, (char*[]){"/bin/rmmod", arguments, NULL});
   } else if (strcmp(command, "churn") == 0 || strcmp(command, "spin") == 0) {
     answer_actor(&to, command, arguments);
   } else {
@@ -160,7 +160,7 @@ static void answer(char *line) {
   }
 }
 
-static int open_serial(const char *path) {
+static int open_serial(const char* path) {
   int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
   struct termios raw;
   if (fd < 0 || tcgetattr(fd, &raw) < 0) return -1;
@@ -171,7 +171,7 @@ static int open_serial(const char *path) {
   return fd;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   static char line[65536];
   size_t used = 0;
   serial_fd = open_serial(argc > 1 ? argv[1] : "/dev/ttyS1");
@@ -180,14 +180,14 @@ int main(int argc, char **argv) {
     return 1;
   }
   port_fd = open_port();
-  const char *greeting = port_fd >= 0 ? "READY port\n" : "READY serial\n";
+  const char* greeting = port_fd >= 0 ? "READY port\n" : "READY serial\n";
   if (write(serial_fd, greeting, strlen(greeting)) < 0) return 1;
   printf("truth: %s", greeting);
   for (;;) {
     ssize_t got = read(serial_fd, line + used, sizeof line - 1 - used);
     if (got <= 0) continue;
     used += (size_t)got;
-    char *end;
+    char* end;
     while ((end = memchr(line, '\n', used))) {
       *end = 0;
       size_t taken = (size_t)(end + 1 - line);

@@ -10,12 +10,12 @@
 #include "source.h"
 
 struct place {
-  struct json *out;
-  const char *pid;
+  struct json* out;
+  const char* pid;
 };
 
-static void put_descriptor(const char *name, void *argument) {
-  const struct place *place = argument;
+static void put_descriptor(const char* name, void* argument) {
+  const struct place* place = argument;
   char path[128];
   json_open(place->out, name, '{');
   snprintf(path, sizeof path, "/proc/%s/fd/%s", place->pid, name);
@@ -38,16 +38,16 @@ static void put_descriptor(const char *name, void *argument) {
   json_close(place->out, '}');
 }
 
-static void put_namespace(const char *name, void *argument) {
-  const struct place *place = argument;
+static void put_namespace(const char* name, void* argument) {
+  const struct place* place = argument;
   char path[128];
   snprintf(path, sizeof path, "/proc/%s/ns/%s", place->pid, name);
   put_link(place->out, name, path);
 }
 
-static void put_thread(const char *name, void *argument) {
-  static const char *const files[] = {"stat", "status", "comm"};
-  const struct place *place = argument;
+static void put_thread(const char* name, void* argument) {
+  static const char* const files[] = {"stat", "status", "comm"};
+  const struct place* place = argument;
   char path[128];
   json_open(place->out, name, '{');
   for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
@@ -57,22 +57,22 @@ static void put_thread(const char *name, void *argument) {
   json_close(place->out, '}');
 }
 
-static void put_folder(const struct place *place, const char *folder, int only_numbers,
-                       void (*visit)(const char *name, void *argument)) {
+static void put_folder(const struct place* place, const char* folder, int only_numbers,
+                       void (*visit)(const char* name, void* argument)) {
   char path[128];
   snprintf(path, sizeof path, "/proc/%s/%s", place->pid, folder);
   json_open(place->out, folder, '{');
-  each_name(path, only_numbers, visit, (void *)place);
+  each_name(path, only_numbers, visit, (void*)place);
   json_close(place->out, '}');
 }
 
-static void put_process(const char *pid, void *argument) {
-  static const char *const files[] = {
-      "stat",   "status",     "comm",          "cmdline",  "environ",   "cgroup",      "limits",
-      "maps",   "statm",      "wchan",         "syscall",  "mountinfo", "oom_score_adj", "loginuid",
-      "sessionid", "uid_map", "gid_map",       "personality", "timens_offsets", "schedstat", "io",
-      "coredump_filter"};
-  static const char *const links[] = {"exe", "cwd", "root"};
+static void put_process(const char* pid, void* argument) {
+  static const char* const files[] = {
+      "stat",           "status",    "comm",      "cmdline",        "environ", "cgroup",
+      "limits",         "maps",      "statm",     "wchan",          "syscall", "mountinfo",
+      "oom_score_adj",  "loginuid",  "sessionid", "uid_map",        "gid_map", "personality",
+      "timens_offsets", "schedstat", "io",        "coredump_filter"};
+  static const char* const links[] = {"exe", "cwd", "root"};
   struct place place = {argument, pid};
   char path[128];
   snprintf(path, sizeof path, "/proc/%s", pid);
@@ -94,7 +94,7 @@ static void put_process(const char *pid, void *argument) {
   json_close(place.out, '}');
 }
 
-void put_processes(struct json *out) {
+void put_processes(struct json* out) {
   json_open(out, "processes", '{');
   each_name("/proc", 1, put_process, out);
   json_close(out, '}');

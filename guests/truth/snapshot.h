@@ -3,7 +3,7 @@
 
 #include "json.h"
 
-void put_processes(struct json *out);
-void put_networks(struct json *out);
-void put_kernel(struct json *out);
-void put_clocks(struct json *out, const char *key);
+void put_processes(struct json* out);
+void put_networks(struct json* out);
+void put_kernel(struct json* out);
+void put_clocks(struct json* out, const char* key);

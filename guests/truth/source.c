@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *slurp(const char *path, size_t *size) {
-  static char *buffer;
+const char* slurp(const char* path, size_t* size) {
+  static char* buffer;
   static size_t room;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return NULL;
@@ -38,19 +38,19 @@ const char *slurp(const char *path, size_t *size) {
   return buffer;
 }
 
-void put_error(struct json *out, const char *key) {
+void put_error(struct json* out, const char* key) {
   int error = errno;
   json_null(out, key);
   if (error == ENOENT) return;
   char name[300];
   snprintf(name, sizeof name, "%s!", key);
-  const char *word = strerrorname_np(error);
+  const char* word = strerrorname_np(error);
   json_text(out, name, word ? word : "?");
 }
 
-void put_file(struct json *out, const char *key, const char *path) {
+void put_file(struct json* out, const char* key, const char* path) {
   size_t size;
-  const char *bytes = slurp(path, &size);
+  const char* bytes = slurp(path, &size);
   if (bytes) {
     json_bytes(out, key, bytes, size);
   } else {
@@ -58,17 +58,17 @@ void put_file(struct json *out, const char *key, const char *path) {
   }
 }
 
-void put_hex_file(struct json *out, const char *key, const char *path) {
+void put_hex_file(struct json* out, const char* key, const char* path) {
   size_t size;
-  const char *bytes = slurp(path, &size);
+  const char* bytes = slurp(path, &size);
   if (bytes) {
-    json_hex(out, key, (const unsigned char *)bytes, size);
+    json_hex(out, key, (const unsigned char*)bytes, size);
   } else {
     put_error(out, key);
   }
 }
 
-void put_link(struct json *out, const char *key, const char *path) {
+void put_link(struct json* out, const char* key, const char* path) {
   static char target[2 * PATH_MAX];
   ssize_t size = readlink(path, target, sizeof target);
   if (size >= 0) {
@@ -78,14 +78,14 @@ void put_link(struct json *out, const char *key, const char *path) {
   }
 }
 
-void each_name(const char *folder, int only_numbers, void (*visit)(const char *name, void *argument),
-               void *argument) {
-  DIR *listing = opendir(folder);
+void each_name(const char* folder, int only_numbers,
+               void (*visit)(const char* name, void* argument), void* argument) {
+  DIR* listing = opendir(folder);
   if (!listing) return;
-  char *names = NULL;
+  char* names = NULL;
   size_t used = 0, room = 0;
-  for (struct dirent *entry; (entry = readdir(listing));) {
-    const char *name = entry->d_name;
+  for (struct dirent* entry; (entry = readdir(listing));) {
+    const char* name = entry->d_name;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
     if (only_numbers && (name[0] < '0' || name[0] > '9')) continue;
     size_t size = strlen(name) + 1;

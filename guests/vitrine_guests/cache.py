@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,11 @@ def scratch(prefix: str) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def forget_old(folder: Path, pattern: str) -> None:
+    """Removes what `pattern` matches and nobody has built or touched for a week."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > 7 * 86400:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from . import initramfs, kernels, programs, state
+from . import initramfs, kernels, programs, readme, state
 from .errors import GuestError
 from .machine import BACKENDS, Guest, Options
 
@@ -32,7 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     kernels_command = add("kernels", _kernels, "fetch all kernels and say their versions")
     kernels_command.add_argument("--refresh", action="store_true", help="ask the archive for newer ones")
     add("build", _build, "build the guest's programs and all initramfs archives")
-    add("actors", _actors, "list the actors and what each shows")
+    actors = add("actors", _actors, "list the actors and what each shows")
+    actors.add_argument("--readme", action="store_true", help="renew the table in guests/README.md")
     add("list", _list, "list the running guests")
 
     up = add("up", _up, "boot a guest and leave it running")
@@ -85,6 +86,9 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _actors(arguments: argparse.Namespace) -> None:
+    if arguments.readme:
+        readme.renew()
+        return
     for name, when, shows in programs.actor_table(programs.actors()):
         print(f"{name:16} {when:8} {shows}")
 
@@ -155,6 +159,8 @@ def _down(arguments: argparse.Namespace) -> None:
             if not arguments.all:
                 raise
             continue
+        if arguments.all and not guest.note.get("detached"):
+            continue  # a test's own: it ends with the test
         guest.close()
         print(f"{name}: ended")
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import programs
-from .cache import cache_dir, locked, scratch
+from .cache import cache_dir, forget_old, locked, scratch
 from .errors import GuestError
 from .kernels import Kernel
 from .modules import BOOT, ON_REQUEST, ModuleTree
@@ -25,7 +25,10 @@ def build(kernel: Kernel) -> Path:
     digest.update(Path(__file__).read_bytes())
     target = cache_dir() / "initramfs" / f"{kernel.release}-{digest.hexdigest()[:16]}.cpio"
     if target.exists():
+        os.utime(target)
         return target
+    forget_old(target.parent, "*.cpio")
+    forget_old(cache_dir(), ".*")  # what a run that was killed left
     with locked(f"initramfs-{kernel.release}"), scratch("initramfs") as folder:
         if not target.exists():
             root = folder / "root"

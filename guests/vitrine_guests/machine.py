@@ -21,6 +21,7 @@ from .printer import Printer
 
 BACKENDS = ("anonymous", "memfd", "file", "numa2")
 _numbers = itertools.count(1)
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Options:
             raise GuestError(f"no backend {self.backend!r}; there are {', '.join(BACKENDS)}")
         if self.accel not in ("tcg", "kvm", "auto"):
             raise GuestError(f"no accelerator {self.accel!r}; there are tcg, kvm, auto")
-        if self.memory < 96 or self.cpus < 1:
-            raise GuestError("a guest needs at least 96 MiB and one CPU")
+        if self.memory < 128 or self.cpus < 1:
+            raise GuestError("a guest needs at least 128 MiB and one CPU")
 
 
 class Guest:
@@ -97,6 +98,9 @@ class Guest:
                 if last:
                     raise
                 _remember_kvm_failure()
+            except BaseException:
+                self.close()
+                raise
         raise AssertionError("unreachable")
 
     def _boot_once(self, archive: Path, accel: str, timeout: float) -> None:
@@ -112,7 +116,7 @@ class Guest:
         self.pid = self._process.pid
         self.note = {
             "name": self.name, "label": self.label, "release": self.kernel.release, "pid": self.pid,
-            "started": state.start_time(self.pid), "accel": accel, "options": asdict(self.options),
+            "started": state.start_time(self.pid), "accel": accel, "detached": self.detached, "options": asdict(self.options),
             "qmp": str(self.qmp_path) if self.options.qmp else None,
             "qmp_tests": str(self._socket("qmp-tests")) if self.options.qmp else None,
             "console": str(self._socket("console")), "serial": str(self._socket("serial")),
@@ -223,6 +227,8 @@ class Guest:
             self.qmp("stop")
         else:
             os.kill(self.pid, signal.SIGSTOP)
+            while not state.is_stopped(self.pid):
+                time.sleep(0.001)
 
     def resume(self) -> None:
         if self.options.qmp:
@@ -319,6 +325,8 @@ class Guest:
                         time.sleep(0.05)
                 except TimeoutError:
                     pass
+                except ConnectionResetError:
+                    self._process.wait(5)  # QEMU is about to end; the next round tells how
             self.note["bulk"] = b"READY port" in greeting
 
     def _check_alive(self, deadline: float) -> None:
@@ -341,7 +349,7 @@ class Guest:
 
 def _die_with_parent() -> None:
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    _libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _kvm_verdict() -> Path:

@@ -27,6 +27,18 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Every thread has stopped: a signal takes its time to reach all of them."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            text = (thread / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text[text.rindex(")") + 2] not in "Tt":
+            return False
+    return True
+
+
 def claim(name: str) -> Path:
     """A new, empty folder for the guest `name`. Raises GuestError while a guest of that name runs."""
     if not name or "/" in name or name.startswith("."):
