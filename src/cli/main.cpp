@@ -1,7 +1,23 @@
 #include "cli/main.h"
 
+#include <csignal>
+#include <unistd.h>
+
+#include "cli/dispatch.h"
+#include "cli/real_world.h"
+
 namespace vitrine::cli {
 
-int run(int, char**) { return 2; }
+int run(int argc, char** argv) {
+  // A closed pipe is an answer to write(), not a sudden end: what was set up is undone.
+  std::signal(SIGPIPE, SIG_IGN);
+  FdOutput out(STDOUT_FILENO);
+  FdOutput err(STDERR_FILENO);
+  auto console = console_of_process(out, err);
+  const auto world = real_world();
+  Context context{*world, console};
+  const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  return static_cast<int>(dispatch(words, context));
+}
 
 }  // namespace vitrine::cli

@@ -1,0 +1,92 @@
+#include "cli/session.h"
+
+#include <fmt/core.h>
+
+#include "cli/problem_printer.h"
+
+namespace vitrine::cli {
+namespace {
+
+Outcome<std::string> only_machine(Context& context) {
+  const auto machines = TRY(context.world.machines());
+  if (machines.empty()) {
+    return std::unexpected(Problem(
+        Errc::not_found, "no QEMU machine runs here that this user can see",
+        "name a machine or a memory image; other users' machines need root\nsee one at work: vitrine demo"));
+  }
+  if (machines.size() > 1) {
+    std::string list;
+    for (const auto& machine : machines) {
+      if (!list.empty()) list += ", ";
+      list += fmt::format("{} (pid {})", machine.name, machine.pid);
+    }
+    return std::unexpected(Problem(Errc::invalid,
+                                   fmt::format("which machine? {} are running", machines.size()), list));
+  }
+  const auto& only = machines.front();
+  context.console.remark(fmt::format("reading {} (pid {}), the only machine running",
+                                     escape(only.name, context.console.charset), only.pid));
+  return std::to_string(only.pid);
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Machine>> open_machine(Context& context, const Arguments& words) {
+  const auto vm = words.machine ? *words.machine : TRY(only_machine(context));
+  return context.world.open_machine(vm);
+}
+
+Outcome<Session> Session::open(Context& context, const Arguments& words) {
+  Session session;
+  session.machine_ = TRY(open_machine(context, words));
+  auto guest = context.world.attach(*session.machine_, !words.has("--no-cache"));
+  const auto say = [&](const std::string& warning) {
+    context.console.remark("! " + escape(warning, context.console.charset));
+  };
+  for (const auto& warning : session.machine_->warnings()) say(warning);
+  if (!guest) {
+    if (!session.machine_->alive()) {
+      return std::unexpected(Problem(Errc::vanished,
+                                     fmt::format("{} went away while it was read", session.machine_->name()),
+                                     guest.error().message));
+    }
+    return std::unexpected(std::move(guest).error());
+  }
+  session.guest_ = std::move(*guest);
+  for (const auto& warning : session.guest_->health().warnings) say(warning);
+  for (const auto& check : session.guest_->health().checks) {
+    if (!check.ok) say(fmt::format("self-test \"{}\" failed: {}", check.name, check.detail));
+  }
+  return session;
+}
+
+Outcome<void> Session::still_there() const {
+  if (!machine_->alive()) {
+    return std::unexpected(Problem(Errc::vanished,
+                                   fmt::format("{} went away while it was read", machine_->name()),
+                                   "what was printed may be torn"));
+  }
+  if (machine_->live() && !guest_->still_there()) {
+    return std::unexpected(Problem(Errc::vanished,
+                                   fmt::format("{} runs another kernel now: it rebooted while it was read",
+                                               machine_->name()),
+                                   "what was printed may be torn; run the command again"));
+  }
+  return {};
+}
+
+Status Session::status() const {
+  for (const auto& check : guest_->health().checks) {
+    if (!check.ok) return Status::doubtful;
+  }
+  return Status::done;
+}
+
+Problem explain(Problem problem, const Session& session) {
+  auto there = session.still_there();
+  if (there) return problem;
+  there.error().hint = problem.message;
+  return std::move(there).error();
+}
+
+}  // namespace vitrine::cli
