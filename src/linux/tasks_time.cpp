@@ -1,0 +1,58 @@
+#include "linux/tasks_time.h"
+
+#include "linux/kernel.h"
+#include "linux/type_catalogue.h"
+
+namespace vitrine::linux {
+
+CpuTime adjusted_cpu_time(CpuTime ticks, std::uint64_t runtime, CpuTime told) noexcept {
+  __extension__ using Wide = unsigned __int128;
+  if (told.user + told.system >= runtime) return told;
+  std::uint64_t system = ticks.system;
+  if (ticks.system == 0) {
+    system = 0;
+  } else if (ticks.user == 0) {
+    system = runtime;
+  } else {
+    // Forged ticks may wrap their sum to 0 or below a part of it.
+    const Wide sum = Wide{ticks.system} + ticks.user;
+    system = static_cast<std::uint64_t>(Wide{ticks.system} * runtime / sum);
+  }
+  if (system < told.system) system = told.system;
+  if (system > runtime) system = runtime;
+  std::uint64_t user = runtime - system;
+  if (user < told.user) {
+    user = told.user;
+    system = runtime - user;
+  }
+  return {user, system};
+}
+
+std::optional<BootClock> BootClock::open(const Kernel& kernel) {
+  BootClock clock;
+  clock.memory_ = &kernel.memory();
+  const auto& types = kernel.types();
+  const auto core = [&]() -> std::optional<Gva> {
+    if (auto found = kernel.symbols().find("tk_core")) return found;
+    return kernel.symbols().find("timekeeper_data");  // [TIMEKEEPER_CORE] is the first
+  }();
+  const auto real = Field<std::int64_t>::from(types, "timekeeper.offs_real");
+  const auto boot = Field<std::int64_t>::from(types, "timekeeper.offs_boot");
+  if (!core || !real || !boot) return std::nullopt;
+  clock.real_ = *real;
+  clock.boot_ = *boot;
+  // Before 6.13 tk_core has no named type: a sequence counter, then the timekeeper,
+  // which is aligned to 8.
+  const auto place = Embedded::from(types, "tk_data.timekeeper");
+  clock.timekeeper_ = *core + (place ? place->offset().value_or(8) : 8);
+  return clock;
+}
+
+std::optional<std::int64_t> BootClock::boot_time() const {
+  const auto real = real_.read(*memory_, timekeeper_);
+  const auto boot = boot_.read(*memory_, timekeeper_);
+  if (!real || !boot || *real < *boot) return std::nullopt;
+  return *real - *boot;
+}
+
+}  // namespace vitrine::linux
