@@ -5,6 +5,7 @@
 #include "linux/views/kernel.h"
 #include "linux/views/kernel_log.h"
 #include "linux/views/modules.h"
+#include "linux/views/processes.h"
 #include "linux/views/sockets.h"
 #include "linux/views/symbols.h"
 #include "linux/views/syscall_table.h"
@@ -19,6 +20,7 @@ std::span<const View* const> all() noexcept {
       &kernel_view(),
       &kernel_log_view(),
       &modules_view(),
+      &processes_view(),
       &sockets_view(),
       &symbols_view(),
       &syscall_table_view(),
