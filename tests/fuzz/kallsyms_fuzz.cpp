@@ -21,14 +21,14 @@ void parse(Bytes bytes, std::uint64_t tokens) {
   if (sum == 0x1234'5678'9abc'def0) __builtin_trap();
 }
 
-const support::BuiltKallsyms& example(unsigned which) {
-  using support::KallsymsOrder;
+const test::BuiltKallsyms& example(unsigned which) {
+  using test::KallsymsOrder;
   using enum format::KallsymsAddresses;
   static const auto make = [](KallsymsOrder order, format::KallsymsAddresses form) {
-    return support::build_kallsyms(support::make_symbols(2'100, 0xffffffff81000000), order, form,
+    return test::build_kallsyms(test::make_symbols(2'100, 0xffffffff81000000), order, form,
                                    0xffffffff81000000, 0xffffffff82000000);
   };
-  static const support::BuiltKallsyms examples[] = {
+  static const test::BuiltKallsyms examples[] = {
       make(KallsymsOrder::to_6_3, based_percpu), make(KallsymsOrder::from_6_4, based),
       make(KallsymsOrder::from_7, self_relative), make(KallsymsOrder::to_6_3, absolute)};
   return examples[which % 4];

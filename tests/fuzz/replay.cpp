@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -20,6 +21,9 @@ int main(int argc, char** argv) {
   };
   run({});
   std::minstd_rand random(1);
+  // Targets that take long a run (attach) bound themselves by VITRINE_REPLAY.
+  const char* wanted = std::getenv("VITRINE_REPLAY");
+  const int limit = wanted != nullptr ? std::atoi(wanted) : 500;
   for (int i = 1; i < argc; ++i) {
     if (!std::filesystem::is_directory(argv[i])) continue;
     for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {
@@ -29,7 +33,7 @@ int main(int argc, char** argv) {
       if (input.size() <= 4096) {
         for (std::size_t cut = 0; cut < input.size(); ++cut) run({input.begin(), input.begin() + static_cast<std::ptrdiff_t>(cut)});
       }
-      for (int mutation = 0; mutation < 500 && !input.empty() && input.size() <= 262144; ++mutation) {
+      for (int mutation = 0; mutation < limit && !input.empty() && input.size() <= 262144; ++mutation) {
         auto changed = input;
         for (int bytes = 0; bytes < 4; ++bytes) changed[random() % changed.size()] = static_cast<std::uint8_t>(random());
         run(changed);

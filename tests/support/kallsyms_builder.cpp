@@ -4,7 +4,7 @@
 #include <cstring>
 #include <set>
 
-namespace vitrine::support {
+namespace vitrine::test {
 namespace {
 
 class Writer {
@@ -128,4 +128,4 @@ std::vector<BuiltSymbol> make_symbols(std::size_t count, std::uint64_t text) {
   return symbols;
 }
 
-}  // namespace vitrine::support
+}  // namespace vitrine::test

@@ -7,7 +7,7 @@
 
 #include "format/kallsyms.h"
 
-namespace vitrine::support {
+namespace vitrine::test {
 
 struct BuiltSymbol {
   std::uint64_t address;
@@ -30,4 +30,4 @@ BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOr
 /// `count` symbols from `text` on, with every digit in their names: enough for markers.
 std::vector<BuiltSymbol> make_symbols(std::size_t count, std::uint64_t text);
 
-}  // namespace vitrine::support
+}  // namespace vitrine::test

@@ -7,7 +7,7 @@
 namespace vitrine::format {
 namespace {
 
-using support::KallsymsOrder;
+using test::KallsymsOrder;
 constexpr std::uint64_t kText = 0xffff'ffff'a000'0000;
 constexpr std::uint64_t kStart = kText + 0x100'0000;
 
@@ -19,13 +19,13 @@ struct Case {
 
 class Kallsyms : public testing::TestWithParam<Case> {
  protected:
-  static support::BuiltKallsyms build(const std::vector<support::BuiltSymbol>& symbols) {
-    return support::build_kallsyms(symbols, GetParam().order, GetParam().form, kText, kStart);
+  static test::BuiltKallsyms build(const std::vector<test::BuiltSymbol>& symbols) {
+    return test::build_kallsyms(symbols, GetParam().order, GetParam().form, kText, kStart);
   }
 };
 
 TEST_P(Kallsyms, EverySymbolComesBackAsItWas) {
-  auto symbols = support::make_symbols(5'000, kText);
+  auto symbols = test::make_symbols(5'000, kText);
   if (GetParam().form == KallsymsAddresses::based_percpu) {
     for (std::uint64_t i = 0; i < 40; ++i) symbols.insert(symbols.begin(), {0x30000 - i * 64, 'A', "per_cpu_0"});
   }
@@ -50,7 +50,7 @@ TEST_P(Kallsyms, EverySymbolComesBackAsItWas) {
 }
 
 TEST_P(Kallsyms, AnyCutIsRefusedNotMisread) {
-  const auto symbols = support::make_symbols(2'600, kText);
+  const auto symbols = test::make_symbols(2'600, kText);
   const auto built = build(symbols);
   for (std::size_t size = 0; size < built.bytes.size(); size += 997) {
     const Bytes cut = Bytes(built.bytes).first(size);
@@ -62,7 +62,7 @@ TEST_P(Kallsyms, AnyCutIsRefusedNotMisread) {
 }
 
 TEST_P(Kallsyms, OneWrongMarkerIsRefused) {
-  auto built = build(support::make_symbols(5'000, kText));
+  auto built = build(test::make_symbols(5'000, kText));
   const auto layout = parse_kallsyms(built.bytes, built.tokens);
   ASSERT_TRUE(layout.has_value());
   built.bytes[layout->markers + 4 * 9] ^= std::byte{1};
@@ -88,7 +88,7 @@ TEST(KallsymsTokens, DigitsAloneAreNoTable) {
 }
 
 TEST(KallsymsTokens, FoundAtEveryPlaceInAWord) {
-  const auto built = support::build_kallsyms(support::make_symbols(3'000, kText), KallsymsOrder::from_6_4,
+  const auto built = test::build_kallsyms(test::make_symbols(3'000, kText), KallsymsOrder::from_6_4,
                                              KallsymsAddresses::based, kText, kStart);
   for (std::size_t shift = 0; shift < 16; shift += 4) {
     std::vector<std::byte> moved(shift);

@@ -1,0 +1,240 @@
+#include "support/lab.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <random>
+
+#include "support/btf_builder.h"
+
+namespace vitrine::test {
+namespace {
+
+constexpr std::uint64_t kKernelMap = 0xffff'ffff'8000'0000;
+constexpr std::uint64_t kIdt = 0xffff'fe00'0000'0000;  // cpu_entry_area
+constexpr std::uint64_t kPresent = 1, kWritable = 2, kLarge = 1 << 7;
+
+// Where things stand in the image, from _text.
+constexpr std::uint64_t kHandlerOffset = 0x1000;
+constexpr std::uint64_t kBannerOffset = 0x20'0000;
+constexpr std::uint64_t kNotesOffset = 0x20'1000;
+constexpr std::uint64_t kBtfOffset = 0x20'2000;
+constexpr std::uint64_t kTableOffset = 0x22'0000;  // init_top_pgt, two pages
+constexpr std::uint64_t kVariablesOffset = 0x22'4000;
+constexpr std::uint64_t kTasksOffset = 0x23'0000;
+constexpr std::uint64_t kKallsymsOffset = 0x28'0000;
+constexpr std::uint64_t kImageSize = 6 * kMiB;
+
+// The lab's task_struct.
+constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList = 64;
+
+constexpr std::string_view kBanner = "Linux version 6.9.0-lab (lab@lab) (gcc) #1 SMP\n";
+
+/// vmlinux's BTF, as far as the lab's kernel goes.
+std::vector<std::byte> build_btf() {
+  BtfBuilder btf;
+  const auto number = btf.integer("int", 4, true);
+  const auto wide = btf.integer("long unsigned int", 8);
+  const auto character = btf.integer("char", 1, true);
+  const auto name = btf.array(character, 16, number);
+  const auto list_id = btf.next();
+  const auto link = list_id + 1;
+  (void)btf.structure("list_head", 16, {{"next", link, 0}, {"prev", link, 64}});
+  (void)btf.pointer(list_id);
+  (void)btf.structure("task_struct", kTaskSize,
+                      {{"__state", wide, 0},
+                       {"pid", number, kTaskPid * 8},
+                       {"tgid", number, kTaskPid * 8 + 32},
+                       {"comm", name, kTaskComm * 8},
+                       {"tasks", list_id, kTaskList * 8}});
+  const auto pgd = btf.structure("pgd_t", 8, {{"pgd", wide, 0}});
+  const auto pgd_pointer = btf.pointer(pgd);
+  (void)btf.structure("mm_struct", 64, {{"pgd", pgd_pointer, 0}});
+  return btf.build();
+}
+
+}  // namespace
+
+LabMemory::LabMemory(std::vector<GpaRange> ranges) : ranges_(std::move(ranges)) {
+  for (const auto& range : ranges_) contents_.emplace_back(range.size);
+}
+
+Result<void> LabMemory::read(Gpa from, MutableBytes into) const {
+  ++reads_;
+  if (fail_first_ != 0 && reads_ >= fail_first_ && reads_ - fail_first_ < fail_count_) {
+    return fail(Errc::io, from.value, "on purpose");
+  }
+  while (!into.empty()) {
+    const auto range = std::ranges::find_if(ranges_, [&](const auto& one) { return one.contains(from); });
+    if (range == ranges_.end()) return fail(Errc::outside_ram, from.value);
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), range->end() - from));
+    const auto& content = contents_[static_cast<std::size_t>(range - ranges_.begin())];
+    std::memcpy(into.data(), content.data() + (from - range->start), size);
+    into = into.subspan(size);
+    from += size;
+  }
+  return {};
+}
+
+MutableBytes LabMemory::bytes(Gpa from, std::uint64_t size) {
+  for (std::size_t i = 0; i < ranges_.size(); ++i) {
+    if (ranges_[i].contains(from) && ranges_[i].end() - from >= size) {
+      return MutableBytes(contents_[i]).subspan(from - ranges_[i].start, size);
+    }
+  }
+  assert(false && "the lab builds outside its RAM");
+  return {};
+}
+
+void LabMemory::fail_reads(std::uint64_t first, std::uint64_t count) {
+  reads_ = 0;
+  fail_first_ = first;
+  fail_count_ = count;
+}
+
+Lab::Lab(const LabOptions& options)
+    : memory_({{Gpa{0}, 640 * kKiB}, {Gpa{kMiB}, 47 * kMiB}, {Gpa{4 * kGiB}, 2 * kMiB}}),
+      levels_(options.levels),
+      has_registers_(options.registers) {
+  lay_out(options);
+  build_tasks(options);
+  build_page_tables(options);
+  build_image(options);
+}
+
+void Lab::lay_out(const LabOptions& options) {
+  std::mt19937_64 random(options.seed);
+  text_physical_ = Gpa{(8 + random() % 12 * 2) * kMiB};  // 8 to 30 MiB, 2 MiB apart
+  text_ = Gva{kKernelMap + (16 + random() % 400 * 2) * kMiB};
+  direct_map_ = Gva{(options.levels == 5 ? 0xff11'0000'0000'0000 : 0xffff'8880'0000'0000) +
+                    random() % 8 * kGiB};
+  image_size_ = kImageSize;
+  next_table_ = Gpa{40 * kMiB};
+  idt_ = Gpa{2 * kMiB};
+}
+
+Gpa Lab::new_table() {
+  const Gpa table = next_table_;
+  next_table_ += kPageSize;
+  return table;
+}
+
+/// Maps one page: 2 MiB if `flags` say so, else 4 KiB.
+void Lab::map(Gpa root, unsigned levels, Gva address, Gpa to, std::uint64_t flags) {
+  Gpa table = root;
+  const unsigned last = (flags & kLarge) != 0 ? 2 : 1;
+  for (unsigned level = levels; level > last; --level) {
+    const Gpa at = table + (address.value >> (12 + 9 * (level - 1)) & 511) * 8;
+    auto entry = *memory_.load<std::uint64_t>(at);
+    if ((entry & kPresent) == 0) {
+      entry = new_table().value | kPresent | kWritable;
+      memory_.put(at, entry);
+    }
+    table = Gpa{entry & 0x000f'ffff'ffff'f000};
+  }
+  const Gpa at = table + (address.value >> (12 + 9 * (last - 1)) & 511) * 8;
+  memory_.put(at, to.value | flags | kPresent);
+}
+
+void Lab::build_page_tables(const LabOptions& options) {
+  const Gpa root = text_physical_ + kTableOffset;
+  for (std::uint64_t at = 0; at < image_size_; at += 2 * kMiB) {
+    map(root, levels_, text_ + at, text_physical_ + at, kLarge | kWritable);
+  }
+  for (std::uint64_t at = 0; at < 48 * kMiB; at += 2 * kMiB) {
+    map(root, levels_, direct_map_ + at, Gpa{at}, kLarge | kWritable);
+  }
+  map(root, levels_, Gva{kIdt}, idt_, 0);
+  cr3_ = root.value;
+  if (options.user_half) {
+    const Gpa user = root + kPageSize;
+    map(user, levels_, Gva{kIdt}, idt_, 0);
+    map(user, levels_, text_ + kHandlerOffset, text_physical_ + kHandlerOffset, 0);
+    cr3_ = user.value | 0x801;  // with a PCID
+  }
+  for (std::uint64_t vector = 0; vector < 256; ++vector) {
+    const std::uint64_t handler = (text_ + kHandlerOffset + vector * 16).value;
+    const Gpa gate = idt_ + vector * 16;
+    memory_.put(gate, static_cast<std::uint16_t>(handler));
+    memory_.put(gate + 2, std::uint16_t{0x10});
+    memory_.put(gate + 4, std::uint16_t{0x8e00});
+    memory_.put(gate + 6, static_cast<std::uint16_t>(handler >> 16));
+    memory_.put(gate + 8, static_cast<std::uint32_t>(handler >> 32));
+  }
+}
+
+void Lab::build_tasks(const LabOptions& options) {
+  for (std::size_t i = 0; i < options.tasks + 1; ++i) {
+    const auto pid = static_cast<std::int32_t>(i);
+    tasks_.push_back({pid, i == 0 ? "swapper/0" : "task-" + std::to_string(pid), text_ + kTasksOffset + i * kTaskSize});
+  }
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const Gpa at = physical(tasks_[i].address);
+    const LabTask& next = tasks_[(i + 1) % tasks_.size()];
+    const LabTask& previous = tasks_[(i + tasks_.size() - 1) % tasks_.size()];
+    memory_.put(at + kTaskPid, tasks_[i].pid);
+    memory_.put(at + kTaskPid + 4, tasks_[i].pid);
+    std::memcpy(memory_.bytes(at + kTaskComm, 16).data(), tasks_[i].name.data(), tasks_[i].name.size());
+    memory_.put(at + kTaskList, (next.address + kTaskList).value);
+    memory_.put(at + kTaskList + 8, (previous.address + kTaskList).value);
+  }
+}
+
+void Lab::build_image(const LabOptions& options) {
+  const auto put_bytes = [&](std::uint64_t offset, Bytes bytes) {
+    std::memcpy(memory_.bytes(text_physical_ + offset, bytes.size()).data(), bytes.data(), bytes.size());
+  };
+  put_bytes(kBannerOffset, bytes_of(kBanner));
+  std::array<std::uint32_t, 9> note{4, 20, 3, 0x00554e47, 1, 2, 3, 4, 5};
+  put_bytes(kNotesOffset, std::as_bytes(std::span(note)));
+
+  // Variables: per-CPU offsets, the CPU's current task, counts.
+  const std::uint64_t offsets = kVariablesOffset, current = offsets + 64, cpus = current + 8, frames = cpus + 8;
+  const std::uint64_t map_base = frames + 8;
+  memory_.put(text_physical_ + current, tasks_.back().address.value);
+  memory_.put(text_physical_ + cpus, std::uint32_t{1});
+  memory_.put(text_physical_ + frames, (4 * kGiB + 2 * kMiB) / kPageSize);
+  memory_.put(text_physical_ + map_base, direct_map_.value);
+
+  symbols_ = make_symbols(options.symbols, text_.value);
+  const auto add = [&](std::uint64_t offset, char type, const char* symbol) {
+    symbols_.push_back({(text_ + offset).value, type, symbol});
+  };
+  add(kBannerOffset, 'D', "linux_banner");
+  add(kNotesOffset, 'r', "__start_notes");
+  add(kNotesOffset + sizeof note, 'r', "__stop_notes");
+  if (options.btf) {
+    const auto btf = build_btf();
+    put_bytes(kBtfOffset, btf);
+    add(kBtfOffset, 'r', "__start_BTF");
+    add(kBtfOffset + btf.size(), 'r', "__stop_BTF");
+  }
+  add(kTableOffset, 'D', "init_top_pgt");
+  add(offsets, 'D', "__per_cpu_offset");
+  add(current, 'D', "current_task");
+  add(cpus, 'D', "nr_cpu_ids");
+  add(frames, 'B', "max_pfn");
+  add(map_base, 'D', "page_offset_base");
+  add(kTasksOffset, 'D', "init_task");
+  std::ranges::stable_sort(symbols_, {}, &BuiltSymbol::address);
+  if (options.form == format::KallsymsAddresses::based_percpu) {
+    symbols_.insert(symbols_.begin(), {0x1000, 'A', "fixed_percpu_data"});
+  }
+  const auto kallsyms = build_kallsyms(symbols_, options.order, options.form, text_.value,
+                                       (text_ + kKallsymsOffset).value);
+  assert(kKallsymsOffset + kallsyms.bytes.size() <= image_size_);
+  put_bytes(kKallsymsOffset, kallsyms.bytes);
+}
+
+Outcome<std::vector<x86::Registers>> Lab::registers() const {
+  if (!has_registers_) return std::unexpected(Problem(Errc::unsupported, "this lab has no registers"));
+  x86::Registers cpu;
+  cpu.cr0 = 0x8005'0033;
+  cpu.cr3 = cr3_;
+  cpu.cr4 = levels_ == 5 ? 1U << 12 : 0;
+  cpu.efer = 0xd01;
+  cpu.idtr = {Gva{kIdt}, 0xfff};
+  return std::vector{cpu};
+}
+
+}  // namespace vitrine::test

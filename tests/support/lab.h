@@ -1,0 +1,104 @@
+// The lab: a synthetic machine with a kernel in it, built in memory from a seed, whose
+// truth is known. Real page tables, real kallsyms, real BTF, real lists: what attaches to
+// a guest attaches to this, in a millisecond and without a guest.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "machine/machine.h"
+#include "support/kallsyms_builder.h"
+
+namespace vitrine::test {
+
+/// RAM as plain bytes, with holes, and with reads that fail on purpose.
+class LabMemory final : public PhysicalMemory {
+ public:
+  explicit LabMemory(std::vector<GpaRange> ranges);
+
+  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return ranges_; }
+  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override;
+
+  /// The bytes themselves, to build in and to forge. Must lie in one range.
+  [[nodiscard]] MutableBytes bytes(Gpa from, std::uint64_t size);
+  template <class T>
+  void put(Gpa at, T value) {
+    std::memcpy(bytes(at, sizeof value).data(), &value, sizeof value);
+  }
+
+  /// The reads from the `first`-th on (counted from 1) fail, `count` of them; 0: none.
+  void fail_reads(std::uint64_t first, std::uint64_t count);
+  [[nodiscard]] std::uint64_t reads() const { return reads_; }
+
+ private:
+  std::vector<GpaRange> ranges_;
+  std::vector<std::vector<std::byte>> contents_;
+  mutable std::uint64_t reads_ = 0;
+  std::uint64_t fail_first_ = 0, fail_count_ = 0;
+};
+
+struct LabTask {
+  std::int32_t pid;
+  std::string name;
+  Gva address;
+};
+
+struct LabOptions {
+  std::uint64_t seed = 1;     ///< places and slide
+  unsigned levels = 4;
+  bool user_half = false;     ///< KPTI: the CPUs' CR3 point at the user tables
+  KallsymsOrder order = KallsymsOrder::from_6_4;
+  format::KallsymsAddresses form = format::KallsymsAddresses::based_percpu;
+  bool btf = true;
+  std::size_t symbols = 2'200;
+  std::size_t tasks = 20;
+  bool registers = true;
+};
+
+class Lab final : public Machine {
+ public:
+  explicit Lab(const LabOptions& options);
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "lab"; }
+  [[nodiscard]] bool live() const noexcept override { return true; }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return memory_; }
+  [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override;
+  [[nodiscard]] std::vector<std::string> notes() const override { return {}; }
+  [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
+  [[nodiscard]] bool alive() const noexcept override { return true; }
+
+  [[nodiscard]] LabMemory& forge() { return memory_; }
+  /// Where the kernel put a virtual address of its own image.
+  [[nodiscard]] Gpa physical(Gva image_address) const { return text_physical_ + (image_address - text_); }
+
+  [[nodiscard]] Gva text() const { return text_; }
+  [[nodiscard]] Gpa text_physical() const { return text_physical_; }
+  [[nodiscard]] const std::vector<LabTask>& tasks() const { return tasks_; }  ///< init_task first
+  [[nodiscard]] const std::vector<BuiltSymbol>& symbols() const { return symbols_; }
+  [[nodiscard]] std::uint64_t image_size() const { return image_size_; }
+
+ private:
+  void lay_out(const LabOptions& options);
+  void build_page_tables(const LabOptions& options);
+  void build_image(const LabOptions& options);
+  void build_tasks(const LabOptions& options);
+  Gpa new_table();
+  void map(Gpa root, unsigned levels, Gva address, Gpa to, std::uint64_t flags);
+
+  LabMemory memory_;
+  Gva text_;
+  Gpa text_physical_;
+  Gva direct_map_;
+  std::uint64_t image_size_ = 0;
+  Gpa next_table_;
+  Gpa idt_;
+  std::uint64_t cr3_ = 0;
+  unsigned levels_;
+  bool has_registers_;
+  std::vector<LabTask> tasks_;
+  std::vector<BuiltSymbol> symbols_;
+};
+
+}  // namespace vitrine::test

@@ -1,0 +1,203 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "linux/kernel.h"
+#include "linux/type_catalogue.h"
+#include "support/lab.h"
+
+namespace vitrine::linux {
+namespace {
+
+using format::KallsymsAddresses;
+using test::KallsymsOrder;
+using test::Lab;
+using test::LabOptions;
+
+void expect_found(const Lab& lab, const Kernel& kernel) {
+  EXPECT_EQ(kernel.identity().text, lab.text());
+  EXPECT_EQ(kernel.identity().text_physical, lab.text_physical());
+  EXPECT_EQ(kernel.identity().release, "6.9.0-lab");
+  EXPECT_EQ(kernel.identity().build_id, "0100000002000000030000000400000005000000");
+  EXPECT_EQ(kernel.symbols().size(), lab.symbols().size());
+  for (const auto& symbol : lab.symbols()) {
+    bool there = false;
+    for (const auto& found : kernel.symbols().all(symbol.name)) there |= found.address.value == symbol.address;
+    EXPECT_TRUE(there) << symbol.name;
+  }
+  for (const auto& check : kernel.health().checks) EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
+}
+
+struct Layout {
+  const char* name;
+  KallsymsOrder order;
+  KallsymsAddresses form;
+};
+
+class Attach : public testing::TestWithParam<Layout> {};
+
+TEST_P(Attach, FindsTheKernelByRegistersAndByScan) {
+  for (const unsigned levels : {4U, 5U}) {
+    for (const bool registers : {true, false}) {
+      for (const bool user_half : {false, true}) {
+        for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+          const Lab lab({.seed = seed, .levels = levels, .user_half = user_half, .order = GetParam().order,
+                         .form = GetParam().form, .registers = registers});
+          const auto kernel = Kernel::attach(lab, {});
+          ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+          expect_found(lab, **kernel);
+          EXPECT_EQ((*kernel)->identity().levels, levels);
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, Attach,
+    testing::Values(Layout{"absolute", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
+                    Layout{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
+                    Layout{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
+                    Layout{"percpu_6_4", KallsymsOrder::from_6_4, KallsymsAddresses::based_percpu},
+                    Layout{"based_6_15", KallsymsOrder::from_6_4, KallsymsAddresses::based},
+                    Layout{"self_relative_7", KallsymsOrder::from_7, KallsymsAddresses::self_relative}),
+    [](const auto& one) { return one.param.name; });
+
+TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
+  for (const auto form : {KallsymsAddresses::based, KallsymsAddresses::self_relative}) {
+    Lab lab({.seed = 4, .form = form, .registers = false});
+    // What unpacking leaves behind: the same image, lower in memory, met first.
+    const auto image = lab.forge().bytes(lab.text_physical(), lab.image_size());
+    std::memcpy(lab.forge().bytes(Gpa{2 * kMiB}, lab.image_size()).data(), image.data(), image.size());
+    const auto kernel = Kernel::attach(lab, {});
+    ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+    EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
+  }
+}
+
+TEST(AttachNothing, AnEmptyMachineIsSaidToBeEmpty) {
+  Lab lab({});
+  std::ranges::fill(lab.forge().bytes(Gpa{kMiB}, 47 * kMiB), std::byte{0});
+  const auto kernel = Kernel::attach(lab, {});
+  ASSERT_FALSE(kernel.has_value());
+  EXPECT_EQ(kernel.error().code, Errc::not_found);
+  EXPECT_NE(kernel.error().message.find("no Linux kernel was found"), std::string::npos);
+  EXPECT_FALSE(kernel.error().hint.empty());
+}
+
+TEST(AttachWithoutBtf, SymbolsAreThereAndTypesAreSaidToBeMissing) {
+  const Lab lab({.btf = false});
+  const auto kernel = Kernel::attach(lab, {});
+  ASSERT_TRUE(kernel.has_value());
+  EXPECT_FALSE((*kernel)->has_types());
+  EXPECT_TRUE((*kernel)->symbol("init_task").has_value());
+  EXPECT_FALSE((*kernel)->health().ok());
+  ASSERT_FALSE((*kernel)->health().warnings.empty());
+  EXPECT_NE((*kernel)->health().warnings.front().find("BTF"), std::string::npos);
+}
+
+TEST(AttachFaults, EveryFailingReadIsSurvivedAndTold) {
+  Lab lab({.seed = 2, .symbols = 2'100});
+  ASSERT_TRUE(Kernel::attach(lab, {}).has_value());
+  lab.forge().fail_reads(0, 0);
+  ASSERT_TRUE(Kernel::attach(lab, {}).has_value());
+  const std::uint64_t reads = lab.forge().reads();
+  for (std::uint64_t first = 1; first <= reads; first += first < 200 ? 1 : 37) {
+    lab.forge().fail_reads(first, 1);
+    const auto kernel = Kernel::attach(lab, {});
+    if (!kernel) {
+      EXPECT_FALSE(kernel.error().message.empty());
+      continue;
+    }
+    EXPECT_EQ((*kernel)->identity().text, lab.text());
+  }
+}
+
+TEST(AttachForged, ATaskListThatLoopsFailsTheSelfTest) {
+  Lab lab({});
+  // The fifth task leads back to the third.
+  const auto& tasks = lab.tasks();
+  lab.forge().put(lab.physical(tasks[5].address) + 64, (tasks[3].address + 64).value);
+  const auto kernel = Kernel::attach(lab, {});
+  ASSERT_TRUE(kernel.has_value());
+  EXPECT_FALSE((*kernel)->health().ok());
+}
+
+class Cache : public testing::Test {
+ protected:
+  Cache() { std::filesystem::remove_all(directory_); }
+  ~Cache() override { std::filesystem::remove_all(directory_); }
+  [[nodiscard]] std::string file() const {
+    return directory_ + "/0100000002000000030000000400000005000000.kernel";
+  }
+  static bool from_cache(const Kernel& kernel) {
+    for (const auto& note : kernel.health().notes) {
+      if (note.find("from the cache") != std::string::npos) return true;
+    }
+    return false;
+  }
+  const std::string directory_ = testing::TempDir() + "vitrine-cache-" + std::to_string(::getpid());
+};
+
+TEST_F(Cache, AKernelIsKeptAndFoundAgainAtAnotherPlace) {
+  for (const auto form : {KallsymsAddresses::based_percpu, KallsymsAddresses::self_relative}) {
+    std::filesystem::remove_all(directory_);
+    const auto order = form == KallsymsAddresses::self_relative ? KallsymsOrder::from_7 : KallsymsOrder::from_6_4;
+    const Lab first({.seed = 1, .order = order, .form = form});
+    const auto cold = Kernel::attach(first, {directory_});
+    ASSERT_TRUE(cold.has_value());
+    EXPECT_FALSE(from_cache(**cold));
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      const Lab lab({.seed = seed, .levels = seed % 2 == 0 ? 5U : 4U, .order = order, .form = form, .registers = seed % 3 != 0});
+      const auto warm = Kernel::attach(lab, {directory_});
+      ASSERT_TRUE(warm.has_value());
+      EXPECT_TRUE(from_cache(**warm)) << seed;
+      expect_found(lab, **warm);
+    }
+  }
+}
+
+TEST_F(Cache, AnotherKernelUnderTheSameBuildIdIsRecoveredAnew) {
+  const Lab first({.symbols = 2'200});
+  ASSERT_TRUE(Kernel::attach(first, {directory_}).has_value());
+  const Lab forged({.symbols = 2'300});  // the same note at the same place
+  const auto kernel = Kernel::attach(forged, {directory_});
+  ASSERT_TRUE(kernel.has_value());
+  EXPECT_FALSE(from_cache(**kernel));
+  expect_found(forged, **kernel);
+}
+
+TEST_F(Cache, ADamagedFileIsNoticed) {
+  const Lab lab({});
+  ASSERT_TRUE(Kernel::attach(lab, {directory_}).has_value());
+  const auto size = std::filesystem::file_size(file());
+  for (const std::uint64_t at : {std::uint64_t{9}, std::uint64_t{100}, size / 3, size / 2, size - 1}) {
+    const Lab fresh({});
+    ASSERT_TRUE(Kernel::attach(fresh, {directory_}).has_value());
+    std::FILE* out = std::fopen(file().c_str(), "r+b");
+    ASSERT_NE(out, nullptr);
+    std::fseek(out, static_cast<long>(at), SEEK_SET);
+    const int byte = std::fgetc(out);
+    std::fseek(out, static_cast<long>(at), SEEK_SET);
+    std::fputc(byte ^ 0x5a, out);
+    std::fclose(out);
+    const auto kernel = Kernel::attach(lab, {directory_});
+    ASSERT_TRUE(kernel.has_value());
+    EXPECT_FALSE(from_cache(**kernel)) << at;
+    expect_found(lab, **kernel);
+  }
+  std::filesystem::resize_file(file(), size / 2);
+  const auto kernel = Kernel::attach(lab, {directory_});
+  ASSERT_TRUE(kernel.has_value());
+  EXPECT_FALSE(from_cache(**kernel));
+}
+
+TEST_F(Cache, ADirectoryThatCannotBeWrittenIsAWarning) {
+  const Lab lab({});
+  const auto kernel = Kernel::attach(lab, {"/proc/nowhere/vitrine"});
+  ASSERT_TRUE(kernel.has_value());
+  ASSERT_FALSE((*kernel)->health().warnings.empty());
+}
+
+}  // namespace
+}  // namespace vitrine::linux
