@@ -6,6 +6,7 @@
 #include "linux/views/kernel_log.h"
 #include "linux/views/modules.h"
 #include "linux/views/processes.h"
+#include "linux/views/mounts.h"
 #include "linux/views/sockets.h"
 #include "linux/views/symbols.h"
 #include "linux/views/syscall_table.h"
@@ -21,6 +22,7 @@ std::span<const View* const> all() noexcept {
       &kernel_log_view(),
       &modules_view(),
       &processes_view(),
+      &mounts_view(),
       &sockets_view(),
       &symbols_view(),
       &syscall_table_view(),
