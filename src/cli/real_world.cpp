@@ -1,5 +1,6 @@
 #include "cli/real_world.h"
 
+#include "cli/attached_guest.h"
 #include "machine/open.h"
 #include "machine/qemu_process.h"
 
@@ -31,11 +32,11 @@ class RealWorld final : public World {
     return vitrine::open_machine(vm);
   }
 
-  [[nodiscard]] Outcome<std::unique_ptr<Guest>> attach(const Machine&, bool) const override {
-    return std::unexpected(Problem(Errc::unsupported, "this build cannot attach to a kernel yet"));
+  [[nodiscard]] Outcome<std::unique_ptr<Guest>> attach(const Machine& machine, bool cache) const override {
+    return attach_guest(machine, cache);
   }
 
-  [[nodiscard]] std::span<const linux::View* const> views() const override { return {}; }
+  [[nodiscard]] std::span<const linux::View* const> views() const override { return linux::views(); }
 };
 
 }  // namespace

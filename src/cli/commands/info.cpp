@@ -19,6 +19,7 @@ struct Facts {
     std::string name;
     Value value;
     ColumnType type = ColumnType::text;
+    bool detail = false;  ///< for programs alone
   };
   std::vector<Fact> facts;
   std::vector<linux::Health::Check> checks;
@@ -35,7 +36,9 @@ class FactSink final : public linux::RowSink {
   bool row(std::span<const Value> values, std::string_view doubt) override {
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!wants(i)) continue;
-      facts_.facts.push_back({std::string(info_.columns[i].name), values[i], info_.columns[i].type});
+      const auto& column = info_.columns[i];
+      facts_.facts.push_back({std::string(column.name), values[i], column.type,
+                              column.show != linux::Column::shown});
     }
     if (!doubt.empty()) facts_.warnings.emplace_back(doubt);
     return false;  // a kernel has one row
@@ -57,8 +60,8 @@ void add_identity(const linux::Identity& kernel, Facts& facts) {
        {"slide", static_cast<std::uint64_t>(kernel.slide), ColumnType::address},
        {"text_physical", Value(kernel.text_physical.value), ColumnType::address},
        {"direct_map", address(kernel.direct_map), ColumnType::address},
-       {"page_table_levels", static_cast<std::int64_t>(kernel.levels), ColumnType::integer},
-       {"page_table_isolation", kernel.page_table_isolation, ColumnType::boolean}});
+       {"paging_levels", static_cast<std::int64_t>(kernel.levels), ColumnType::integer},
+       {"kpti", kernel.page_table_isolation, ColumnType::boolean}});
 }
 
 /// The view "kernel" knows what moves: uptime, boot time, taint. Columns that the
@@ -124,8 +127,9 @@ void print_for_programs(const Facts& facts, Console& console) {
 
 void print_for_people(const Facts& facts, Console& console) {
   std::size_t width = 0;
-  for (const auto& fact : facts.facts) width = std::max(width, fact.name.size());
+  for (const auto& fact : facts.facts) width = fact.detail ? width : std::max(width, fact.name.size());
   for (const auto& fact : facts.facts) {
+    if (fact.detail) continue;
     auto name = fact.name;
     for (auto& c : name) c = c == '_' ? ' ' : c;
     console.out.write(fmt::format("{:<{}}  {}\n", name, width, human(fact.value, fact.type, console.charset)));
@@ -154,7 +158,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   std::uint64_t ram = machine->memory().size_bytes();
   facts.facts = {{"machine", std::string(machine->name())},
                  {"live", machine->live(), ColumnType::boolean},
-                 {"memory", static_cast<std::int64_t>(ram), ColumnType::size}};
+                 {"ram", static_cast<std::int64_t>(ram), ColumnType::size}};
   facts.notes = machine->notes();
   facts.warnings = machine->warnings();
 
