@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "linux/field_value.h"
 #include "linux/type_catalogue.h"
 #include "linux/type_format.h"
 #include "linux/type_path.h"
@@ -33,8 +34,16 @@ class AttachedGuest final : public Guest {
 
   [[nodiscard]] const VirtualMemory& memory() const override { return kernel_->memory(); }
 
-  [[nodiscard]] Outcome<std::unique_ptr<VirtualMemory>> process_memory(Gva mm) const override {
-    const auto root = kernel_->user_root(mm);
+  [[nodiscard]] Outcome<std::unique_ptr<VirtualMemory>> process_memory(Gva task) const override {
+    const auto path = TRY(linux::MemberPath::compile(kernel_->types(), "task_struct.mm"));
+    const auto value = linux::read_value(kernel_->memory(), task, path);
+    if (!value) return std::unexpected(Problem(value.error()));
+    const auto* mm = std::get_if<Gva>(&*value);
+    if (mm == nullptr || !*mm) {
+      return std::unexpected(Problem(Errc::not_found, "this process has no memory of its own",
+                                     "it is a kernel thread, or about to end"));
+    }
+    const auto root = kernel_->user_root(*mm);
     if (!root) return std::unexpected(Problem(root.error()));
     return std::make_unique<x86::AddressSpace>(kernel_->ram(), *root);
   }

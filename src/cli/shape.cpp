@@ -83,7 +83,7 @@ std::string header_of(std::string_view column) {
 std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo& view) {
   std::vector<BoundColumn> bound;
   for (const auto& column : shape) {
-    BoundColumn made{.header = std::string(column.header), .draw = column.draw, .right = column.right};
+    BoundColumn made{.header = std::string(column.header), .draw = column.draw, .type = column.type};
     for (const auto& source : column.sources) {
       const auto at = std::ranges::find(view.columns, source, &linux::Column::name);
       if (at != view.columns.end()) {
@@ -93,10 +93,8 @@ std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo
     if (made.sources.size() != column.sources.size()) continue;
     const auto& first = view.columns[made.sources.front()];
     if (made.header.empty()) made.header = header_of(first.name);
-    if (made.draw == nullptr) {
-      made.type = first.type;
-      made.right = right_aligned(first.type);
-    }
+    if (made.draw == nullptr) made.type = first.type;
+    made.right = right_aligned(made.type);
     bound.push_back(std::move(made));
   }
   return bound;

@@ -21,7 +21,7 @@ struct ShapeColumn {
   std::string_view header;                ///< empty: the first source's name, upper case
   std::vector<std::string_view> sources;  ///< the view's columns
   Draw draw = nullptr;                    ///< null: the first source as it is
-  bool right = false;                     ///< for drawn columns; others align by type
+  linux::ColumnType type = linux::ColumnType::text;  ///< of what is drawn
 };
 
 /// Empty: the view's shown columns.

@@ -45,8 +45,9 @@ class Guest {
   [[nodiscard]] virtual Outcome<std::string> describe_type(std::string_view path) const = 0;
 
   [[nodiscard]] virtual const VirtualMemory& memory() const = 0;
-  /// The memory of the process whose mm_struct lies at `mm`.
-  [[nodiscard]] virtual Outcome<std::unique_ptr<VirtualMemory>> process_memory(Gva mm) const = 0;
+  /// The memory of the process whose task_struct lies at `task`.
+  /// @returns not_found  it has none: a kernel thread, or about to end
+  [[nodiscard]] virtual Outcome<std::unique_ptr<VirtualMemory>> process_memory(Gva task) const = 0;
 
   [[nodiscard]] virtual Outcome<std::unique_ptr<linux::ViewReader>> open(const linux::View& view) const = 0;
   /// Call it before a new look.

@@ -111,17 +111,15 @@ Outcome<Status> print_raw(std::uint64_t from, std::uint64_t length, const ReadBy
 }
 
 Outcome<std::unique_ptr<VirtualMemory>> memory_of(std::int64_t pid, Context& context, Session& session) {
-  const auto found = TRY(collect("processes", {"pid", "mm"}, {pid}, context, session));
+  const auto found = TRY(collect("processes", {"pid", "address"}, {pid}, context, session));
   if (found.rows.empty()) {
     return std::unexpected(Problem(Errc::not_found, fmt::format("there is no process {}", pid),
                                    "list them: vitrine ps"));
   }
-  const Gva mm{Collected::address(found.rows.front().values[1])};
-  if (!mm) {
-    return std::unexpected(Problem(Errc::not_found, fmt::format("process {} has no memory of its own", pid),
-                                   "it is a kernel thread, or about to end"));
-  }
-  return session.guest().process_memory(mm);
+  const Gva task{Collected::address(found.rows.front().values[1])};
+  auto memory = session.guest().process_memory(task);
+  if (!memory) memory.error().message = fmt::format("process {}: {}", pid, memory.error().message);
+  return memory;
 }
 
 Outcome<Status> run(Context& context, const Arguments& words) {

@@ -1,4 +1,7 @@
 // The commands that are one view each, in the shape people know from the guest's own tools.
+#include <span>
+#include <string>
+
 #include "cli/commands/families.h"
 #include "cli/view_run.h"
 
@@ -19,11 +22,52 @@ Command view_command(std::string_view name, std::string_view view, std::string_v
           }};
 }
 
+using linux::ColumnType;
+using linux::Value;
+using Values = std::span<const Value>;
+
+const std::string* text_in(const Value& value) { return std::get_if<std::string>(&value); }
+
+/// user, system
+Value sum(Values times) {
+  const auto* user = std::get_if<std::int64_t>(&times[0]);
+  const auto* system = std::get_if<std::int64_t>(&times[1]);
+  if (user == nullptr || system == nullptr) return {};
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(*user) + static_cast<std::uint64_t>(*system));
+}
+
+/// cmdline, name: as ps does, the name in brackets where there are no arguments.
+Value command(Values words) {
+  const auto* line = text_in(words[0]);
+  if (line != nullptr && !line->empty()) return *line;
+  const auto* name = text_in(words[1]);
+  return name == nullptr ? Value() : Value("[" + *name + "]");
+}
+
+/// process, pid, fd: "sshd[842]:3".
+Value owner(Values socket) {
+  const auto* name = text_in(socket[0]);
+  if (name == nullptr) return {};
+  std::string text = *name;
+  if (const auto* pid = std::get_if<std::int64_t>(&socket[1])) text += "[" + std::to_string(*pid) + "]";
+  if (const auto* fd = std::get_if<std::int64_t>(&socket[2])) text += ":" + std::to_string(*fd);
+  return text;
+}
+
 }  // namespace
 
 Command ps_command() {
-  return view_command("ps", "processes", "processes", {},
-                      "The view \"processes\": every process and kernel thread, as the guest's task list has them.",
+  Shape shape = {{"", {"pid"}},
+                 {"", {"ppid"}},
+                 {"", {"uid"}},
+                 {"", {"tty"}},
+                 {"S", {"state"}},
+                 {"TIME", {"cpu_user", "cpu_system"}, sum, ColumnType::duration},
+                 {"", {"rss"}},
+                 {"COMMAND", {"cmdline", "name"}, command}};
+  return view_command("ps", "processes", "processes", std::move(shape),
+                      "The view \"processes\": every process, kernel thread and zombie. Programs that give no "
+                      "arguments, kernel threads among them, are shown by name, in brackets.",
                       {"vitrine ps web1", "vitrine ps web1 --sort -rss", "vitrine ps web1 --pid 1 --columns +env --json"});
 }
 
@@ -33,8 +77,10 @@ Command threads_command() {
 }
 
 Command lsmod_command() {
-  return view_command("lsmod", "modules", "kernel modules", {}, "The view \"modules\".",
-                      {"vitrine lsmod web1"});
+  Shape shape = {{"", {"name"}}, {"", {"size"}}, {"USED", {"references"}}, {"BY", {"used_by"}},
+                 {"", {"state"}}, {"", {"taints"}}};
+  return view_command("lsmod", "modules", "kernel modules", std::move(shape), "The view \"modules\".",
+                      {"vitrine lsmod web1", "vitrine lsmod web1 --columns +text,+build_id"});
 }
 
 Command lsof_command() {
@@ -43,7 +89,11 @@ Command lsof_command() {
 }
 
 Command ss_command() {
-  return view_command("ss", "sockets", "sockets and who owns them", {}, "The view \"sockets\".",
+  Shape shape = {{"PROTO", {"protocol"}}, {"", {"state"}}, {"RECV-Q", {"rx_queue"}}, {"SEND-Q", {"tx_queue"}},
+                 {"", {"local"}}, {"", {"remote"}}, {"OWNER", {"process", "pid", "fd"}, owner}};
+  return view_command("ss", "sockets", "sockets and who owns them", std::move(shape),
+                      "The view \"sockets\": all protocols, in every network namespace. OWNER is the first owner's "
+                      "name[pid]:descriptor; --columns owners lists all.",
                       {"vitrine ss web1", "vitrine ss web1 --sort state"});
 }
 

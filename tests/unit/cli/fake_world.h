@@ -90,8 +90,13 @@ inline constexpr linux::Column kProcessColumns[] = {
     {"pid", linux::ColumnType::integer, "process id"},
     {"ppid", linux::ColumnType::integer, "its parent's"},
     {"name", linux::ColumnType::text, "name"},
-    {"cmdline", linux::ColumnType::list, "arguments", linux::Column::hidden},
-    {"mm", linux::ColumnType::address, "mm_struct", linux::Column::hidden},
+    {"cmdline", linux::ColumnType::text, "arguments"},
+    {"cpu_user", linux::ColumnType::duration, "in user mode"},
+    {"cpu_system", linux::ColumnType::duration, "in the kernel"},
+    {"rss", linux::ColumnType::size, "resident"},
+    {"state", linux::ColumnType::text, "R, S ..."},
+    {"kernel_thread", linux::ColumnType::boolean, "in the kernel alone", linux::Column::hidden},
+    {"address", linux::ColumnType::address, "task_struct", linux::Column::hidden},
 };
 inline constexpr linux::ViewInfo kProcesses = {"processes", "the processes", kProcessColumns, "by pid",
                                                "pid"};
