@@ -154,9 +154,10 @@ class Printer {
         break;
       case Kind::type_definition:
         if (const Type inner = in_place(type.target()); !inner.is_void()) {
-          text_ += fmt::format("typedef {} {{\n", keyword(inner));
+          const auto [head, tail] = around(type.target(), inner, type.name());
+          text_ += fmt::format("typedef {} {{\n", head);
           body(inner, 0, 1);
-          text_ += fmt::format("}} {};\n", declarator(type.target(), inner, type.name()));
+          text_ += fmt::format("}} {};\n", tail);
         } else {
           text_ += fmt::format("typedef {};\n", declaration(type.target(), type.name()));
         }
@@ -207,14 +208,18 @@ class Printer {
       compound(type, base, depth);
   }
 
-  /// What stands where the name does, once the type in place is written out: "name[4]".
-  static std::string declarator(const Type& type, const Type& inner, std::string_view name) {
-    auto whole = declaration(type, name);
+  /// A declaration around a type that is written out in place: "const struct" and "name[4]".
+  struct Around {
+    std::string head, tail;
+  };
+  static Around around(const Type& type, const Type& inner, std::string_view name) {
+    const auto whole = declaration(type, name);
     const auto anonymous = type_name(inner);
     const auto at = whole.find(anonymous);
-    if (at == std::string::npos) return std::string(name);
-    whole.erase(at, anonymous.size() + (whole.size() > at + anonymous.size() ? 1 : 0));
-    return whole;
+    if (at == std::string::npos) return {std::string(keyword(inner)), std::string(name)};
+    auto tail = whole.substr(at + anonymous.size());
+    if (tail.starts_with(' ')) tail.erase(0, 1);
+    return {whole.substr(0, at) + std::string(keyword(inner)), std::move(tail)};
   }
 
   void line(unsigned depth, std::string words, const std::string& name, std::string_view comment) {
@@ -323,9 +328,9 @@ class Printer {
     const Type inner = in_place(member.type);
     if (!inner.is_void() && depth < kMaxDepth) {
       text_.append(depth, '\t');
-      text_ += fmt::format("{} {{\n", keyword(inner));
+      auto [head, rest] = around(member.type, inner, member.name);
+      text_ += fmt::format("{} {{\n", head);
       body(inner, base + member.offset(), depth + 1);
-      auto rest = declarator(member.type, inner, member.name);
       if (member.is_bit_field()) rest += fmt::format(":{}", member.bit_width);
       text_.append(depth, '\t');
       text_ += fmt::format("{:{}} /* {} */\n", rest.empty() ? "};" : "} " + rest + ";",
@@ -356,13 +361,13 @@ class Printer {
     remark(1, fmt::format("size: {}, cachelines: {}, members: {}", size,
                           (size + kCacheLine - 1) / kCacheLine, type.count()));
     if (!is_union) {
-      if (layout.holes != 0 || layout.field_bits != 0) {
+      if (layout.holes != 0 || layout.bit_holes != 0) {
         remark(1, fmt::format("sum members: {}{}", layout.members,
                               layout.holes == 0 ? ""
                                                 : fmt::format(", holes: {}, sum holes: {}",
                                                               layout.holes, layout.hole_bytes)));
       }
-      if (layout.field_bits != 0) {
+      if (layout.field_bits != 0 && (layout.holes != 0 || layout.bit_holes != 0)) {
         remark(1, fmt::format("sum bitfield members: {} bits{}", layout.field_bits,
                               layout.bit_holes == 0
                                   ? ""

@@ -152,6 +152,8 @@ def definitions(text):
             if name:
                 found.setdefault(name, []).append(lines)
             name = None
+        elif name and name.startswith("union") and re.match(r"^\t/\* (size|last cacheline):", line):
+            pass  # pahole sums up structures only
         elif name and not INFERRED.search(line.strip()):
             lines.append(normal(line))
     return {name: bodies[0] for name, bodies in found.items() if len(bodies) == 1}
