@@ -320,7 +320,10 @@ Result<void> Btf::check_types() const {
   // Now that every reference leads somewhere: every chain ends, and every size is a number.
   for (std::uint32_t id = first_id_; id < types; ++id) {
     const auto kind = kind_of(load32(raw(TypeId{id}) + 4));
-    if (modifies(kind) || static_cast<Kind>(kind) == Kind::array) TRY(check_chain(TypeId{id}));
+    if (modifies(kind) || static_cast<Kind>(kind) == Kind::array ||
+        static_cast<Kind>(kind) == Kind::variable) {
+      TRY(check_chain(TypeId{id}));
+    }
   }
   return {};
 }
@@ -331,7 +334,7 @@ Result<void> Btf::check_chain(TypeId id) const {
     const std::byte* const entry = raw(id);
     if (entry == nullptr) return {};  // void
     const auto kind = kind_of(load32(entry + 4));
-    if (modifies(kind)) {
+    if (modifies(kind) || static_cast<Kind>(kind) == Kind::variable) {
       id = TypeId{load32(entry + 8)};
     } else if (static_cast<Kind>(kind) == Kind::array) {
       if (__builtin_mul_overflow(elements, std::uint64_t{load32(entry + 20)}, &elements)) {

@@ -13,6 +13,8 @@ namespace {
 using btf::Kind;
 using btf::Type;
 
+constexpr std::size_t kMaxCandidates = 16;
+
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
@@ -200,8 +202,11 @@ Outcome<MemberPath> MemberPath::compile(const TypeCatalogue& types, std::string_
   }
   const std::size_t end = std::min(text.find_first_of(".[-"), text.size());
   const auto name = text.substr(0, end);
-  const auto candidates = types.find_all(name);
+  auto candidates = types.find_all(name);
   if (candidates.empty()) return std::unexpected(types.type(name).error());
+
+  // A kernel has a handful of one name at most; a forged one may have a hundred thousand.
+  if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
 
   std::optional<Problem> problem;
   for (const Type& root : candidates) {

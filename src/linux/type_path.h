@@ -45,7 +45,7 @@ class MemberPath {
   /// @returns unsupported  more than Route::kMaxHops pointers, or an offset beyond 4 GiB
   /// The first name is a struct's, a union's, or a typedef of one; "struct" before it and
   /// "module:" before that may stand (TypeCatalogue). If several structs have that name,
-  /// the first along which the path exists.
+  /// the first (of 16) along which the path exists.
   [[nodiscard]] static Outcome<MemberPath> compile(const TypeCatalogue& types,
                                                    std::string_view text);
 

@@ -300,6 +300,9 @@ TEST(Btf, ModifierCyclesAreRefused) {
   BtfBuilder array;
   array.array(1, 1);
   EXPECT_EQ(refused(array).code, Errc::cycle);
+  BtfBuilder variable;
+  variable.variable("v", 1);
+  EXPECT_EQ(refused(variable).code, Errc::cycle) << "a variable's size is its type's";
 }
 
 TEST(Btf, ChainsMayBeSixtyThreeLong) {
