@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Looks at real guests from outside, and compares every row with what the guest says itself.
+
+    look_test.py --vitrine build/bin/vitrine                 all kernels, 1 and 2 CPUs
+    look_test.py --kernels 6.1 7.x --cpus 2 --memory 5120    these alone
+    look_test.py --images elf lime                           the same from images of the guest
+
+The guest prints its /proc, is paused at once, and every view is read from its RAM. A
+difference is a failure; columns that move by themselves have the tolerances that the
+comparisons (truth_VIEW.py) state. The last lines say what was compared and what was not.
+"""
+
+import argparse
+import importlib
+import json
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
+
+from vitrine_guests import LABELS, Guest  # noqa: E402
+
+MOST_SHOWN = 12  # differences of one view
+ESCAPE = re.compile(r"\\(\\|x[0-9a-f]{2})")
+# What only a machine that runs can tell: an image without registers has none.
+OF_THE_MACHINE = {
+    "cpus": {"rip", "rip_symbol", "rsp", "rflags", "cr3", "privilege", "halted"},
+    "interrupts": {"source"},
+}
+
+
+def latin1(value):
+    """A value of JSON with every text as the guest's bytes, one character each."""
+    if isinstance(value, str):
+        raw = value.encode("utf-8")
+        text = raw.decode("latin-1")
+        return ESCAPE.sub(lambda found: "\\" if found[1] == "\\" else chr(int(found[1][1:], 16)), text)
+    if isinstance(value, list):
+        return [latin1(each) for each in value]
+    if isinstance(value, dict):
+        return {key: latin1(each) for key, each in value.items()}
+    return value
+
+
+class Vitrine:
+    """The program under test, run as a user would."""
+
+    def __init__(self, program, cache):
+        self.program = str(program)
+        self.environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache), "LANG": "C.UTF-8"}
+
+    def run(self, *words):
+        done = subprocess.run([self.program, *words], capture_output=True, env=self.environment, timeout=300)
+        if done.returncode not in (0, 3):
+            raise AssertionError(f"vitrine {' '.join(words)}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
+        return done
+
+    def rows(self, view, machine, *more):
+        done = self.run("show", view, machine, "--json", *more)
+        return [latin1(json.loads(line)) for line in done.stdout.splitlines()], done.stderr.decode(errors="replace")
+
+    def views(self):
+        return [json.loads(line)["name"] for line in self.run("views", "--json").stdout.splitlines()]
+
+
+def compare_views(vitrine, machine, truth, report, only=None):
+    """Every view of `machine` against the truth. Returns the rows by view."""
+    seen = {}
+    for view in vitrine.views():
+        if only and view not in only:
+            continue
+        more = ["--columns", "+env"] if view == "processes" else []
+        try:
+            rows, remarks = vitrine.rows(view, machine, *more)
+        except AssertionError as failed:
+            report.failed(view, [str(failed)])
+            continue
+        seen[view] = rows
+        try:
+            comparison = importlib.import_module(f"truth_{view}")
+        except ModuleNotFoundError:
+            report.uncompared(view, len(rows))
+            continue
+        differences = list(comparison.compare(truth, rows))
+        differences += [f"doubtful: {row}" for row in rows if row.get("doubt") and not getattr(comparison, "DOUBTS", False)]
+        report.compared(view, rows, differences, remarks)
+    return seen
+
+
+def compare_btf(vitrine, machine, guest, report):
+    """The BTF that we found is the guest's own, byte for byte: so is every size and offset."""
+    names = guest.btf_names()
+    differences = []
+    for name in names:
+        done = vitrine.run("type", machine, "--btf", name)
+        if done.stdout != guest.btf(name):
+            differences.append(f"/sys/kernel/btf/{name}: {len(done.stdout)} bytes, the guest has {len(guest.btf(name))}")
+    report.compared("BTF", names, differences, "")
+
+
+def same_rows(view, live, image):
+    """Differences between a paused machine's rows and its image's."""
+    leave = OF_THE_MACHINE.get(view, set())
+
+    def key(row):
+        return json.dumps({name: value for name, value in row.items() if name not in leave}, sort_keys=True)
+
+    before, after = [key(row) for row in live], [key(row) for row in image]
+    missing, extra = set(before) - set(after), set(after) - set(before)
+    return [f"image lacks {row}" for row in sorted(missing)] + [f"image adds {row}" for row in sorted(extra)]
+
+
+def write_lime(elf, lime):
+    """Turns QEMU's ELF core into a LiME image: the same RAM in the other wrapping."""
+    with open(elf, "rb") as source, open(lime, "wb") as out:
+        header = source.read(64)
+        start, count = struct.unpack_from("<Q", header, 32)[0], struct.unpack_from("<H", header, 56)[0]
+        for number in range(count):
+            source.seek(start + number * 56)
+            kind, _, offset, _, physical, size, _, _ = struct.unpack("<IIQQQQQQ", source.read(56))
+            if kind != 1 or size == 0:
+                continue
+            out.write(struct.pack("<IIQQQ", 0x4C694D45, 1, physical, physical + size - 1, 0))
+            source.seek(offset)
+            while size:
+                piece = source.read(min(size, 1 << 20))
+                out.write(piece)
+                size -= len(piece)
+
+
+def write_raw(guest, raw):
+    """Physical memory from 0 on as QEMU's own monitor saves it, holes as zeros."""
+    guest.qmp("pmemsave", val=0, size=guest.options.memory << 20, filename=str(raw))
+
+
+def compare_image(vitrine, kind, guest, seen, report):
+    with tempfile.TemporaryDirectory(prefix="vitrine-image-", dir="/var/tmp") as folder:
+        path = Path(folder) / f"memory.{kind}"
+        if kind == "raw":
+            write_raw(guest, path)
+        elif kind == "lime":
+            guest.dump(Path(folder) / "memory.elf")
+            write_lime(Path(folder) / "memory.elf", path)
+        else:
+            guest.dump(path, paging=kind == "elf-paging")
+        differences, rows = [], 0
+        for view, live in seen.items():
+            more = ["--columns", "+env"] if view == "processes" else []
+            try:
+                image, _ = vitrine.rows(view, str(path), *more)
+            except AssertionError as failed:
+                differences.append(str(failed))
+                continue
+            rows += len(image)
+            differences += [f"{view}: {text}" for text in same_rows(view, live, image)]
+        report.compared(f"image {kind}", range(rows), differences, "")
+
+
+class Report:
+    def __init__(self):
+        self.wrong = 0
+        self.left_out = []
+        self.rows = 0
+
+    def compared(self, what, rows, differences, remarks):
+        self.rows += len(rows)
+        columns = max((len(row) for row in rows if isinstance(row, dict)), default=0)
+        print(f"  {what:<15} {len(rows):>7} rows {columns:>3} columns  {len(differences):>4} differences", flush=True)
+        if remarks.strip():
+            print(f"      said: {remarks.strip()[:300]}")
+        self.failed(what, differences, header=False)
+
+    def failed(self, what, differences, header=True):
+        self.wrong += len(differences)
+        if header:
+            print(f"  {what:<15} failed")
+        for text in differences[:MOST_SHOWN]:
+            print(f"      {str(text)[:600]}")
+        if len(differences) > MOST_SHOWN:
+            print(f"      ... and {len(differences) - MOST_SHOWN} more")
+
+    def uncompared(self, what, rows):
+        self.left_out.append(what)
+        print(f"  {what:<15} {rows:>7} rows  not compared: no truth_{what}.py")
+
+
+def look(options, label, cpus, memory, report):
+    print(f"Linux {label}, {cpus} CPU{'s' if cpus > 1 else ''}, {memory} MiB, {options.machine}, {options.backend} memory", flush=True)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="vitrine-cache-") as cache, Guest(
+        label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend
+    ) as guest:
+        vitrine = Vitrine(options.vitrine, cache)
+        kallsyms = guest.kallsyms()
+        if not options.views:
+            compare_btf(vitrine, guest.name, guest, report)
+        truth = guest.truth()
+        guest.pause()
+        truth["kallsyms"] = kallsyms
+        seen = compare_views(vitrine, guest.name, truth, report, options.views)
+        for kind in options.images:
+            compare_image(vitrine, kind, guest, seen, report)
+    print(f"  {time.monotonic() - begin:.0f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
+    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
+    parser.add_argument("--cpus", nargs="+", default=[1, 2], type=int)
+    parser.add_argument("--memory", nargs="+", default=[256], type=int, metavar="MIB")
+    parser.add_argument("--machine", default="q35")
+    parser.add_argument("--backend", default="anonymous")
+    parser.add_argument("--views", nargs="+", default=[])
+    parser.add_argument("--images", nargs="*", default=[], choices=["raw", "lime", "elf", "elf-paging"])
+    options = parser.parse_args()
+    report = Report()
+    for label in options.kernels:
+        for memory in options.memory:
+            for cpus in options.cpus:
+                look(options, label, cpus, memory, report)
+    if report.left_out:
+        print(f"not compared: {', '.join(sorted(set(report.left_out)))}")
+    print(f"{report.rows} rows compared, {report.wrong} differences")
+    return 1 if report.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
