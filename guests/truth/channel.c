@@ -10,7 +10,12 @@
 
 #include "source.h"
 
-enum { kFrameBytes = 1 << 16, kWaitMilliseconds = 20, kPatience = 1000 };
+enum {
+  kFrameBytes = 1 << 16,
+  kWaitMilliseconds = 20,
+  kSlowMilliseconds = 20000,
+  kAbsentMilliseconds = 5000
+};
 
 int open_port(void) {
   DIR* ports = opendir("/sys/class/virtio-ports");
@@ -29,20 +34,28 @@ int open_port(void) {
   return fd;
 }
 
-// Waits up to 20 s for a host that does not read, or that has not been announced to us yet.
+// Waits for a host that does not read, and for one that has not been announced to us yet; but not
+// for ever.
 static void push(struct channel* to, const char* bytes, size_t size) {
-  int patience = kPatience;
+  int waited = 0;
   while (size && !to->broken) {
-    struct pollfd ready = {.fd = to->fd, .events = POLLOUT};
-    poll(&ready, 1, kWaitMilliseconds);
-    if (ready.revents & POLLHUP) usleep(kWaitMilliseconds * 1000);
-    ssize_t wrote = ready.revents & POLLOUT ? write(to->fd, bytes, size) : 0;
+    struct pollfd waits[] = {{.fd = to->fd, .events = POLLOUT},
+                             {.fd = to->request_fd, .events = POLLIN}};
+    poll(waits, 2, kWaitMilliseconds);
+    const struct pollfd ready = waits[0];
+    if (waits[1].revents & POLLIN) to->broken = 1;
+    if (to->broken) return;
+    const int absent = (ready.revents & POLLHUP) != 0;
+    if (absent) usleep(kWaitMilliseconds * 1000);
+    ssize_t wrote = !absent && (ready.revents & POLLOUT) ? write(to->fd, bytes, size) : 0;
     if (wrote > 0) {
       bytes += wrote;
       size -= (size_t)wrote;
-      patience = kPatience;
-    } else if ((wrote < 0 && errno != EAGAIN && errno != EINTR) || --patience == 0) {
-      to->broken = 1;
+      waited = 0;
+    } else {
+      waited += kWaitMilliseconds;
+      const int refused = wrote < 0 && errno != EAGAIN && errno != EINTR;
+      to->broken = refused || waited > (absent ? kAbsentMilliseconds : kSlowMilliseconds);
     }
   }
 }

@@ -54,7 +54,7 @@ static void answer_file(struct channel* to, const char* path) {
       send_bytes(to, block, used);
       used = 0;
     }
-    if (got <= 0) break;
+    if (got <= 0 || to->broken) break;
   }
   if (fd >= 0) close(fd);
   send_end(to, status);
@@ -94,12 +94,16 @@ static void answer_command(struct channel* to, char* const argv[]) {
   for (int over = 0;;) {
     ssize_t got = read(ends[0], block, sizeof block);
     if (got > 0) send_bytes(to, block, (size_t)got);
-    if (got == 0 || (got < 0 && over)) break;
+    if (got == 0 || (got < 0 && over) || to->broken) break;
     if (got > 0 || over) continue;
-    struct pollfd waits[] = {{.fd = ends[0], .events = POLLIN}, {.fd = ended, .events = POLLIN}};
-    poll(waits, 2, -1);
+    struct pollfd waits[] = {{.fd = ends[0], .events = POLLIN},
+                             {.fd = ended, .events = POLLIN},
+                             {.fd = to->request_fd, .events = POLLIN}};
+    poll(waits, 3, -1);
     over = waits[1].revents != 0;
+    to->broken = (waits[2].revents & POLLIN) != 0;
   }
+  if (to->broken) kill(-pid, SIGKILL);  // nobody waits for it any more
   close(ends[0]);
   if (ended >= 0) close(ended);
   waitpid(pid, &status, 0);
@@ -122,12 +126,19 @@ static void answer_actor(struct channel* to, const char* name, const char* secon
   send_end(to, pid < 0);
 }
 
+static int is_whole(const char* line) {
+  const char* rest = strchr(line, ' ');
+  const char* dot = rest ? memrchr(line, '.', (size_t)(rest - line)) : NULL;
+  return dot && strlen(rest + 1) == strtoul(dot + 1, NULL, 10);
+}
+
 static void answer(char* line) {
-  struct channel to = {.fd = serial_fd};
+  struct channel to = {.fd = serial_fd, .request_fd = serial_fd};
+  if (!is_whole(line)) return;
   char* rest = line;
   char *id = strsep(&rest, " "), *way = strsep(&rest, " "), *command = strsep(&rest, " ");
   char* arguments = rest ? rest : "";
-  if (!way || !command) return;
+  if (!command) return;
   snprintf(to.id, sizeof to.id, "%s", id);
   if (strcmp(way, "port") == 0 && port_fd >= 0) to.fd = port_fd;
   char path[300];

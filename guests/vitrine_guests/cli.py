@@ -110,8 +110,8 @@ def _up(arguments: argparse.Namespace) -> None:
         guest.close()
         raise
     note = guest.note
-    if guest.options.accel == "auto" and guest.accel == "tcg":
-        print("KVM boots no Linux kernel here; this guest runs under TCG")
+    if guest.why_tcg:
+        print(f"under TCG, for {guest.why_tcg}")
     print(f"{guest.name}: Linux {note['release']} is up after {guest.boot_seconds} s ({guest.accel})")
     print(f"  pid      {guest.pid}")
     if guest.options.qmp:

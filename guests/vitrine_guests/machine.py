@@ -67,6 +67,7 @@ class Guest:
         self.folder: Path | None = None
         self.pid = 0
         self.accel = self.options.accel
+        self.why_tcg = ""  # with accel="auto": why it is not KVM
         self.boot_seconds = 0.0
         self.kernel: kernels.Kernel | None = None
         self.note: dict = {}
@@ -86,22 +87,24 @@ class Guest:
         self.kernel = kernels.fetch(self.label)
         archive = initramfs.build(self.kernel)
         accelerators = {"tcg": ["tcg"], "kvm": ["kvm"], "auto": ["kvm", "tcg"]}[self.options.accel]
-        if self.options.accel == "auto" and _kvm_failed_before():
-            accelerators = ["tcg"]
+        if self.options.accel == "auto" and (reason := _kvm_is_hopeless()):
+            accelerators, self.why_tcg = ["tcg"], reason
         for accel in accelerators:
             last = accel == accelerators[-1]
             try:
                 self._boot_once(archive, accel, timeout if last else 30.0)
-                return self
+                break
             except GuestError:
                 self.close()
                 if last:
                     raise
-                _remember_kvm_failure()
+                self.why_tcg = "a boot under KVM was tried and did not come"
             except BaseException:
                 self.close()
                 raise
-        raise AssertionError("unreachable")
+        if len(accelerators) == 2 and self.accel == "tcg":
+            _kvm_verdict().touch()  # the same guest boots under TCG: KVM it was
+        return self
 
     def _boot_once(self, archive: Path, accel: str, timeout: float) -> None:
         self.accel = accel
@@ -353,14 +356,14 @@ def _die_with_parent() -> None:
 
 
 def _kvm_verdict() -> Path:
+    """Stands until the host is booted again: a boot that does not come costs half a minute."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return cache_dir() / f"kvm-boots-no-linux-{boot}"
 
 
-def _kvm_failed_before() -> bool:
-    return not os.access("/dev/kvm", os.R_OK | os.W_OK) or _kvm_verdict().exists()
-
-
-def _remember_kvm_failure() -> None:
-    """Until the host is booted again: a boot that does not come costs half a minute."""
-    _kvm_verdict().touch()
+def _kvm_is_hopeless() -> str:
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm cannot be opened"
+    if _kvm_verdict().exists():
+        return f"a boot under KVM did not come since this host is up ({_kvm_verdict()})"
+    return ""

@@ -22,13 +22,14 @@ class Printer:
 
     def ask(self, request: str, timeout: float = 120.0) -> tuple[int, bytes]:
         """(status, bytes) of the answer. Raises GuestError when none is complete in `timeout` seconds."""
-        identity = f"{os.getpid():x}.{time.monotonic_ns():x}"
+        way = "port" if self.port else "serial"
+        line = f"{way} {request}".replace("\n", "\x1e").encode()
+        identity = f"{os.getpid():x}.{time.monotonic_ns():x}.{len(line)}"
         with contextlib.ExitStack() as stack:
             serial = stack.enter_context(_connect(self.serial))
             source = stack.enter_context(_connect(self.port)) if self.port else serial
-            way = "port" if self.port else "serial"
-            line = request.replace("\n", "\x1e")
-            serial.sendall(f"{identity} {way} {line}\n".encode())
+            # The first line end closes what a host that was killed may have left half sent.
+            serial.sendall(b"\n" + identity.encode() + b" " + line + b"\n")
             return _Frames(source, identity, time.monotonic() + timeout, request).read()
 
 
@@ -45,15 +46,12 @@ class _Frames:
     def read(self) -> tuple[int, bytes]:
         parts: list[bytes] = []
         while True:
-            words = self._line().split()
-            if len(words) < 3 or words[-3 if words[-2] != b"end" else -4] != b"VITRINE":
-                continue
-            if words[-2] == b"end":
-                if words[-3] == self.identity:
-                    return int(words[-1]), b"".join(parts)
-                continue
-            if words[-2] == self.identity:
-                parts.append(self._exactly(int(words[-1])))
+            # In the rest of an abandoned answer a head may follow bytes without a line end.
+            head = self._line().rpartition(b"VITRINE ")[2].split()
+            if len(head) == 3 and head[:2] == [self.identity, b"end"]:
+                return int(head[2]), b"".join(parts)
+            if len(head) == 2 and head[0] == self.identity:
+                parts.append(self._exactly(int(head[1])))
 
     def _line(self) -> bytes:
         while (end := self.buffer.find(b"\n")) < 0:

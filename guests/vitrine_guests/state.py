@@ -43,21 +43,35 @@ def claim(name: str) -> Path:
     """A new, empty folder for the guest `name`. Raises GuestError while a guest of that name runs."""
     if not name or "/" in name or name.startswith("."):
         raise GuestError(f"{name!r} is no name for a guest")
+    _forget_dead()
     folder = state_root() / name
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         note = read_note(name)
-        if note is None and (folder / "starting").exists():
-            owner = int((folder / "starting").read_text() or 0)
-            if owner and start_time(owner) is not None:
-                raise GuestError(f"a guest named {name} is starting") from None
+        if note is None and _owner_lives(folder):
+            raise GuestError(f"a guest named {name} is starting") from None
         if note and is_alive(note):
             raise GuestError(f"a guest named {name} runs already; `guest down {name}` ends it") from None
         shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
-    (folder / "starting").write_text(str(os.getpid()))
+    (folder / "owner").write_text(str(os.getpid()))
     return folder
+
+
+def _owner_lives(folder: Path) -> bool:
+    try:
+        return start_time(int((folder / "owner").read_text())) is not None
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _forget_dead() -> None:
+    """Folders of guests whose QEMU and whose starter have both ended, one of them by force."""
+    for name in names():
+        note = read_note(name)
+        if note and not is_alive(note) and not _owner_lives(state_root() / name):
+            shutil.rmtree(state_root() / name, ignore_errors=True)
 
 
 def write_note(folder: Path, note: dict) -> None:
