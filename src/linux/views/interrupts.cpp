@@ -12,7 +12,7 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kVector, kName, kType, kDpl, kIst, kSelector, kHandler, kSymbol, kModule, kInText, kTable, kCpus };
+enum : std::size_t { kVector, kName, kType, kDpl, kIst, kSelector, kHandler, kSymbol, kModule, kExpected, kTable, kCpus };
 
 constexpr Column kColumns[] = {
     {"vector", ColumnType::integer, "0 to 255"},
@@ -24,7 +24,7 @@ constexpr Column kColumns[] = {
     {"handler", ColumnType::address, "where the processor goes"},
     {"symbol", ColumnType::text, "the handler's name"},
     {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none", Column::hidden},
-    {"in_text", ColumnType::boolean, "the handler lies in the kernel's own text; where not, somebody put it there"},
+    {"expected", ColumnType::boolean, "it leads into the kernel's own text, or is a boot-time gate that nothing replaced; if not, somebody put it there"},
     {"table", ColumnType::address, "the descriptor table, as the kernel's symbol or the CPU's IDTR has it", Column::hidden},
     {"cpus", ColumnType::list, "CPUs whose IDTR leads to this table; absent: the machine does not tell", Column::hidden},
 };
@@ -87,11 +87,14 @@ class Reader final : public ViewReader {
     rows.set(kIst, std::int64_t{gate.ist});
     rows.set(kSelector, std::uint64_t{gate.selector});
     rows.set(kHandler, gate.handler.value);
-    if (!rows.wants_any(kSymbol, kModule, kInText)) return;
+    if (!rows.wants_any(kSymbol, kModule, kExpected)) return;
     auto place = lookup.place(gate.handler);
+    // Vectors that the processor reserves keep the gates of early boot, whose code is freed
+    // afterwards: idt_setup_early_handler().
+    const bool left_over = vector < 32 && place.symbol.starts_with("early_idt_handler_array");
     if (!place.symbol.empty()) rows.set(kSymbol, std::move(place.symbol));
     if (!place.module.empty()) rows.set(kModule, std::move(place.module));
-    rows.set(kInText, place.in_text);
+    rows.set(kExpected, place.in_text || left_over);
   }
 
   /// The kernel's own table, and those that CPUs use instead. The IDTR holds a read-only

@@ -12,7 +12,7 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kInText };
+enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kExpected };
 
 constexpr Column kColumns[] = {
     {"abi", ColumnType::text, "64, ia32 or x32: who calls through this table"},
@@ -22,7 +22,7 @@ constexpr Column kColumns[] = {
     {"handler", ColumnType::address, "where the entry leads"},
     {"symbol", ColumnType::text, "the handler's name"},
     {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none", Column::hidden},
-    {"in_text", ColumnType::boolean, "the handler lies in the kernel's own text; where not, somebody put it there"},
+    {"expected", ColumnType::boolean, "it leads into the kernel's own text; if not, somebody put it there"},
 };
 
 constexpr ViewInfo kInfo = {
@@ -116,7 +116,7 @@ class Reader final : public ViewReader {
     rows.set(kImplemented, handler.implemented);
     if (!handler.symbol.empty()) rows.set(kSymbol, std::move(handler.symbol));
     if (!place.module.empty()) rows.set(kModule, std::move(place.module));
-    rows.set(kInText, place.in_text);
+    rows.set(kExpected, place.in_text);
   }
 
   const Kernel& kernel_;
