@@ -254,37 +254,48 @@ Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout
     count = kMaxRecords;
   }
   const std::uint64_t first = ring.head - (count - 1);
+  const auto unreadable = [&](const Error& error) {
+    ++reading.unreadable;
+    if (!reading.unreadable_why) reading.unreadable_why = error;
+  };
   bool any = false;
   std::uint64_t before = 0;
   for (std::uint64_t n = 0; n < count; ++n) {
     const std::uint64_t id = (first + n) & kIdMask;
     for (int attempt = 0;; ++attempt) {
-      const auto desc = TRY(reader.descriptor(id));
-      if (desc.id() != id) {
+      const auto desc = reader.descriptor(id);
+      if (!desc) {
+        unreadable(desc.error());
+        break;
+      }
+      if (desc->id() != id) {
         ++reading.lost;
         break;
       }
-      if (desc.state() == kReserved || desc.state() == kCommitted) {
+      if (desc->state() == kReserved || desc->state() == kCommitted) {
         ++reading.unfinished;
         break;
       }
-      if (desc.state() == kReusable) {
+      if (desc->state() == kReusable) {
         // Old records before the first that is left are no loss: a ring forgets.
         if (any) ++reading.lost;
         break;
       }
-      auto record = reader.record(id, desc);
-      if (!record && record.error().code != Errc::not_found) return std::unexpected(record.error());
+      auto record = reader.record(id, *desc);
       // As desc_read(): what was read holds if the state is still the same.
-      const auto again = TRY(reader.descriptor(id));
-      if (again.state_var != desc.state_var) {
+      const auto again = reader.descriptor(id);
+      if (!again || again->state_var != desc->state_var) {
         ++reading.retries;
         if (attempt < kAttempts) continue;
         ++reading.lost;
         break;
       }
       if (!record) {
-        ++reading.lost;
+        if (record.error().code == Errc::not_found) {
+          ++reading.lost;
+        } else {
+          unreadable(record.error());
+        }
         break;
       }
       if (any && record->sequence <= before) record->doubt = "sequence goes back";

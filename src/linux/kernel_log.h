@@ -67,12 +67,15 @@ struct LogReading {
   std::size_t retries = 0;      ///< records that changed while they were read
   std::size_t lost = 0;         ///< their text is gone, or they were overwritten meanwhile
   std::size_t unfinished = 0;   ///< being written: readers do not see them yet
+  std::size_t unreadable = 0;
+  std::optional<Error> unreadable_why;  ///< of the first of them
   bool truncated = false;
 };
 
 /// Calls `visit` for each record, oldest first, until it answers false.
 /// @param ring  the struct printk_ringbuffer
-/// @returns malformed  sizes that no ring buffer has. Others as VirtualMemory::read.
+/// @returns malformed  sizes that no ring buffer has. Others as VirtualMemory::read, if the
+///   ring itself cannot be read; a record that cannot be is passed over and counted.
 /// Cost: four small reads a record; at most 4 million records.
 /// Source: kernel/printk/printk_ringbuffer.c: desc_read(), get_data(), prb_read().
 [[nodiscard]] Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout, Gva ring,

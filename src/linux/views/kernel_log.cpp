@@ -50,7 +50,10 @@ class Reader final : public ViewReader {
     }));
     Tally tally;
     tally.retries = reading.retries;
-    tally.dropped = reading.lost;
+    tally.dropped = reading.lost + reading.unreadable;
+    if (reading.unreadable_why) {
+      tally.warnings.push_back(fmt::format("{} records cannot be read, the first: {}", reading.unreadable, describe(*reading.unreadable_why)));
+    }
     tally.truncated = reading.truncated;
     return tally;
   }
