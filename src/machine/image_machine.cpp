@@ -3,54 +3,301 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include "machine/qemu_ram.h"
+#include <algorithm>
+
+#include "format/elf.h"
+#include "format/image_kind.h"
+#include "format/lime.h"
+#include "machine/memory_layout.h"
+#include "machine/size_words.h"
 #include "memory/shared_mapping.h"
 
 namespace vitrine {
 namespace {
 
+struct ImageParts {
+  std::string path;
+  std::unique_ptr<SharedMapping> memory;
+  std::vector<x86::Registers> registers;
+  std::string why_no_registers;
+  std::optional<std::string> vmcoreinfo;
+  MapSource map_source = MapSource::told;
+  std::vector<std::string> layouts;
+  std::vector<std::string> notes, warnings;
+};
+
 class ImageMachine final : public Machine {
  public:
-  ImageMachine(std::string name, std::unique_ptr<SharedMapping> memory, std::vector<std::string> notes)
-      : name_(std::move(name)), memory_(std::move(memory)), notes_(std::move(notes)) {}
+  explicit ImageMachine(ImageParts parts)
+      : parts_(std::move(parts)), name_(parts_.path.substr(parts_.path.rfind('/') + 1)) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] bool live() const noexcept override { return false; }
-  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *memory_; }
-  [[nodiscard]] std::vector<std::string> notes() const override { return notes_; }
-  [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
-  [[nodiscard]] bool alive() const noexcept override { return memory_->intact(); }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *parts_.memory; }
+  [[nodiscard]] std::vector<std::string> notes() const override { return parts_.notes; }
+  [[nodiscard]] std::vector<std::string> warnings() const override { return parts_.warnings; }
+  [[nodiscard]] bool alive() const noexcept override { return parts_.memory->intact(); }
+  [[nodiscard]] MapSource map_source() const noexcept override { return parts_.map_source; }
+  [[nodiscard]] std::vector<std::string> layouts() const override { return parts_.layouts; }
+  [[nodiscard]] std::optional<std::string> vmcoreinfo() const override { return parts_.vmcoreinfo; }
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
-    return std::unexpected(Problem(Errc::unsupported, "a raw image holds no registers"));
+    if (parts_.registers.empty()) return std::unexpected(Problem(Errc::unsupported, parts_.why_no_registers));
+    return parts_.registers;
   }
 
  private:
+  ImageParts parts_;
   std::string name_;
-  std::unique_ptr<SharedMapping> memory_;
-  std::vector<std::string> notes_;
+};
+
+x86::Segment segment_of(const format::QemuCpuState::Segment& from) {
+  return {.selector = static_cast<std::uint16_t>(from.selector),
+          .base = from.base,
+          .limit = from.limit,
+          .attributes = static_cast<std::uint16_t>(from.flags >> 8 & 0xf0ff)};
+}
+
+x86::Registers registers_of(const format::QemuCpuState& from, std::uint16_t elf_machine) {
+  x86::Registers r;
+  r.gpr[x86::kRax] = from.rax;
+  r.gpr[x86::kRbx] = from.rbx;
+  r.gpr[x86::kRcx] = from.rcx;
+  r.gpr[x86::kRdx] = from.rdx;
+  r.gpr[x86::kRsi] = from.rsi;
+  r.gpr[x86::kRdi] = from.rdi;
+  r.gpr[x86::kRbp] = from.rbp;
+  r.gpr[x86::kRsp] = from.rsp;
+  std::ranges::copy(from.r8_to_r15, r.gpr.begin() + x86::kR8);
+  r.rip = from.rip;
+  r.rflags = from.rflags;
+  r.cs = segment_of(from.cs);
+  r.ds = segment_of(from.ds);
+  r.es = segment_of(from.es);
+  r.fs = segment_of(from.fs);
+  r.gs = segment_of(from.gs);
+  r.ss = segment_of(from.ss);
+  r.ldt = segment_of(from.ldt);
+  r.tr = segment_of(from.tr);
+  r.gdtr = {Gva{from.gdt.base}, from.gdt.limit};
+  r.idtr = {Gva{from.idt.base}, from.idt.limit};
+  r.cr0 = from.cr[0];
+  r.cr2 = from.cr[2];
+  r.cr3 = from.cr[3];
+  r.cr4 = from.cr[4];
+  // The note has no EFER. QEMU marks the dump as x86-64 if the first CPU is in long mode;
+  // a CPU with paging and PAE in such a machine is taken to be in it too.
+  const bool pae = (r.cr4 >> 5 & 1) != 0;
+  if (elf_machine == format::kElfMachineX86_64 && r.paging() && pae) r.efer = 0xd01;  // SCE LME LMA NXE
+  return r;
+}
+
+class Opener {
+ public:
+  Opener(const std::string& path, std::size_t layout) : layout_(layout) { parts_.path = path; }
+
+  Outcome<std::unique_ptr<Machine>> open() {
+    auto file = open_for_reading(parts_.path);
+    if (!file) return problem(file.error());
+    file_ = std::move(*file);
+    struct stat status {};
+    if (::fstat(file_.get(), &status) != 0) return problem(Error{Errc::io, 0, "fstat"});
+    if (!S_ISREG(status.st_mode)) {
+      return problem(Problem(Errc::unsupported, fmt::format("{} is neither a plain file nor a machine", parts_.path)));
+    }
+    size_ = static_cast<std::uint64_t>(status.st_size);
+    auto view = GuardedMapping::map(file_.get(), size_);
+    if (!view) return problem(view.error());
+    view_ = std::move(*view);
+
+    const auto guess = format::guess_image(bytes().first(std::min<std::uint64_t>(size_, 512)));
+    switch (guess.kind) {
+      case format::ImageKind::other:
+        return problem(Problem(Errc::unsupported, fmt::format("{} is {}, which is not read here", parts_.path, guess.words),
+                               std::string(guess.advice)));
+      case format::ImageKind::elf: return open_elf();
+      case format::ImageKind::lime: return open_lime();
+      case format::ImageKind::raw: return open_raw();
+    }
+    return problem(Error{Errc::invalid, 0, "kind"});
+  }
+
+ private:
+  using Opened = Outcome<std::unique_ptr<Machine>>;
+
+  [[nodiscard]] Bytes bytes() const { return view_.bytes(); }
+
+  static std::unexpected<Problem> problem(Problem what) { return std::unexpected(std::move(what)); }
+  [[nodiscard]] std::unexpected<Problem> problem(const Error& error) const {
+    if (error.code == Errc::not_found) return problem(Problem(error.code, fmt::format("there is no file {}", parts_.path)));
+    if (error.code == Errc::denied) {
+      return problem(Problem(error.code, fmt::format("no permission to read {}", parts_.path),
+                             "run as its owner or as root"));
+    }
+    return problem(Problem(error.code, fmt::format("cannot read the image {}: {}", parts_.path, describe(error))));
+  }
+  Opened finish(std::vector<MapSegment> segments) {
+    if (segments.empty()) return problem(Problem(Errc::malformed, fmt::format("{} holds no guest memory", parts_.path)));
+    auto map = MemoryMap::create(std::move(segments));
+    if (!map) return problem(map.error());
+    std::vector<FileDescriptor> files;
+    files.push_back(std::move(file_));
+    auto memory = SharedMapping::create(std::move(files), std::move(*map));
+    if (!memory) return problem(memory.error());
+    parts_.memory = std::move(*memory);
+    return std::make_unique<ImageMachine>(std::move(parts_));
+  }
+
+  Opened open_elf() {
+    auto elf = format::parse_elf(bytes());
+    if (!elf) return problem(elf.error());
+    if (elf->type != format::kElfCore) {
+      return problem(Problem(Errc::malformed, fmt::format("{} is an ELF program, not a memory image", parts_.path),
+                             "give a core: `dump-guest-memory FILE` in QEMU's monitor writes one"));
+    }
+    if (elf->machine != format::kElfMachine386 && elf->machine != format::kElfMachineX86_64) {
+      return problem(Problem(Errc::unsupported, fmt::format("{} is of another machine than x86", parts_.path)));
+    }
+    const auto ranges = format::elf_ranges(*elf, size_);
+    std::vector<MapSegment> segments;
+    std::uint64_t held = 0;
+    for (const auto& one : ranges.ranges) {
+      segments.push_back({one.range, 0, one.file_offset});
+      held += one.range.size;
+    }
+    parts_.notes.push_back(fmt::format("RAM: ELF core {} ({})", parts_.path, size_in_words(held)));
+    warn_missing(ranges.missing_bytes);
+    if (ranges.left_out_bytes != 0) {
+      parts_.warnings.push_back(fmt::format("{} of the guest's memory were left out of the dump",
+                                            size_in_words(ranges.left_out_bytes)));
+    }
+    if (ranges.contradictory) {
+      parts_.warnings.push_back("the dump holds some pages twice, in different places; the first is used");
+    }
+    take_notes(*elf);
+    return finish(std::move(segments));
+  }
+
+  void take_notes(const format::ElfFile& elf) {
+    bool foreign = false;
+    for (const auto& [offset, size] : elf.notes) {
+      const auto segment = slice(bytes(), offset, size);
+      if (!segment) {
+        parts_.warnings.push_back("the dump's notes lie beyond the end of the file");
+        continue;
+      }
+      for (const auto& note : format::parse_elf_notes(*segment)) {
+        if (note.name == "QEMU") {
+          if (const auto state = format::parse_qemu_cpu_state(note.descriptor)) {
+            parts_.registers.push_back(registers_of(*state, elf.machine));
+          } else {
+            parts_.warnings.push_back(fmt::format("a CPU's registers cannot be read: {}", describe(state.error())));
+          }
+        } else if (note.name == "VMCOREINFO") {
+          parts_.vmcoreinfo.emplace(reinterpret_cast<const char*>(note.descriptor.data()), note.descriptor.size());
+        } else if (note.name == "CORE" && note.type == 1) {
+          foreign = true;
+        }
+      }
+    }
+    parts_.why_no_registers = foreign ? "this dump holds general registers only, no CR3: kdump does not save it"
+                                      : "this dump holds no registers";
+  }
+
+  Opened open_lime() {
+    const auto lime = format::parse_lime(bytes());
+    if (!lime) return problem(lime.error());
+    std::vector<MapSegment> segments;
+    std::uint64_t held = 0;
+    for (const auto& one : lime->ranges) {
+      segments.push_back({one.range, 0, one.file_offset});
+      held += one.range.size;
+    }
+    parts_.notes.push_back(fmt::format("RAM: LiME image {} ({})", parts_.path, size_in_words(held)));
+    warn_missing(lime->missing_bytes);
+    if (lime->stray_bytes != 0) {
+      parts_.warnings.push_back(fmt::format("{} at the end of the image have no header and are left out",
+                                            size_in_words(lime->stray_bytes)));
+    }
+    parts_.why_no_registers = "a LiME image holds no registers";
+    return finish(std::move(segments));
+  }
+
+  Opened open_raw() {
+    if (size_ < kMiB) {
+      return problem(Problem(Errc::malformed,
+                             fmt::format("{} is no memory image: no known format, and only {} long", parts_.path,
+                                         size_in_words(size_)),
+                             "give an ELF core, a LiME file or raw memory"));
+    }
+    const auto usable = size_ / kPageSize * kPageSize;
+    if (usable != size_) {
+      parts_.warnings.push_back("the image does not end at a page: it may be cut short");
+    }
+    auto layouts = raw_layouts(usable);
+    const auto chosen = judge(layouts, usable);
+    for (const auto& layout : layouts) parts_.layouts.push_back(layout.words);
+    if (layout_ >= layouts.size()) {
+      return problem(Problem(Errc::invalid, fmt::format("{} can be read in {} ways; there is no number {}", parts_.path,
+                                                        layouts.size(), layout_)));
+    }
+    auto& layout = layouts[layout_];
+    parts_.map_source = layout_ == 0 ? chosen : MapSource::inferred;
+    parts_.notes.push_back(fmt::format("RAM: raw image {} ({}), read {}", parts_.path, size_in_words(usable), layout.words));
+    if (parts_.map_source == MapSource::inferred && layouts.size() > 1) {
+      parts_.warnings.push_back(fmt::format(
+          "a raw image does not say where its bytes belong: {} readings are possible, this is {}", layouts.size(), layout.words));
+    }
+    parts_.why_no_registers = "a raw image holds no registers";
+    return finish(std::move(layout.segments));
+  }
+
+  /// Orders the readings by the evidence in the image, and says how good it is.
+  MapSource judge(std::vector<MemoryLayout>& layouts, std::uint64_t usable) {
+    const auto low = bytes().first(std::min<std::uint64_t>(usable, kMiB));
+    const auto table = format::find_e820(low);
+    if (!table) return MapSource::inferred;
+    // An address space that was saved whole holds the hole's bytes too: leave them out.
+    Gpa low_end{0};
+    for (const auto& entry : table->entries) {
+      if (entry.type == format::E820Entry::kRam && entry.range.end().value <= 4 * kGiB) low_end = entry.range.end();
+    }
+    constexpr std::uint64_t kStep = 16 * kMiB;
+    const auto hole = (low_end.value + kStep - 1) / kStep * kStep;
+    if (usable > hole + 4 * kStep) {
+      auto& whole = layouts.front();
+      whole.segments = {{{Gpa{0}, hole}, 0, 0}};
+      if (usable > 4 * kGiB) whole.segments.push_back({{Gpa{4 * kGiB}, usable - 4 * kGiB}, 0, 4 * kGiB});
+      whole.words = fmt::format("as the address space itself, with a hole from {:#x} to 4 GiB", hole);
+    }
+    const auto agrees = [&](const MemoryLayout& layout) {
+      std::vector<GpaRange> ranges;
+      for (const auto& segment : layout.segments) ranges.push_back(segment.range);
+      return compare_map(ranges, table->entries).agrees;
+    };
+    if (std::ranges::none_of(layouts, agrees) && hole < usable) {
+      layouts.push_back(split_layout(hole, usable));  // max-ram-below-4g
+    }
+    std::ranges::stable_partition(layouts, agrees);
+    return agrees(layouts.front()) ? MapSource::verified : MapSource::inferred;
+  }
+
+  void warn_missing(std::uint64_t missing) {
+    if (missing != 0) {
+      parts_.warnings.push_back(fmt::format("the image is cut short: {} are missing at its end", size_in_words(missing)));
+    }
+  }
+
+  ImageParts parts_;
+  std::size_t layout_;
+  FileDescriptor file_;
+  GuardedMapping view_;
+  std::uint64_t size_ = 0;
 };
 
 }  // namespace
 
-Outcome<std::unique_ptr<Machine>> open_image(const std::string& path) {
-  const auto words = [&](const Error& error) {
-    return std::unexpected(Problem(error.code, fmt::format("cannot open {}: {}", path, describe(error))));
-  };
-  auto file = open_for_reading(path);
-  if (!file) return words(file.error());
-  struct stat status {};
-  if (::fstat(file->get(), &status) != 0) return words({Errc::io, 0, "fstat"});
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < kPageSize) return words({Errc::malformed, size, "too small for a memory image"});
-
-  auto map = MemoryMap::create({{.range = {Gpa{0}, size}, .backing = 0, .offset = 0}});
-  if (!map) return words(map.error());
-  std::vector<FileDescriptor> files;
-  files.push_back(std::move(*file));
-  auto memory = SharedMapping::create(std::move(files), std::move(*map));
-  if (!memory) return words(memory.error());
-  return std::make_unique<ImageMachine>(path.substr(path.rfind('/') + 1), std::move(*memory),
-                                        std::vector{fmt::format("RAM: raw image {} ({})", path, size_in_words(size))});
+Outcome<std::unique_ptr<Machine>> open_image(const std::string& path, std::size_t layout) {
+  return Opener(path, layout).open();
 }
 
 }  // namespace vitrine

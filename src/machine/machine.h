@@ -1,6 +1,7 @@
 // Machine: one target, live or an image, behind one interface.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,14 @@
 #include "x86/registers.h"
 
 namespace vitrine {
+
+/// How a machine's memory map was come by.
+enum class MapSource : std::uint8_t {
+  told,      ///< by QEMU itself, or by the image's own headers
+  verified,  ///< inferred, and the firmware's e820 table agrees
+  inferred,  ///< from the command line or the file's size alone: check it against the
+             ///< kernel's e820_table_firmware (machine/memory_layout.h: compare_map)
+};
 
 /// What a machine is asked of. Opened by machine/open.h; a live QEMU, an image and
 /// the lab machine of the tests are the kinds there are.
@@ -32,6 +41,12 @@ class Machine {
   /// @returns timeout, vanished, protocol  the monitor did not answer
   /// Cost: a monitor round trip (about 1 ms), live; nothing for images.
   [[nodiscard]] virtual Outcome<std::vector<x86::Registers>> registers() const = 0;
+
+  /// How far the memory map is to be trusted.
+  [[nodiscard]] virtual MapSource map_source() const noexcept { return MapSource::told; }
+  /// Where the map is not told: every reading of the same RAM, a sentence each, the
+  /// likeliest first. OpenOptions::layout chooses one by its place here.
+  [[nodiscard]] virtual std::vector<std::string> layouts() const { return {}; }
 
   /// Where the kernel's image lies, if the target itself says so (VMCOREINFO in an
   /// ELF core); never trusted without verification.

@@ -2,68 +2,129 @@
 
 #include <fmt/format.h>
 
+#include "machine/inferred_ram.h"
+#include "machine/monitor_memory.h"
 #include "machine/qemu_ram.h"
 #include "machine/qmp.h"
 
 namespace vitrine {
 namespace {
 
+struct Reached {
+  ReachedRam ram;
+  MapSource map_source = MapSource::told;
+  std::vector<std::string> layouts;
+  std::vector<std::string> warnings;
+  std::optional<QmpEndpoint> monitor;         ///< to be asked for registers
+  const MonitorMemory* held_monitor = nullptr;  ///< `ram`, where it holds the monitor itself
+};
+
 class QemuMachine final : public Machine {
  public:
-  QemuMachine(QemuProcess process, ReachedRam ram, std::optional<QmpEndpoint> monitor,
-              std::vector<std::string> warnings)
-      : process_(std::move(process)),
-        name_(process_.name()),
-        ram_(std::move(ram)),
-        monitor_(std::move(monitor)),
-        warnings_(std::move(warnings)) {}
+  QemuMachine(QemuProcess process, Reached reached)
+      : process_(std::move(process)), name_(process_.name()), reached_(std::move(reached)) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] bool live() const noexcept override { return true; }
-  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *ram_.memory; }
-  [[nodiscard]] std::vector<std::string> notes() const override { return ram_.notes; }
-  [[nodiscard]] std::vector<std::string> warnings() const override { return warnings_; }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *reached_.ram.memory; }
+  [[nodiscard]] std::vector<std::string> notes() const override { return reached_.ram.notes; }
+  [[nodiscard]] std::vector<std::string> warnings() const override { return reached_.warnings; }
   [[nodiscard]] bool alive() const noexcept override { return still_runs(process_); }
+  [[nodiscard]] MapSource map_source() const noexcept override { return reached_.map_source; }
+  [[nodiscard]] std::vector<std::string> layouts() const override { return reached_.layouts; }
 
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
-    if (!monitor_) {
-      return std::unexpected(Problem(Errc::unsupported, "registers need a QMP socket, and there is none to use"));
+    if (reached_.held_monitor != nullptr) {
+      const auto text = TRY(reached_.held_monitor->human(kQuestion));
+      return parse_registers(text);
     }
-    auto qmp = TRY(Qmp::connect(*monitor_));
-    const auto text = TRY(qmp->human("info registers -a"));
+    if (!reached_.monitor) {
+      return std::unexpected(Problem(alive() ? Errc::unsupported : Errc::vanished,
+                                     "registers need a QMP socket, and there is none to use"));
+    }
+    auto qmp = Qmp::connect(*reached_.monitor);
+    if (!qmp && !alive()) return std::unexpected(Problem(Errc::vanished, fmt::format("{} is gone", name_)));
+    if (!qmp) return std::unexpected(qmp.error());
+    const auto text = TRY((*qmp)->human(kQuestion));
     return parse_registers(text);
   }
 
  private:
+  static constexpr std::string_view kQuestion = "info registers -a";
+
   QemuProcess process_;
   std::string name_;
-  ReachedRam ram_;
-  std::optional<QmpEndpoint> monitor_;
-  std::vector<std::string> warnings_;
+  Reached reached_;
 };
+
+/// With a monitor that answers: the map as told, the RAM from the process, or through the
+/// monitor if the process is closed to us.
+Outcome<Reached> reach_with_monitor(const QemuProcess& process, std::unique_ptr<Qmp> qmp,
+                                    const QmpEndpoint& endpoint) {
+  const auto ranges = TRY(ask_memory_map(*qmp));
+  const auto told = fmt::format("memory map: told by QEMU {} over {}", qmp->version(), endpoint.shown);
+  Reached reached;
+  if (auto ram = reach_ram(process.pid, ranges)) {
+    reached.ram = std::move(*ram);
+    reached.monitor = endpoint;
+  } else if (ram.error().code == Errc::denied) {
+    std::vector<MapSegment> segments;
+    for (const auto& range : ranges) segments.push_back({range.range, 0, range.range.start.value});
+    auto memory = std::make_unique<MonitorMemory>(std::move(qmp), TRY(MemoryMap::create(std::move(segments))));
+    reached.held_monitor = memory.get();
+    reached.ram.memory = std::move(memory);
+    reached.ram.notes.push_back("RAM: through the QMP monitor alone, byte for byte as text");
+    reached.warnings.push_back(fmt::format("{}: RAM is read through the monitor, which is slow and keeps other clients "
+                                           "off it; {}",
+                                           ram.error().message, ram.error().hint));
+  } else {
+    return std::unexpected(ram.error());
+  }
+  reached.ram.notes.insert(reached.ram.notes.begin(), told);
+  return reached;
+}
+
+Outcome<Reached> reach_without_monitor(const QemuProcess& process, std::size_t layout) {
+  auto inferred = TRY(reach_inferred_ram(process.pid, process.options, layout));
+  Reached reached;
+  reached.ram = std::move(inferred.ram);
+  reached.map_source = inferred.source;
+  reached.layouts = std::move(inferred.layouts);
+  reached.warnings = std::move(inferred.warnings);
+  reached.ram.notes.insert(reached.ram.notes.begin(), "memory map: inferred, without a monitor");
+  return reached;
+}
 
 }  // namespace
 
-Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process) {
+Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpenOptions options) {
   if (!process.architecture.empty() && process.architecture != "x86_64" && process.architecture != "i386") {
     return std::unexpected(Problem(Errc::unsupported,
                                    fmt::format("{} is a {} machine; only x86 guests are read", process.name(),
                                                process.architecture)));
   }
-  std::vector<std::string> warnings;
+  std::vector<std::string> missed = process.unreachable_monitors;
   for (const auto& endpoint : process.monitors) {
+    if (!options.use_monitor) break;
     auto qmp = Qmp::connect(endpoint);
-    if (!qmp) {
-      warnings.push_back(qmp.error().message);
-      continue;
+    auto reached = qmp ? reach_with_monitor(process, std::move(*qmp), endpoint) : std::unexpected(qmp.error());
+    if (reached) {
+      reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
+      return std::make_unique<QemuMachine>(process, std::move(*reached));
     }
-    const auto ranges = TRY(ask_memory_map(**qmp));
-    auto ram = TRY(reach_ram(process.pid, ranges));
-    ram.notes.insert(ram.notes.begin(), fmt::format("memory map: told by QEMU {} over {}", (*qmp)->version(),
-                                                    endpoint.shown));
-    return std::make_unique<QemuMachine>(process, std::move(ram), endpoint, std::move(warnings));
+    if (!still_runs(process)) break;
+    missed.push_back(reached.error().message);
   }
-  return std::unexpected(Problem(Errc::unsupported, fmt::format("{} has no QMP socket we can use", process.name())));
+  if (!still_runs(process)) {
+    return std::unexpected(Problem(Errc::vanished, fmt::format("{} (pid {}) is gone", process.name(), process.pid)));
+  }
+  auto reached = reach_without_monitor(process, options.layout);
+  if (!reached) return std::unexpected(std::move(reached.error()));
+  // It may be busy now and free later.
+  if (options.use_monitor && !process.monitors.empty()) reached->monitor = process.monitors.front();
+  if (process.monitors.empty()) missed.push_back("it has no QMP socket: no registers");
+  reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
+  return std::make_unique<QemuMachine>(process, std::move(*reached));
 }
 
 }  // namespace vitrine

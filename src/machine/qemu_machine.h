@@ -8,6 +8,11 @@
 
 namespace vitrine {
 
+struct QemuOpenOptions {
+  std::size_t layout = 0;
+  bool use_monitor = true;
+};
+
 /// Reaches `process`'s RAM by the best rung that holds: the monitor's memory map with
 /// shared mappings and process_vm_readv; without a monitor the same with a map
 /// inferred from the command line; without permission to the process the monitor
@@ -15,6 +20,7 @@ namespace vitrine {
 ///
 /// The monitor is let go before this returns. The guest is neither stopped nor written.
 /// @returns denied, vanished, timeout, unsupported (not x86), malformed
-[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process);
+[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process,
+                                                        QemuOpenOptions options = {});
 
 }  // namespace vitrine

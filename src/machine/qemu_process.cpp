@@ -241,9 +241,11 @@ Outcome<QemuProcess> qemu_process(pid_t pid) {
 Outcome<QemuProcess> find_qemu(std::string_view text) {
   auto wanted = text;
   if (wanted.starts_with("pid:")) wanted.remove_prefix(4);
+  std::optional<Problem> no_such_pid;
   if (const auto pid = parse_pid(wanted)) {
     auto by_pid = qemu_process(*pid);
     if (by_pid || text != wanted) return by_pid;
+    no_such_pid = std::move(by_pid.error());  // unless a machine is called by this number
   }
 
   auto all = find_qemu_processes();
@@ -277,6 +279,7 @@ Outcome<QemuProcess> find_qemu(std::string_view text) {
                                                fmt::join(pids, ", ")),
                                    "say which by its pid"));
   }
+  if (no_such_pid) return std::unexpected(std::move(*no_such_pid));
   if (by_socket) {
     if (const auto pid = listener_at(socket)) return qemu_process(*pid);
     return std::unexpected(Problem(Errc::not_found, fmt::format("no QEMU machine listens at {}", text)));

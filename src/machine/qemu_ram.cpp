@@ -13,6 +13,7 @@
 #include <set>
 #include <tuple>
 
+#include "machine/size_words.h"
 #include "memory/joined_memory.h"
 #include "memory/process_memory.h"
 #include "memory/shared_mapping.h"
@@ -87,7 +88,9 @@ std::optional<FileDescriptor> open_mapped_file(pid_t pid, const ProcessMapping& 
   return std::nullopt;
 }
 
-Problem reach_problem(pid_t pid, const Error& error) {
+}  // namespace
+
+Problem ram_problem(pid_t pid, const Error& error) {
   if (error.code == Errc::vanished) return {Errc::vanished, fmt::format("QEMU (pid {}) is gone", pid)};
   if (error.code != Errc::denied) {
     return {error.code, fmt::format("the RAM of QEMU (pid {}) cannot be read: {}", pid, describe(error))};
@@ -106,19 +109,6 @@ Problem reach_problem(pid_t pid, const Error& error) {
         scope->substr(0, scope->find('\n')));
   }
   return {Errc::denied, fmt::format("no permission to read the RAM of QEMU (pid {})", pid), hint};
-}
-
-}  // namespace
-
-std::string size_in_words(std::uint64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  return fmt::format("{:.4g} {}", value, kUnits[unit]);
 }
 
 std::vector<FlatRange> choose_ram(const std::vector<FlatRange>& view) {
@@ -159,7 +149,7 @@ Outcome<std::vector<HostRange>> ask_memory_map(Qmp& qmp) {
 
 Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
   auto maps = read_process_maps(pid);
-  if (!maps) return std::unexpected(reach_problem(pid, {maps.error().code, 0, "its memory map"}));
+  if (!maps) return std::unexpected(ram_problem(pid, {maps.error().code, 0, "its memory map"}));
   const auto pieces = TRY(split_at_mappings(ranges, *maps));
 
   using FileKey = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>;
@@ -196,7 +186,7 @@ Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
     }
   }
 
-  const auto problem = [&](const Error& error) { return std::unexpected(reach_problem(pid, error)); };
+  const auto problem = [&](const Error& error) { return std::unexpected(ram_problem(pid, error)); };
   ReachedRam reached;
   std::vector<std::unique_ptr<PhysicalMemory>> parts;
   if (!shared.empty()) {

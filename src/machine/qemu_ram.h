@@ -51,7 +51,8 @@ struct ReachedRam {
 /// @returns malformed a range is not mapped there, or ranges overlap
 [[nodiscard]] Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges);
 
-/// "1.5 GiB", "640 KiB".
-[[nodiscard]] std::string size_in_words(std::uint64_t bytes);
+/// An error of reaching `pid`'s RAM in words, with what to do about it: which user it
+/// belongs to, what Yama says.
+[[nodiscard]] Problem ram_problem(pid_t pid, const Error& error);
 
 }  // namespace vitrine

@@ -15,7 +15,7 @@
 
 namespace vitrine {
 
-/// Opens a regular file, memfd or block device for reading, and for nothing else.
+/// Opens a file for reading, and for nothing else.
 /// @returns not_found, denied, io
 [[nodiscard]] Result<FileDescriptor> open_for_reading(const std::string& path);
 

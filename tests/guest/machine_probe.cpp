@@ -1,14 +1,16 @@
-// machine_probe NAME_OR_PATH: opens a machine as every command does, then answers
+// machine_probe NAME_OR_PATH [LAYOUT [no-monitor]]: opens a machine as every command does, then answers
 // questions on its standard input, a line each. The tests beside it drive it and hold
 // its answers against QEMU's own monitor.
 //
-//   ram | notes | warnings | alive | name          read GPA SIZE (hex digits, or an error's name)
+//   ram | map | notes | warnings | alive | name          read GPA SIZE (hex digits, or an error's name)
 //   registers                                      populated (every stretch)
 //   batch GPA SIZE COUNT STRIDE                    bench
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <sstream>
@@ -93,6 +95,9 @@ void answer(Machine& machine, const std::string& line) {
     fmt::print("{}\n", fmt::join(verb == "notes" ? machine.notes() : machine.warnings(), " | "));
   } else if (verb == "alive") {
     fmt::print("{}\n", machine.alive());
+  } else if (verb == "map") {
+    constexpr std::array kWords = {"told", "verified", "inferred"};
+    fmt::print("{} {}\n", kWords[static_cast<std::size_t>(machine.map_source())], fmt::join(machine.layouts(), " | "));
   } else if (verb == "name") {
     fmt::print("{}\n", machine.name());
   } else if (verb == "read") {
@@ -136,9 +141,12 @@ void answer(Machine& machine, const std::string& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2 || argc > 4) return 2;
+  OpenOptions options;
+  if (argc > 2) options.layout = std::strtoul(argv[2], nullptr, 10);
+  if (argc > 3) options.use_monitor = std::string_view(argv[3]) != "no-monitor";
   Outcome<std::unique_ptr<vitrine::Machine>> machine;
-  const auto open_seconds = seconds([&] { machine = open_machine(argv[1]); });
+  const auto open_seconds = seconds([&] { machine = open_machine(argv[1], options); });
   if (!machine) {
     fmt::print("{}: {} ({})\n", name(machine.error().code), machine.error().message, machine.error().hint);
     return 1;
