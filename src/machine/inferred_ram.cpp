@@ -22,7 +22,8 @@ struct Block {
   std::vector<Hva> places;  ///< where it may be mapped, the likeliest first
 };
 
-/// Neighbouring mappings that continue each other: an madvise or mbind on a part splits one.
+/// A stretch that could be a block: a mapping alone, or it and those that continue it (an
+/// madvise or mbind on a part splits a mapping; and what lies below may be a stranger).
 struct Run {
   Hva start, end;
   bool in_file = false;
@@ -31,21 +32,22 @@ struct Run {
 };
 
 std::vector<Run> writable_runs(const std::vector<ProcessMapping>& maps) {
+  const auto usable = [](const ProcessMapping& one) { return one.readable && one.writable && !one.executable; };
+  const auto continues = [&](const ProcessMapping& one, const ProcessMapping& next) {
+    return usable(next) && one.end == next.start && one.inode == next.inode && one.shared == next.shared &&
+           (one.inode == 0 || one.offset + one.size() == next.offset);
+  };
   std::vector<Run> runs;
-  const ProcessMapping* before = nullptr;
-  for (const auto& one : maps) {
-    const bool writable = one.readable && one.writable && !one.executable;
-    const bool continues = before != nullptr && writable && !runs.empty() && before->end == one.start &&
-                           runs.back().end == one.start && before->inode == one.inode &&
-                           before->shared == one.shared &&
-                           (one.inode == 0 || before->offset + before->size() == one.offset);
-    if (!runs.empty() && runs.back().end == one.start && !one.readable) runs.back().guarded = true;
-    if (continues) {
-      runs.back().end = one.end;
-    } else if (writable) {
-      runs.push_back({one.start, one.end, one.inode != 0, false, one.path});
-    }
-    before = &one;
+  std::size_t last = 0;  // of the group that the current mapping is in
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    if (!usable(maps[i])) continue;
+    for (last = std::max(last, i); last + 1 < maps.size() && continues(maps[last], maps[last + 1]); ++last) {}
+    const auto add = [&](std::size_t end) {
+      const bool guarded = end + 1 < maps.size() && maps[end + 1].start == maps[end].end && !maps[end + 1].readable;
+      runs.push_back({maps[i].start, maps[end].end, maps[i].inode != 0, guarded, maps[i].path});
+    };
+    add(last);
+    if (last != i) add(i);
   }
   return runs;
 }
@@ -83,7 +85,9 @@ void find_places(Block& block, const std::vector<Run>& runs) {
   std::ranges::sort(found, [](const Scored& a, const Scored& b) {
     return a.score != b.score ? a.score > b.score : a.start > b.start;
   });
-  for (const auto& one : found) block.places.push_back(one.start);
+  for (const auto& one : found) {
+    if (std::ranges::find(block.places, one.start) == block.places.end()) block.places.push_back(one.start);
+  }
 }
 
 /// Gives each block a place of its own, the first block its `choice`th.
