@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""./dev bench look: what looking costs, with peers beside it where they are installed.
+
+    ./dev bench look                    all parts
+    ./dev bench look --only attach      attach, refresh, memory, scale, untouched, churn
+
+Every figure is printed with its target. Times are medians of whole processes, runs taken in
+turn (A B A B) so that a machine whose speed drifts does not favour one side.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
+
+from vitrine_guests import Guest  # noqa: E402
+
+VITRINE = ROOT / "build/bin/vitrine"
+RUNS = 9
+
+
+def run(*words, cache=None, check=True):
+    environment = dict(os.environ, XDG_CACHE_HOME=str(cache)) if cache else dict(os.environ)
+    begin = time.perf_counter()
+    done = subprocess.run([str(each) for each in words], capture_output=True, env=environment, timeout=600)
+    took = time.perf_counter() - begin
+    if check and done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(map(str, words))}: status {done.returncode}\n{done.stderr.decode(errors='replace')}")
+    return took, done
+
+
+def peak_memory(*words, cache):
+    """The largest resident size of one run in MiB, and the part of it that is the guest's RAM, mapped."""
+    done = subprocess.run(
+        ["/usr/bin/time", "-f", "%M", *map(str, words)], capture_output=True, env=dict(os.environ, XDG_CACHE_HOME=str(cache))
+    )
+    return int(done.stderr.split()[-1]) / 1024
+
+
+class Table:
+    missed = 0
+
+    @classmethod
+    def row(cls, what, value, unit, target=None, worse=None):
+        verdict = ""
+        if target is not None:
+            ok = value <= target
+            cls.missed += not ok
+            verdict = f"target {target:g} {unit}: {'met' if ok else 'MISSED'}"
+        spread = f"(worst {worse:.1f})" if worse is not None else ""
+        print(f"  {what:<58} {value:9.2f} {unit:<4} {spread:<16} {verdict}", flush=True)
+
+
+def medians(commands, runs=RUNS):
+    """Runs the commands in turn; the median and the worst of each, in ms."""
+    times = [[] for _ in commands]
+    for _ in range(runs):
+        for number, command in enumerate(commands):
+            times[number].append(command() * 1000)
+    return [(statistics.median(each), max(each)) for each in times]
+
+
+def need_tasks(guest, count):
+    listed = len(guest.truth()["processes"])
+    if listed < count:
+        raise SystemExit(f"the guest has {listed} tasks; {count} are wanted")
+    return listed
+
+
+def attach(label):
+    with Guest(label, memory=1024, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
+        tasks = need_tasks(guest, 100)
+        print(f"Attach: Linux {label}, 1 GiB, {tasks} processes")
+
+        def cold():
+            with tempfile.TemporaryDirectory() as empty:
+                return run(VITRINE, "ps", guest.name, "--json", cache=empty)[0]
+
+        def cached():
+            return run(VITRINE, "ps", guest.name, "--json", cache=warm)[0]
+
+        cached()
+        with guest.paused():
+            rows = [json.loads(line) for line in run(VITRINE, "ps", guest.name, "--json", cache=warm)[1].stdout.splitlines()]
+            (cold_ms, cold_worst), (cached_ms, cached_worst) = medians([cold, cached])
+        pids = [row["pid"] for row in rows]
+        if len(pids) != len(set(pids)) or len(pids) < 100:
+            raise SystemExit(f"the list is wrong: {len(pids)} rows")
+        Table.row("cold: name to complete process list", cold_ms, "ms", 500, cold_worst)
+        Table.row("from the cache", cached_ms, "ms", 50, cached_worst)
+        with tempfile.TemporaryDirectory() as empty:
+            everything = peak_memory(VITRINE, "ps", guest.name, "--json", cache=empty)
+        Table.row("peak memory, cold (memory-mapped guest pages included)", everything, "MiB", 64)
+
+        image = Path(warm) / "memory.elf"
+        guest.dump(image)
+        for name in ("ps", "lsof", "ss", "maps", "lsmod"):
+            ms, worst = medians([lambda name=name: run(VITRINE, name, image, "--json", cache=warm)[0]], 5)[0]
+            Table.row(f"image of it, {name}, from the cache", ms, "ms", None, worst)
+        peers(image, guest, cached_ms)
+
+
+def peers(image, guest, ours_ms):
+    debug = os.environ.get("VITRINE_BENCH_VMLINUX")
+    if not shutil.which("crash"):
+        print("  peer crash: not installed")
+    elif not debug:
+        print("  peer crash: installed; set VITRINE_BENCH_VMLINUX to the kernel's vmlinux with debug symbols to run it")
+    else:
+        with tempfile.NamedTemporaryFile("w", suffix=".crash") as script:
+            script.write("ps\nquit\n")
+            script.flush()
+            ms = medians([lambda: run("crash", "-s", "-i", script.name, debug, image, check=False)[0]], 3)[0][0]
+            print(f"  peer crash ps, same image                                  {ms:9.2f} ms   {ms / ours_ms:.0f} times ours")
+
+
+def refresh(label):
+    with Guest(label, memory=256, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
+        print(f"Refresh inside one process: Linux {label}")
+        for view in ("processes", "threads", "files", "sockets", "modules"):
+            done = run(VITRINE, "show", view, guest.name, "--repeat", "400", "--timing", cache=warm)[1]
+            figures = json.loads(done.stderr.splitlines()[-1])
+            Table.row(f"{view} ({figures['rows']} rows)", figures["median_ms"], "ms", 1.0 if view == "processes" else None, figures["worst_ms"])
+
+
+def scale(label):
+    print(f"Cost follows the rows, not the RAM: Linux {label}, the same actors")
+    base = None
+    for gib in (1, 4, 16):
+        with Guest(label, memory=gib * 1024, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
+            run(VITRINE, "ps", guest.name, cache=warm)
+            done = run(VITRINE, "show", "processes", guest.name, "--repeat", "200", "--timing", cache=warm)[1]
+            figures = json.loads(done.stderr.splitlines()[-1])
+            whole = medians([lambda: run(VITRINE, "ps", guest.name, "--json", cache=warm)[0]], 5)[0]
+            Table.row(f"{gib:>2} GiB: processes, {figures['rows']} rows", figures["median_ms"], "ms", None, figures["worst_ms"])
+            Table.row(f"{gib:>2} GiB: whole process, from the cache", whole[0], "ms", None, whole[1])
+            base = base or whole[0]
+    print(f"  16 GiB over 1 GiB: {whole[0] / base:.2f} times")
+
+
+def digest_of_ram(pid):
+    """A hash over every writable page of the guest's RAM, through /proc/PID/mem."""
+    whole = hashlib.blake2b()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if not found:
+                continue
+            start, end = int(found[1], 16), int(found[2], 16)
+            if end - start < 128 << 20:
+                continue
+            memory.seek(start)
+            while start < end:
+                piece = memory.read(min(end - start, 4 << 20))
+                whole.update(piece)
+                start += len(piece)
+    return whole.hexdigest()
+
+
+def untouched(label):
+    print(f"Untouched: Linux {label}, paused; a hash over its RAM before and after every command")
+    views = [json.loads(line)["name"] for line in run(VITRINE, "views", "--json")[1].stdout.splitlines()]
+    for backend in ("anonymous", "memfd"):
+        with Guest(label, memory=256, backend=backend) as guest, tempfile.TemporaryDirectory() as cache:
+            with guest.paused():
+                before = digest_of_ram(guest.pid)
+                commands = [["info"], ["pstree"], ["sym", "init_task"], ["type", "task_struct"], ["mem", "init_task:4096"]]
+                commands += [["show", view] for view in views]
+                for command in commands:
+                    words = [command[0], command[1], guest.name] if command[0] == "show" else [command[0], guest.name, *command[1:]]
+                    run(VITRINE, *words, cache=cache)
+                same = digest_of_ram(guest.pid) == before
+                running = guest.qmp("query-status")["running"]
+            print(f"  {backend:<10} {len(commands)} commands: {'not a byte changed' if same else 'CHANGED'}; still paused: {not running}")
+            Table.missed += not same
+
+
+def churn(label, listings):
+    print(f"Churn: Linux {label}, 2 CPUs, forking as fast as it can; {listings} listings")
+    with Guest(label, memory=512, cpus=2, backend="memfd") as guest, tempfile.TemporaryDirectory() as cache:
+        run(VITRINE, "ps", guest.name, cache=cache)
+        guest.churn(600)
+        twice = impossible = doubtful = rows = failed = 0
+        begin = time.monotonic()
+        for _ in range(listings):
+            done = run(VITRINE, "ps", guest.name, "--json", "--columns", "pid,ppid,name,state", cache=cache, check=False)[1]
+            if done.returncode not in (0, 3):
+                failed += 1
+                continue
+            listed = [json.loads(line) for line in done.stdout.splitlines()]
+            rows += len(listed)
+            doubtful += sum(1 for row in listed if row.get("doubt"))
+            pids = [row["pid"] for row in listed]
+            twice += len(pids) - len(set(pids))
+            impossible += sum(
+                1 for row in listed if not row.get("doubt")
+                and (not 0 < row["pid"] <= 4194304 or row["state"] not in "RSDTtXZPI" or "\\x00" in row["name"])
+            )
+        forked = guest.run("awk '/^processes/ {print $2}' /proc/stat")[1].decode().strip()
+        print(f"  {listings} listings, {rows} rows in {time.monotonic() - begin:.0f} s; the guest has forked {forked} times")
+        for what, count in (("listings failed", failed), ("pids listed twice", twice), ("impossible rows", impossible)):
+            Table.row(what, count, "", 0)
+        print(f"  rows marked doubtful: {doubtful}")
+
+
+PARTS = {
+    "attach": lambda options: attach(options.kernel),
+    "refresh": lambda options: refresh(options.kernel),
+    "scale": lambda options: scale(options.kernel),
+    "untouched": lambda options: untouched(options.kernel),
+    "churn": lambda options: churn(options.kernel, options.listings),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--listings", type=int, default=1000)
+    options = parser.parse_args()
+    for part in options.only:
+        PARTS[part](options)
+    print("Equality with the guest's own account: tests/guest/look_test.py --memory 256 5120 --images raw lime elf elf-paging")
+    print(f"targets missed: {Table.missed}")
+    return 1 if Table.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
