@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 from vitrine_guests import Guest  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
+PROBE = ROOT / "build/bin/look_probe"
 RUNS = 9
 
 
@@ -129,8 +130,7 @@ def refresh(label):
     with Guest(label, memory=256, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
         print(f"Refresh inside one process: Linux {label}")
         for view in ("processes", "threads", "files", "sockets", "modules"):
-            done = run(VITRINE, "show", view, guest.name, "--repeat", "400", "--timing", cache=warm)[1]
-            figures = json.loads(done.stderr.splitlines()[-1])
+            figures = json.loads(run(PROBE, "refresh", guest.name, view, "400", cache=warm)[1].stdout)
             Table.row(f"{view} ({figures['rows']} rows)", figures["median_ms"], "ms", 1.0 if view == "processes" else None, figures["worst_ms"])
 
 
@@ -140,8 +140,7 @@ def scale(label):
     for gib in (1, 4, 16):
         with Guest(label, memory=gib * 1024, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
             run(VITRINE, "ps", guest.name, cache=warm)
-            done = run(VITRINE, "show", "processes", guest.name, "--repeat", "200", "--timing", cache=warm)[1]
-            figures = json.loads(done.stderr.splitlines()[-1])
+            figures = json.loads(run(PROBE, "refresh", guest.name, "processes", "200", cache=warm)[1].stdout)
             whole = medians([lambda: run(VITRINE, "ps", guest.name, "--json", cache=warm)[0]], 5)[0]
             Table.row(f"{gib:>2} GiB: processes, {figures['rows']} rows", figures["median_ms"], "ms", None, figures["worst_ms"])
             Table.row(f"{gib:>2} GiB: whole process, from the cache", whole[0], "ms", None, whole[1])
