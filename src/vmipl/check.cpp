@@ -1,0 +1,58 @@
+#include "vmipl/check.h"
+
+#include <fmt/format.h>
+
+namespace vitrine::vmipl {
+namespace {
+
+// Where an allowance holds: its own line; alone on a line, the next one too, and all of an
+// item that begins there.
+Span reach(const Source& source, const Script& script, const Allowance& allowance) {
+  const auto line = source.line_of(allowance.comment.begin);
+  Span reach = source.line_span(line);
+  if (!allowance.own_line) return reach;
+  // Further comment lines may stand between.
+  auto next = source.line_of(allowance.comment.end > 0 ? allowance.comment.end - 1 : 0) + 1;
+  const auto blank = [&](std::uint32_t at) {
+    const auto text = source.text(source.line_span(at));
+    const auto first = text.find_first_not_of(" \t");
+    return first == std::string_view::npos || text.substr(first).starts_with("//");
+  };
+  while (next <= source.lines() && blank(next)) ++next;
+  const Span following = source.line_span(next);
+  reach.end = following.end;
+  for (const auto& item : script.items) {
+    if (item.span.begin >= following.begin && item.span.begin <= following.end) reach.end = std::max(reach.end, item.span.end);
+  }
+  return reach;
+}
+
+}  // namespace
+
+ParseResult check(const Source& source, const CheckOptions& options, Diagnostics& diagnostics) {
+  auto parsed = parse(source, diagnostics);
+  for (const auto& allowance : parsed.allowances) {
+    diagnostics.silence(allowance.names, reach(source, parsed.script, allowance));
+    for (std::size_t i = 0; i < allowance.names.size(); ++i) {
+      const auto& name = allowance.names[i];
+      const auto* code = find_code(name);
+      if (name == "all" || (code != nullptr && code->name == name && code->severity == Severity::warning)) continue;
+      Nearest nearest(name);
+      for (const auto& candidate : all_codes()) {
+        if (candidate.severity == Severity::warning) nearest.offer(candidate.name);
+      }
+      Diagnostic diagnostic{.code = Code::unknown_warning, .span = allowance.spans[i],
+                            .message = code != nullptr ? fmt::format("{} is not the name of a warning", name) : fmt::format("there is no warning called {}", name)};
+      if (nearest.found()) {
+        diagnostic.label = fmt::format("did you mean {}?", nearest.best());
+        diagnostic.fix = Fix{allowance.spans[i], nearest.best(), fmt::format("write {}", nearest.best())};
+      }
+      diagnostics.add(std::move(diagnostic));
+    }
+  }
+  diagnostics.silence(options.allow);
+  diagnostics.sort();
+  return parsed;
+}
+
+}  // namespace vitrine::vmipl

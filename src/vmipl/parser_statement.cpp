@@ -1,0 +1,288 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "vmipl/parser_state.h"
+
+namespace vitrine::vmipl {
+
+bool Parser::block(std::vector<StmtId>& into, std::string_view of) {
+  const Token open = token_;
+  if (!expect(TokenKind::left_brace, fmt::format("`{{` and what {} does", of), LaidToken::block_open)) return false;
+  Nest nest(*this);
+  if (!nest) {
+    // Too deep: skip to the matching brace without recursion.
+    for (unsigned depth = 1; !is(TokenKind::end) && depth > 0; take()) {
+      if (is(TokenKind::left_brace)) ++depth;
+      if (is(TokenKind::right_brace)) --depth;
+      token_.problem = 0;
+    }
+    lost_ = false;
+    return false;
+  }
+  while (!is(TokenKind::right_brace) && !is(TokenKind::end)) {
+    const auto before = token_.span.begin;
+    statement(into);
+    if (lost_) recover_statement();
+    if (token_.span.begin == before && !is(TokenKind::right_brace) && !is(TokenKind::end)) take();  // always on
+  }
+  return close(TokenKind::right_brace, open, LaidToken::block_close);
+}
+
+void Parser::body(std::vector<StmtId>& into) {
+  if (is(TokenKind::left_brace)) {
+    block(into, "it");
+    return;
+  }
+  Nest nest(*this);
+  if (!nest) return;
+  if (is(TokenKind::semicolon) || is(TokenKind::right_brace) || is(TokenKind::end)) {
+    fail_here("`{` or a statement");
+    return;
+  }
+  statement(into);
+}
+
+namespace {
+struct ForeignWord {
+  std::string_view word;
+  std::string_view why;
+  std::string_view ours;
+};
+constexpr auto kForeignStatements = std::to_array<ForeignWord>({
+    {"while", "there is no `while`: every loop is bounded", ""},
+    {"do", "there is no `do`: every loop is bounded", ""},
+    {"unroll", "loops need no unrolling: for (i in 0..10) { ... }", ""},
+    {"switch", "there is no `switch`: use if / else", ""},
+    {"goto", "there is no `goto`", ""},
+    {"var", "variables are declared with `let`", "let"},
+    {"auto", "variables are declared with `let`", "let"},
+    {"printf", "printing is `Print(format, values...)`", "Print"},
+    {"print_f", "printing is `Print(format, values...)`", "Print"},
+    {"exit", "a script ends itself with `Stop()`", "Stop"},
+});
+}  // namespace
+
+bool Parser::foreign_statement() {
+  for (const auto& foreign : kForeignStatements) {
+    if (word() != foreign.word) continue;
+    const auto next = lexer_.peek().kind;
+    const bool call = next == TokenKind::left_paren;
+    const bool keyword = foreign.word == "do" || foreign.word == "var" || foreign.word == "auto" || foreign.word == "goto";
+    if (keyword ? (next != TokenKind::left_brace && next != TokenKind::name) : !call) return false;
+    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = std::string(foreign.why)};
+    if (!foreign.ours.empty()) diagnostic.fix = Fix{token_.span, std::string(foreign.ours), fmt::format("write {}", foreign.ours)};
+    if (foreign.word == "while") diagnostic.hint = "for (i in 0..1000) { if (...) break; ... }";
+    fail(std::move(diagnostic));
+    return true;
+  }
+  return false;
+}
+
+void Parser::statement(std::vector<StmtId>& into) {
+  mark_statement();
+  if (accept(TokenKind::semicolon)) return;
+  if (is(TokenKind::left_brace)) {
+    Stmt stmt{.kind = Stmt::Kind::block, .span = token_.span};
+    block(stmt.body, "the block");
+    stmt.span = stmt.span.to(last_);
+    into.push_back(add(std::move(stmt)));
+    return;
+  }
+  if (is(TokenKind::right_paren) || is(TokenKind::right_bracket)) {
+    fail({.code = Code::stray_close, .span = token_.span, .message = fmt::format("there is nothing open that this `{}` closes", word())});
+    take();
+    return;
+  }
+  if (is(TokenKind::name)) {
+    const auto text = word();
+    const Span span = token_.span;
+    if (text == "let") return into.push_back(let());
+    if (text == "if") return into.push_back(if_statement());
+    if (text == "for") return into.push_back(for_statement());
+    if (text == "return" || text == "break" || text == "continue") {
+      Stmt stmt{.kind = text == "return" ? Stmt::Kind::return_ : text == "break" ? Stmt::Kind::break_ : Stmt::Kind::continue_, .span = span};
+      take();
+      // A value stands on the same line: newlines are free, and `return` alone is common.
+      if (stmt.kind == Stmt::Kind::return_ && !token_.first_on_line && !is(TokenKind::semicolon) && !is(TokenKind::right_brace) && !is(TokenKind::end)) {
+        stmt.a = expression();
+        stmt.span = stmt.span.to(last_);
+      }
+      into.push_back(add(std::move(stmt)));
+      accept(TokenKind::semicolon);
+      return;
+    }
+    if (text == "else") {
+      fail({.code = Code::unexpected, .span = span, .message = "this `else` has no `if`"});
+      return;
+    }
+    if (text == "const" || text == "fn" || text == "Symptom" || text == "Configuration") {
+      const bool constant = text == "const";
+      fail({.code = Code::misplaced, .span = span, .message = fmt::format("`{}` stands at the top of a script", text),
+            .fix = constant ? std::optional<Fix>(Fix{span, "let", "write let"}) : std::nullopt});
+      return;
+    }
+    if (foreign_statement()) return;
+    const auto* probe = find_probe(text);
+    if (probe != nullptr && (probe->kind == ProbeKind::event || probe->kind == ProbeKind::stream) && text != "Stop") {
+      fail({.code = Code::misplaced, .span = span,
+            .message = fmt::format("{} is {} probe: it stands at the top of a script, not in a block", text, probe->kind == ProbeKind::event ? "an event" : "a stream")});
+      return;
+    }
+  }
+  into.push_back(simple());
+  accept(TokenKind::semicolon);
+}
+
+StmtId Parser::let() {
+  Stmt stmt{.kind = Stmt::Kind::let, .span = token_.span};
+  take();
+  if (is(TokenKind::name) && lexer_.peek().kind == TokenKind::name) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a variable's type is that of its value: it is not written"});
+  }
+  stmt.name_span = token_.span;
+  stmt.name = std::string(word());
+  if (expect(TokenKind::name, "the variable's name") && expect(TokenKind::assign, "`=` and a value")) stmt.a = expression();
+  stmt.span = stmt.span.to(last_);
+  accept(TokenKind::semicolon);
+  return add(std::move(stmt));
+}
+
+StmtId Parser::if_statement() {
+  Stmt stmt{.kind = Stmt::Kind::if_, .span = token_.span};
+  take();
+  const Token open = token_;
+  if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren)) return add(std::move(stmt));
+  stmt.a = expression();
+  if (is(TokenKind::assign) && !lost_) {
+    fail({.code = Code::assignment_in_condition, .span = token_.span, .message = "`=` assigns; a comparison is `==`",
+          .fix = Fix{token_.span, "==", "write =="}});
+    take();
+    lost_ = false;
+    (void)expression();
+  }
+  if (!close(TokenKind::right_paren, open, LaidToken::head_close)) {
+    // Read the block all the same, if one follows on this line.
+    skip_to_block();
+    if (!is(TokenKind::left_brace)) return add(std::move(stmt));
+    lost_ = false;
+  }
+  body(stmt.body);
+  if (!lost_ && is_word("else")) {
+    take();
+    stmt.has_else = true;
+    body(stmt.other);
+  }
+  stmt.span = stmt.span.to(last_);
+  return add(std::move(stmt));
+}
+
+StmtId Parser::for_statement() {
+  Stmt stmt{.kind = Stmt::Kind::for_view, .span = token_.span};
+  take();
+  const Token open = token_;
+  if (!expect(TokenKind::left_paren, "`(`: for (row in view), for (i in 0..10)", LaidToken::head_paren)) return add(std::move(stmt));
+  stmt.name_span = token_.span;
+  stmt.name = std::string(word());
+  if (!expect(TokenKind::name, "the name of the row or number")) return add(std::move(stmt));
+  if (is(TokenKind::colon)) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop is written `for (x in ...)`", .fix = Fix{token_.span, " in", "write in"}});
+    lost_ = false;
+    take();
+  } else if (is(TokenKind::assign) || is(TokenKind::name) ? !is_word("in") : false) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop is written `for (i in 0..10)`, up to but not including 10",
+          .expected = "`in`"});
+    skip_to_block();
+    if (is(TokenKind::left_brace)) {
+      lost_ = false;
+      std::vector<StmtId> ignored;
+      block(ignored, "it");
+    }
+    stmt.kind = Stmt::Kind::bad;
+    return add(std::move(stmt));
+  } else if (is_word("in")) {
+    take();
+  } else {
+    fail_here("`in`");
+    return add(std::move(stmt));
+  }
+  const Token first = token_;
+  const auto from = binary(1);
+  if (accept(TokenKind::range)) {
+    stmt.kind = Stmt::Kind::for_range;
+    stmt.a = from;
+    stmt.b = binary(1);
+  } else if (at(from).kind == Expr::Kind::name && !at(from).parenthesized) {
+    stmt.view = at(from).text;
+    stmt.view_span = at(from).span;
+  } else if (!lost_) {
+    fail({.code = Code::unexpected, .span = at(from).kind == Expr::Kind::bad ? first.span : at(from).span,
+          .message = "a loop goes over a view or a range", .expected = "a view's name, or a..b"});
+    lost_ = false;
+    stmt.kind = Stmt::Kind::for_range;
+    stmt.a = stmt.b = bad(first.span);
+  }
+  if (!close(TokenKind::right_paren, open, LaidToken::head_close)) return add(std::move(stmt));
+  body(stmt.body);
+  stmt.span = stmt.span.to(last_);
+  return add(std::move(stmt));
+}
+
+StmtId Parser::simple() {
+  Stmt stmt{.kind = Stmt::Kind::expression, .span = token_.span};
+  if (is(TokenKind::increment) || is(TokenKind::decrement)) {
+    const auto sign = std::string(word());
+    fail({.code = Code::unexpected, .span = token_.span, .message = fmt::format("`{}` stands after what it changes", sign), .expected = fmt::format("@map{} or variable{}", sign, sign)});
+    return add(std::move(stmt));
+  }
+  stmt.a = expression();
+  constexpr std::array<std::pair<TokenKind, Op>, 11> kAssignments{{{TokenKind::assign, Op::none}, {TokenKind::add_assign, Op::add},
+      {TokenKind::sub_assign, Op::sub}, {TokenKind::mul_assign, Op::mul}, {TokenKind::div_assign, Op::div}, {TokenKind::rem_assign, Op::rem},
+      {TokenKind::and_assign, Op::bit_and}, {TokenKind::or_assign, Op::bit_or}, {TokenKind::xor_assign, Op::bit_xor},
+      {TokenKind::shl_assign, Op::shl}, {TokenKind::shr_assign, Op::shr}}};
+  for (const auto& [kind, op] : kAssignments) {
+    if (!is(kind) || lost_) continue;
+    take();
+    stmt.kind = Stmt::Kind::assign;
+    stmt.op = op;
+    stmt.b = expression();
+  }
+  if (!lost_ && (is(TokenKind::increment) || is(TokenKind::decrement)) && stmt.kind == Stmt::Kind::expression) {
+    stmt.kind = Stmt::Kind::assign;
+    stmt.op = is(TokenKind::increment) ? Op::add : Op::sub;
+    stmt.step = true;
+    const Span sign = token_.span;
+    take(LaidToken::glued);
+    stmt.b = add(Expr{.kind = Expr::Kind::integer, .span = sign, .value = 1});
+  }
+  stmt.span = stmt.span.to(last_);
+  if (lost_) return add(std::move(stmt));
+
+  const Expr& call = at(stmt.a);
+  const bool is_call = stmt.kind == Stmt::Kind::expression && call.kind == Expr::Kind::call;
+  if (is(TokenKind::left_brace) && is_call) {
+    const auto* probe = find_probe(call.text);
+    if (probe != nullptr && probe->kind != ProbeKind::filter) {
+      fail({.code = Code::wrong_use, .span = token_.span, .message = fmt::format("{} has no block", call.text)});
+      lost_ = false;
+    }
+    stmt.kind = Stmt::Kind::filter;
+    const auto name = call.text;
+    block(stmt.body, name);
+    stmt.span = stmt.span.to(last_);
+    return add(std::move(stmt));
+  }
+  // Two statements need a newline or a semicolon between them only to be read by people; but
+  // a name after a name is most often a mistake.
+  if (!token_.first_on_line && (is(TokenKind::integer) || is(TokenKind::string) || is(TokenKind::duration) || is(TokenKind::bad) || is(TokenKind::colon) || is(TokenKind::comma) ||
+                                is(TokenKind::right_paren) || is(TokenKind::right_bracket) || is(TokenKind::range))) {
+    if (is(TokenKind::right_paren) || is(TokenKind::right_bracket)) {
+      fail({.code = Code::stray_close, .span = token_.span, .message = fmt::format("there is nothing open that this `{}` closes", word())});
+    } else {
+      fail_here("a new statement");
+    }
+  }
+  return add(std::move(stmt));
+}
+
+}  // namespace vitrine::vmipl
