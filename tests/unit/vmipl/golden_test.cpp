@@ -19,7 +19,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden() { return fs::path(__FILE__).parent_path().parent_path().parent_path() / "golden" / "vmipl"; }
+// Tests run somewhere below the repository; __FILE__ may be relative to anywhere.
+fs::path repository() {
+  const fs::path file(__FILE__);
+  if (file.is_absolute()) return file.parent_path().parent_path().parent_path().parent_path();
+  for (auto at = fs::current_path(); at != at.root_path(); at = at.parent_path()) {
+    if (fs::is_directory(at / "tests" / "golden" / "vmipl")) return at;
+  }
+  return {};
+}
+fs::path golden() { return repository() / "tests" / "golden" / "vmipl"; }
 
 std::string read(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
