@@ -2,13 +2,14 @@
 #include "linux/view.h"
 #include "linux/views/cpus.h"
 #include "linux/views/files.h"
+#include "linux/views/interfaces.h"
 #include "linux/views/interrupts.h"
 #include "linux/views/kernel.h"
 #include "linux/views/kernel_log.h"
 #include "linux/views/maps.h"
 #include "linux/views/modules.h"
-#include "linux/views/processes.h"
 #include "linux/views/mounts.h"
+#include "linux/views/processes.h"
 #include "linux/views/sockets.h"
 #include "linux/views/symbols.h"
 #include "linux/views/syscall_table.h"
@@ -21,13 +22,14 @@ std::span<const View* const> all() noexcept {
   static const View* const kViews[] = {
       &cpus_view(),
       &files_view(),
+      &interfaces_view(),
       &interrupts_view(),
       &kernel_view(),
       &kernel_log_view(),
       &maps_view(),
       &modules_view(),
-      &processes_view(),
       &mounts_view(),
+      &processes_view(),
       &sockets_view(),
       &symbols_view(),
       &syscall_table_view(),
