@@ -6,9 +6,9 @@ FLAGS = [
 ]  # fmt: skip
 TYPES = {1: "ether", 772: "loopback", 65534: "none", 768: "ipip", 769: "tunnel6", 776: "sit", 778: "gre"}
 OPERSTATES = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"]
-# Counters go on between the guest's word and the pause: neighbour discovery, ARP.
+# Counters go on between the guest's word and the pause: neighbour discovery, ARP, TCP's repetitions.
 MORE_PACKETS = 50
-MORE_BYTES = 50 * 1500
+LARGEST_PACKET = 65536 + 64  # unsegmented, with its headers
 # Drivers whose counters stand in types of modules, which kernels before 5.11 do not keep.
 MODULE_COUNTERS = {"veth_get_stats64", "virtnet_stats"}
 
@@ -16,7 +16,7 @@ MODULE_COUNTERS = {"veth_get_stats64", "virtnet_stats"}
 def compare(truth, rows):
     """Returns the differences, a sentence each.
 
-    Exact, but for the counters: they may have gone on since, by MORE_PACKETS and MORE_BYTES;
+    Exact, but for the counters: they may have gone on since, by MORE_PACKETS of at most LARGEST_PACKET;
     and they may be missing where the row names a driver of MODULE_COUNTERS and the kernel has no BTF of modules.
     Texts have one character a byte (latin-1), in `truth` and in `rows`.
     """
@@ -93,10 +93,13 @@ def dev_counters(text):
 def compare_counters(where, wanted, row, no_module_types):
     differences = []
     for column, value in wanted.items():
-        more = MORE_BYTES if column.endswith("bytes") else MORE_PACKETS
         if row[column] is None:
             if not (no_module_types and row["counters"] in MODULE_COUNTERS):
                 differences.append(f"{where}: {column} is missing ({row['counters']}), the guest has {value}")
-        elif not value <= row[column] <= value + more:
+            continue
+        packets = column.replace("bytes", "packets")
+        more = row[packets] - wanted[packets]
+        most = more if column == packets else more * LARGEST_PACKET
+        if not 0 <= more <= MORE_PACKETS or not value <= row[column] <= value + most:
             differences.append(f"{where}: {column} is {row[column]} ({row['counters']}), the guest had {value}")
     return differences

@@ -15,7 +15,8 @@ namespace {
 constexpr std::uint8_t kKindTstats = 2, kKindDstats = 3;
 // Source: NETDEV_ALIGN in include/linux/netdevice.h.
 constexpr std::uint64_t kPrivateAlignment = 32;
-constexpr std::uint64_t kMaxQueues = 4096;  ///< VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX is 32768; CPUs bound it
+constexpr std::uint64_t kMaxQueues =
+    4096;  ///< VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX is 32768; CPUs bound it
 
 }  // namespace
 
@@ -43,7 +44,9 @@ Outcome<DeviceCounters> DeviceCounters::open(const Kernel& kernel) {
                            : (size.value_or(0) + kPrivateAlignment - 1) & ~(kPrivateAlignment - 1);
 
   // Plain numbers in older kernels; u64_stats_t, which is a local64_t, in newer ones.
-  const auto layout = [&](Layout& to, auto rx_packets, auto rx_bytes, auto tx_packets, auto tx_bytes) {
+  const auto layout = [&](const char* type, Layout& to, auto rx_packets, auto rx_bytes,
+                          auto tx_packets, auto tx_bytes) {
+    if (!types.find(type)) return;  // a look for the nearest name would cost milliseconds
     FieldBinder all(types);
     all(to.rx_packets, rx_packets);
     all(to.rx_bytes, rx_bytes);
@@ -52,17 +55,21 @@ Outcome<DeviceCounters> DeviceCounters::open(const Kernel& kernel) {
     to.bound = all.done().has_value();
   };
   using Names = std::initializer_list<PathName>;
-  layout(c.device_, Names{"net_device_stats.rx_packets"}, Names{"net_device_stats.rx_bytes"},
-         Names{"net_device_stats.tx_packets"}, Names{"net_device_stats.tx_bytes"});
-  layout(c.tstats_, Names{"pcpu_sw_netstats.rx_packets.v.a.a.counter", "pcpu_sw_netstats.rx_packets"},
+  layout("net_device_stats", c.device_, Names{"net_device_stats.rx_packets"},
+         Names{"net_device_stats.rx_bytes"}, Names{"net_device_stats.tx_packets"},
+         Names{"net_device_stats.tx_bytes"});
+  layout("pcpu_sw_netstats", c.tstats_,
+         Names{"pcpu_sw_netstats.rx_packets.v.a.a.counter", "pcpu_sw_netstats.rx_packets"},
          Names{"pcpu_sw_netstats.rx_bytes.v.a.a.counter", "pcpu_sw_netstats.rx_bytes"},
          Names{"pcpu_sw_netstats.tx_packets.v.a.a.counter", "pcpu_sw_netstats.tx_packets"},
          Names{"pcpu_sw_netstats.tx_bytes.v.a.a.counter", "pcpu_sw_netstats.tx_bytes"});
-  layout(c.dstats_, Names{"pcpu_dstats.rx_packets.v.a.a.counter", "pcpu_dstats.rx_packets"},
+  layout("pcpu_dstats", c.dstats_,
+         Names{"pcpu_dstats.rx_packets.v.a.a.counter", "pcpu_dstats.rx_packets"},
          Names{"pcpu_dstats.rx_bytes.v.a.a.counter", "pcpu_dstats.rx_bytes"},
          Names{"pcpu_dstats.tx_packets.v.a.a.counter", "pcpu_dstats.tx_packets"},
          Names{"pcpu_dstats.tx_bytes.v.a.a.counter", "pcpu_dstats.tx_bytes"});
-  layout(c.vlan_, Names{"vlan_pcpu_stats.rx_packets.v.a.a.counter", "vlan_pcpu_stats.rx_packets"},
+  layout("vlan_pcpu_stats", c.vlan_,
+         Names{"vlan_pcpu_stats.rx_packets.v.a.a.counter", "vlan_pcpu_stats.rx_packets"},
          Names{"vlan_pcpu_stats.rx_bytes.v.a.a.counter", "vlan_pcpu_stats.rx_bytes"},
          Names{"vlan_pcpu_stats.tx_packets.v.a.a.counter", "vlan_pcpu_stats.tx_packets"},
          Names{"vlan_pcpu_stats.tx_bytes.v.a.a.counter", "vlan_pcpu_stats.tx_bytes"});
@@ -87,10 +94,16 @@ void DeviceCounters::bind_drivers() {
       if (module.module != "veth" && module.module != "virtio_net") continue;
       if (types.has_module(module.module)) continue;
       if (auto added = types.add_module(module.module, module.blob); !added) {
-        missing_.push_back(fmt::format("traffic of {}: its types: {}", module.module, describe(added.error())));
+        missing_.push_back(
+            fmt::format("traffic of {}: its types: {}", module.module, describe(added.error())));
       }
     }
   }
+  if (types.find("veth_rq")) bind_veth(types);
+  if (types.find("virtnet_info")) bind_virtio(types);
+}
+
+void DeviceCounters::bind_veth(const TypeCatalogue& types) {
   FieldBinder veth(types);
   veth(veth_peer_, "veth_priv.peer");
   veth(veth_queues_, "veth_priv.rq");
@@ -98,7 +111,9 @@ void DeviceCounters::bind_drivers() {
   veth(veth_queue_.rx_bytes, "veth_rq.stats.vs.xdp_bytes");
   veth_queue_.bound = veth.done().has_value() && veth_peer_.exists() && veth_queues_.exists();
   veth_stride_ = types.size_of("veth_rq").value_or(0);
+}
 
+void DeviceCounters::bind_virtio(const TypeCatalogue& types) {
   FieldBinder virtio(types);
   virtio(virtio_receive_, "virtnet_info.rq");
   virtio(virtio_send_, "virtnet_info.sq");
@@ -111,7 +126,8 @@ void DeviceCounters::bind_drivers() {
       {"receive_queue.stats.bytes.v.a.a.counter", "receive_queue.stats.bytes"});
   one(virtio_send_queue_.tx_packets,
       {"send_queue.stats.packets.v.a.a.counter", "send_queue.stats.packets"});
-  one(virtio_send_queue_.tx_bytes, {"send_queue.stats.bytes.v.a.a.counter", "send_queue.stats.bytes"});
+  one(virtio_send_queue_.tx_bytes,
+      {"send_queue.stats.bytes.v.a.a.counter", "send_queue.stats.bytes"});
   virtio_receive_stride_ = types.size_of("receive_queue").value_or(0);
   virtio_send_stride_ = types.size_of("send_queue").value_or(0);
   virtio_receive_queue_.bound = virtio_send_queue_.bound = virtio.done().has_value();
@@ -136,7 +152,8 @@ Result<Counters> DeviceCounters::read(Gva device) {
   counters.source = name_of(get_stats64 ? get_stats64 : get_stats);
   const Gva per_cpu = TRY(per_cpu_.read(memory, device));
   const auto kind = TRY(per_cpu_kind_.read(memory, device)).value_or(0);
-  const auto each_cpu = [&](const Layout& layout, Gva variable, std::string source) -> Result<void> {
+  const auto each_cpu = [&](const Layout& layout, Gva variable,
+                            std::string source) -> Result<void> {
     if (!layout.bound || !variable) return {};
     Traffic sum = TRY(of_device(device));
     if (auto added = add_each_cpu(layout, variable, sum); !added) return added;
@@ -148,7 +165,8 @@ Result<Counters> DeviceCounters::read(Gva device) {
   Result<void> done;
   if (counters.source == "dev_get_tstats64" || (counters.source.empty() && kind == kKindTstats)) {
     done = each_cpu(tstats_, per_cpu, "tstats");
-  } else if (counters.source == "dev_get_dstats64" || (counters.source.empty() && kind == kKindDstats)) {
+  } else if (counters.source == "dev_get_dstats64" ||
+             (counters.source.empty() && kind == kKindDstats)) {
     done = each_cpu(dstats_, per_cpu, "dstats");
   } else if (counters.source.empty()) {
     counters.traffic = TRY(of_device(device));
@@ -201,7 +219,8 @@ Result<void> DeviceCounters::add_queues(const Layout& layout, Gva first, std::ui
 
 Result<Traffic> DeviceCounters::of_device(Gva device) const {
   Traffic sum;
-  if (auto added = add(device_, own_.in(device), sum); !added) return std::unexpected(added.error());
+  if (auto added = add(device_, own_.in(device), sum); !added)
+    return std::unexpected(added.error());
   return sum;
 }
 
@@ -210,7 +229,8 @@ Result<Traffic> DeviceCounters::of_lstats(Gva device) const {
   const Gva variable = TRY(per_cpu_.read(kernel_->memory(), device));
   if (!variable) return sum;
   const auto& layout = uses_tstats(device) ? tstats_ : lstats_;
-  if (auto added = add_each_cpu(layout, variable, sum); !added) return std::unexpected(added.error());
+  if (auto added = add_each_cpu(layout, variable, sum); !added)
+    return std::unexpected(added.error());
   return sum;
 }
 
@@ -273,10 +293,12 @@ Result<void> DeviceCounters::read_virtio(Gva device, Counters& counters) {
   const auto count = TRY(virtio_queues_.read(memory, info));
   if (!virtio_send_queue_.bound || !receive || !*receive || !send || !*send || !count) return {};
   Traffic sum;
-  if (auto a = add_queues(virtio_receive_queue_, *receive, virtio_receive_stride_, *count, sum); !a) {
+  if (auto a = add_queues(virtio_receive_queue_, *receive, virtio_receive_stride_, *count, sum);
+      !a) {
     return a;
   }
-  if (auto a = add_queues(virtio_send_queue_, *send, virtio_send_stride_, *count, sum); !a) return a;
+  if (auto a = add_queues(virtio_send_queue_, *send, virtio_send_stride_, *count, sum); !a)
+    return a;
   counters.traffic = sum;
   counters.source = "virtio_net";
   return {};

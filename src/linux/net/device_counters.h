@@ -52,6 +52,8 @@ class DeviceCounters {
     bool bound = false;
   };
   void bind_drivers();
+  void bind_veth(const TypeCatalogue& types);
+  void bind_virtio(const TypeCatalogue& types);
   Result<void> add(const Layout& layout, Gva at, Traffic& sum) const;
   Result<void> add_each_cpu(const Layout& layout, Gva variable, Traffic& sum) const;
   Result<void> add_queues(const Layout& layout, Gva first, std::uint64_t stride,

@@ -55,8 +55,10 @@ Outcome<SocketFields> SocketFields::open(const Kernel& kernel) {
   bind(f.own_inode_, "sock.sk_ino");  // in newer kernels, which print it
   bind(f.drops_, "sock.sk_drops.counter");
   bind(f.drop_counters_, "sock.sk_drop_counters");
-  bind(f.drops0_, "numa_drop_counters.drops0.counter");
-  bind(f.drops1_, "numa_drop_counters.drops1.counter");
+  if (kernel.types().find("numa_drop_counters")) {
+    bind(f.drops0_, "numa_drop_counters.drops0.counter");
+    bind(f.drops1_, "numa_drop_counters.drops1.counter");
+  }
   bind(f.allocated_, "socket_alloc.socket");
   bind(f.inode_number_, "socket_alloc.vfs_inode.i_ino");
   if (auto done = bind.done(); !done) return std::unexpected(std::move(done.error()));

@@ -8,23 +8,18 @@
 
 #include "linux/kernel.h"
 #include "linux/net/net_namespaces.h"
-#include "linux/walk/list.h"
+#include "linux/walk/walk.h"
 
 namespace vitrine::linux::net {
 
 Outcome<SocketOwners> SocketOwners::open(const Kernel& kernel) {
   SocketOwners owners;
   owners.kernel_ = &kernel;
-  owners.init_task_ = TRY(kernel.symbol("init_task"));
+  owners.tasks_ = TRY(TaskList::open(kernel));
   owners.socket_operations_ = TRY(kernel.symbol("socket_file_ops"));
   FieldBinder bind(kernel.types());
-  bind(owners.tasks_, "task_struct.tasks");
-  bind(owners.pid_, "task_struct.tgid");
   bind(owners.comm_, "task_struct.comm");
   bind(owners.files_, "task_struct.files");
-  bind(owners.signal_, "task_struct.signal");
-  bind(owners.thread_head_, "signal_struct.thread_head");
-  bind(owners.thread_node_, "task_struct.thread_node");
   bind(owners.table_, "files_struct.fdt");
   bind(owners.max_descriptors_, "fdtable.max_fds");
   bind(owners.descriptors_, "fdtable.fd");
@@ -42,16 +37,9 @@ Outcome<SocketOwners> SocketOwners::open(const Kernel& kernel) {
 void SocketOwners::read(Tally& tally) {
   by_sock_.clear();
   by_inode_.clear();
-  const auto walked =
-      walk_list(kernel_->memory(), tasks_.in(init_task_), kMaxProcesses, [&](Gva node) {
-        read_process(tasks_.owner(node), tally);
-        return true;
-      });
-  tally.truncated |= walked.truncated;
-  if (walked.broken) {
-    tally.warnings.push_back("owners: the list of processes ends early: " +
-                             describe(*walked.broken));
-  }
+  const auto listing = tasks_->processes();
+  listing.note_in(tally);
+  for (const auto& task : listing.tasks) read_process(task, tally);
   const auto in_order = [](std::vector<SocketOwner>& owners) {
     std::ranges::sort(owners, {}, [](const SocketOwner& o) { return std::pair(o.pid, o.fd); });
   };
@@ -59,23 +47,22 @@ void SocketOwners::read(Tally& tally) {
   for (auto& entry : by_inode_) in_order(entry.second);
 }
 
-void SocketOwners::read_process(Gva task, Tally& tally) {
+void SocketOwners::read_process(TaskRef task, Tally& tally) {
   const auto& memory = kernel_->memory();
-  const auto pid = pid_.read(memory, task);
-  auto name = comm_.read(memory, task);
-  auto files = files_.read(memory, task);
-  if (!pid || !name || !files) return;  // it left while we looked
+  auto name = comm_.read(memory, task.address);
+  auto files = files_.read(memory, task.address);
+  if (!name || !files) return;  // it left while we looked
   if (!*files) {
-    // The first thread may have left while others still run, and hold the table.
-    const auto signal = signal_.read(memory, task);
-    if (!signal || !*signal) return;
-    (void)walk_list(memory, thread_head_.in(*signal), kMaxProcesses, [&](Gva node) {
-      const auto of_thread = files_.read(memory, thread_node_.owner(node));
-      if (of_thread) files = of_thread;
-      return !*files;
-    });
+    // The first thread may have ended while others still run, and hold the table.
+    for (const auto& thread : tasks_->threads_of(task).tasks) {
+      const auto of_thread = files_.read(memory, thread.address);
+      if (of_thread && *of_thread) {
+        files = of_thread;
+        break;
+      }
+    }
   }
-  if (*files) read_table(*files, *pid, *name, tally);
+  if (*files) read_table(*files, task.tgid, *name, tally);
 }
 
 void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& process,

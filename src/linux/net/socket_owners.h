@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/address.h"
 #include "base/problem.h"
 #include "linux/field.h"
+#include "linux/tasks.h"
 #include "linux/view.h"
 
 namespace vitrine::linux {
@@ -26,7 +28,6 @@ struct SocketOwner {
 /// The descriptor tables of all processes, searched for sockets.
 class SocketOwners {
  public:
-  static constexpr std::size_t kMaxProcesses = 1 << 22;  ///< PID_MAX_LIMIT
   /// Descriptors of one process; the kernel's own sysctl_nr_open_max is 2^31 - 64, its
   /// default fs.nr_open 2^20.
   static constexpr std::uint32_t kMaxDescriptors = 1 << 24;
@@ -43,16 +44,15 @@ class SocketOwners {
   [[nodiscard]] const std::vector<SocketOwner>& of(Gva sock, std::uint64_t inode) const;
 
  private:
-  void read_process(Gva task, Tally& tally);
+  void read_process(TaskRef task, Tally& tally);
   void read_table(Gva files, std::int64_t pid, const std::string& process, Tally& tally);
 
   const Kernel* kernel_ = nullptr;
-  Gva init_task_;
+  std::optional<TaskList> tasks_;
   Gva socket_operations_;  ///< &socket_file_ops
-  Embedded tasks_, allocated_, thread_head_, thread_node_;
-  Field<std::int32_t> pid_;
+  Embedded allocated_;
   Field<std::string> comm_;
-  Field<Gva> files_, table_, signal_;
+  Field<Gva> files_, table_;
   Field<std::uint32_t> max_descriptors_;
   Field<Gva> descriptors_, open_bits_;
   Field<Gva> operations_, private_data_;

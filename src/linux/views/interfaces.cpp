@@ -194,6 +194,10 @@ class Reader final : public ViewReader {
       });
       note(devices, fmt::format("interfaces of namespace {}", net.inode), tally);
     }
+    if (counters_) {
+      tally.warnings.insert(tally.warnings.end(), counters_->missing().begin(),
+                            counters_->missing().end());
+    }
     return tally;
   }
 

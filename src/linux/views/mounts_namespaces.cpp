@@ -26,8 +26,11 @@ Outcome<MountNamespaces> MountNamespaces::open(const Kernel& kernel) {
   const auto node = Embedded::from(
       kernel.types(), {"mnt_namespace.ns.ns_tree_node.ns_node", "mnt_namespace.mnt_ns_tree_node"});
   if (const auto tree = kernel.symbols().find("mnt_ns_tree"); tree && node) {
-    const auto inside = Embedded::from(kernel.types(), "ns_tree_root.ns_rb");
-    spaces.tree_ = *tree + (inside ? inside->offset().value_or(0) : 0);
+    spaces.tree_ = *tree;
+    if (kernel.types().find("ns_tree_root")) {
+      const auto inside = Embedded::from(kernel.types(), "ns_tree_root.ns_rb");
+      if (inside) spaces.tree_ = inside->in(*tree);
+    }
     spaces.tree_node_ = node->offset();
   }
   return spaces;
