@@ -42,7 +42,7 @@ def compare(truth, rows):
             differ(differences, where, "ist", IST.get(vector, 0), row["ist"])
         if vector in HANDLERS:
             differ(differences, where, "symbol", HANDLERS[vector], row["symbol"])
-        name, _, offset = row["symbol"].partition("+")
+        name, _, offset = (row["symbol"] or "").partition("+")
         if addresses and number(row["handler"]) - int(offset or "0", 16) not in addresses.get(name, ()):
             differences.append(f"{where}: {row['handler']} is not {row['symbol']}")
     return differences

@@ -10,14 +10,12 @@ def number(value):
 
 
 def nanoseconds(value):
-    """A duration: nanoseconds as an integer, or seconds as a float (the command line's JSON)."""
-    return round(value * 1e9) if isinstance(value, float) else value
+    """A duration: JSON has seconds."""
+    return round(value * 1e9) if value is not None else None
 
 
 def epoch(value):
-    """A time: nanoseconds since 1970 as an integer, or ISO 8601 (the command line's JSON)."""
-    if not isinstance(value, str):
-        return value
+    """A time, ISO 8601 in JSON, as nanoseconds since 1970 (to the microsecond)."""
     text = re.sub(r"(\.\d{6})\d+", r"\1", value).replace("Z", "+00:00")
     return round(datetime.datetime.fromisoformat(text).timestamp() * 1e9)
 

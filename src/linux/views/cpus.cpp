@@ -13,7 +13,7 @@ namespace vitrine::linux {
 namespace {
 
 enum : std::size_t {
-  kCpu, kOnline, kPid, kName, kTask, kIdle, kRip, kSymbol, kRsp, kCr3, kPrivilege, kHalted, kApicId, kModel, kVendor,
+  kCpu, kOnline, kPid, kName, kTask, kIdle, kRip, kRipSymbol, kRsp, kCr3, kPrivilege, kHalted, kApicId, kModel, kVendor,
   kFamily, kModelNumber, kStepping, kMicrocode, kFlags, kPerCpu, kIdleTask
 };
 
@@ -25,7 +25,7 @@ constexpr Column kColumns[] = {
     {"task", ColumnType::address, "of that thread's task_struct", Column::hidden},
     {"idle", ColumnType::boolean, "that thread is the CPU's idle task (rq.idle)"},
     {"rip", ColumnType::address, "where it executes; this and the next five come from the machine, live only"},
-    {"symbol", ColumnType::text, "the kernel's or module's function there; absent: in a program"},
+    {"rip_symbol", ColumnType::text, "the kernel's or module's function there; absent: in a program"},
     {"rsp", ColumnType::address, "its stack pointer", Column::hidden},
     {"cr3", ColumnType::mask, "its page tables, with their tag (PCID)", Column::hidden},
     {"privilege", ColumnType::integer, "0: in the kernel, 3: in a program"},
@@ -103,7 +103,7 @@ class Reader final : public ViewReader {
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
     std::vector<x86::Registers> registers;
-    if (rows.wants_any(kRip, kSymbol, kRsp, kCr3, kPrivilege, kHalted)) {
+    if (rows.wants_any(kRip, kRipSymbol, kRsp, kCr3, kPrivilege, kHalted)) {
       if (auto machines = kernel_.machine().registers()) {
         registers = *std::move(machines);
       } else if (kernel_.machine().live()) {
@@ -245,10 +245,10 @@ class Reader final : public ViewReader {
     rows.set(kCr3, registers.cr3);
     rows.set(kPrivilege, std::int64_t{registers.privilege()});
     rows.set(kHalted, registers.halted);
-    if (registers.privilege() == 0 && rows.wants(kSymbol)) {
+    if (registers.privilege() == 0 && rows.wants(kRipSymbol)) {
       auto place = lookup_.place(Gva{registers.rip});
       if (!place.symbol.empty()) {
-        rows.set(kSymbol, place.module.empty() ? place.symbol : fmt::format("[{}] {}", place.module, place.symbol));
+        rows.set(kRipSymbol, place.module.empty() ? place.symbol : fmt::format("[{}] {}", place.module, place.symbol));
       }
     }
   }
