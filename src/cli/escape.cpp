@@ -115,6 +115,27 @@ std::string shorten(std::string_view escaped, unsigned width, Charset charset) {
   return out += ellipsis;
 }
 
+std::string shorten_middle(std::string_view escaped, unsigned width, Charset charset) {
+  if (escaped.size() <= width || display_width(escaped) <= width) return std::string(escaped);
+  const unsigned tail = width / 2;
+  auto out = shorten(escaped, width - tail, charset);
+  // The longest end that fits, and no mark without its letter.
+  std::size_t from = escaped.size();
+  unsigned used = 0;
+  while (from > 0) {
+    auto start = from - 1;
+    while (start > 0 && (static_cast<unsigned char>(escaped[start]) & 0xC0U) == 0x80) --start;
+    const auto columns = static_cast<unsigned>(std::max(columns_of(decode(escaped.substr(start)).value), 0));
+    if (used + columns > tail) break;
+    used += columns;
+    from = start;
+  }
+  while (from < escaped.size() && columns_of(decode(escaped.substr(from)).value) == 0) {
+    from += decode(escaped.substr(from)).length;
+  }
+  return out.append(escaped.substr(from));
+}
+
 void append_json(std::string& out, std::string_view text) {
   const auto unit = [&](unsigned value) {
     fmt::format_to(std::back_inserter(out), "\\u{:04x}", value);

@@ -38,6 +38,10 @@ struct CodePoint {
 /// `escaped`, or its beginning and an ellipsis, in at most `width` columns.
 [[nodiscard]] std::string shorten(std::string_view escaped, unsigned width, Charset charset);
 
+/// As shorten(), but what is left out lies in the middle: a path keeps its file, an
+/// address its port.
+[[nodiscard]] std::string shorten_middle(std::string_view escaped, unsigned width, Charset charset);
+
 /// `text` in quotes, as JSON. It must be valid UTF-8; what a terminal should not see is
 /// written \uNNNN, so that JSON is as safe to look at as a table.
 void append_json(std::string& out, std::string_view text);

@@ -16,7 +16,8 @@ std::vector<TableColumn> table_columns(const std::vector<BoundColumn>& columns) 
     using enum linux::ColumnType;
     table.push_back({.header = column.header,
                      .right = column.right,
-                     .flexible = column.type == text || column.type == list});
+                     .flexible = column.type == text || column.type == list,
+                     .middle = column.middle});
   }
   return table;
 }
@@ -83,7 +84,8 @@ std::string header_of(std::string_view column) {
 std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo& view) {
   std::vector<BoundColumn> bound;
   for (const auto& column : shape) {
-    BoundColumn made{.header = std::string(column.header), .draw = column.draw, .type = column.type};
+    BoundColumn made{.header = std::string(column.header), .draw = column.draw,
+                     .type = column.type, .middle = column.middle};
     for (const auto& source : column.sources) {
       const auto at = std::ranges::find(view.columns, source, &linux::Column::name);
       if (at != view.columns.end()) {

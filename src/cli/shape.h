@@ -22,6 +22,7 @@ struct ShapeColumn {
   std::vector<std::string_view> sources;  ///< the view's columns
   Draw draw = nullptr;                    ///< null: the first source as it is
   linux::ColumnType type = linux::ColumnType::text;  ///< of what is drawn
+  bool middle = false;  ///< where it must be cut, cut in the middle: both ends tell something
 };
 
 /// Empty: the view's shown columns.
@@ -34,6 +35,7 @@ struct BoundColumn {
   ShapeColumn::Draw draw = nullptr;
   linux::ColumnType type = linux::ColumnType::text;
   bool right = false;
+  bool middle = false;
 };
 
 /// Columns of the shape whose sources this view lacks are left out.

@@ -83,7 +83,9 @@ bool Table::print(const Row& row, bool is_header) {
     const bool last = i + 1 == columns_.size();
     const bool cut = columns_[i].flexible && console_.width != 0 && !options_.wide;
     const auto& whole = row.cells[i];
-    const auto cell = cut ? shorten(whole, widths_[i], console_.charset) : whole;
+    const auto cell = !cut                 ? whole
+                      : columns_[i].middle ? shorten_middle(whole, widths_[i], console_.charset)
+                                           : shorten(whole, widths_[i], console_.charset);
     const auto width = display_width(cell);
     const std::string padding(widths_[i] > width ? widths_[i] - width : 0, ' ');
     if (columns_[i].right) line += padding;

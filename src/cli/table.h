@@ -13,6 +13,7 @@ struct TableColumn {
   std::string header;
   bool right = false;     ///< numbers
   bool flexible = false;  ///< may be cut short with an ellipsis
+  bool middle = false;    ///< is then cut in the middle
 };
 
 /// Cells are escaped already. The widths are those of the first 4,096 rows; from then on

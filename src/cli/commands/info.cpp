@@ -3,6 +3,7 @@
 
 #include "cli/cell.h"
 #include "cli/commands/families.h"
+#include "cli/help.h"
 #include "cli/problem_printer.h"
 #include "cli/session.h"
 #include "cli/view_run.h"
@@ -132,7 +133,13 @@ void print_for_people(const Facts& facts, Console& console) {
     if (fact.detail) continue;
     auto name = fact.name;
     for (auto& c : name) c = c == '_' ? ' ' : c;
-    console.out.write(fmt::format("{:<{}}  {}\n", name, width, human(fact.value, fact.type, console.charset)));
+    auto value = human(fact.value, fact.type, console.charset);
+    if (console.width > width + 22) {  // wrapped, below itself
+      value = wrapped(value, console.width, std::string(width + 2, ' '));
+      value.erase(0, width + 2);
+      value.pop_back();
+    }
+    console.out.write(fmt::format("{:<{}}  {}\n", name, width, value));
   }
   const auto list = [&](std::string_view title, std::string_view mark, const std::vector<std::string>& lines) {
     if (lines.empty()) return;

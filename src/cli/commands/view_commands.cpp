@@ -90,7 +90,8 @@ Command lsof_command() {
 
 Command ss_command() {
   Shape shape = {{"PROTO", {"protocol"}}, {"", {"state"}}, {"RECV-Q", {"rx_queue"}}, {"SEND-Q", {"tx_queue"}},
-                 {"", {"local"}}, {"", {"remote"}}, {"OWNER", {"process", "pid", "fd"}, owner}};
+                 {"", {"local"}, nullptr, ColumnType::text, true}, {"", {"remote"}, nullptr, ColumnType::text, true},
+                 {"OWNER", {"process", "pid", "fd"}, owner, ColumnType::text, true}};
   return view_command("ss", "sockets", "sockets and who owns them", std::move(shape),
                       "The view \"sockets\": all protocols, in every network namespace. OWNER is the first owner's "
                       "name[pid]:descriptor; --columns owners lists all.",
@@ -103,7 +104,10 @@ Command maps_command() {
 }
 
 Command mounts_command() {
-  return view_command("mounts", "mounts", "mounted file systems", {}, "The view \"mounts\".",
+  Shape shape = {{"", {"mount_point"}, nullptr, ColumnType::text, true}, {"", {"source"}}, {"", {"type"}},
+                 {"", {"options"}}, {"", {"mnt_ns"}}};
+  return view_command("mounts", "mounts", "mounted file systems", std::move(shape),
+                      "The view \"mounts\": what is mounted where, in every mount namespace.",
                       {"vitrine mounts web1"});
 }
 

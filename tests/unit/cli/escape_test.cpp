@@ -68,6 +68,13 @@ TEST(Shorten, CutsAtColumnsNotBytes) {
   EXPECT_EQ(shorten("abc", 0, Charset::utf8), "");
 }
 
+TEST(Shorten, InTheMiddleKeepsBothEnds) {
+  EXPECT_EQ(shorten_middle("127.0.0.1:42001", 15, Charset::utf8), "127.0.0.1:42001");
+  EXPECT_EQ(shorten_middle("127.0.0.1:42001", 11, Charset::utf8), "127.0…42001");
+  EXPECT_EQ(shorten_middle("/usr/lib/x/世界", 8, Charset::utf8), "/us…世界");
+  EXPECT_EQ(shorten_middle("abcdefe\u0301", 4, Charset::utf8), "a…fe\u0301");
+}
+
 TEST(Json, TextIsQuotedAndHarmless) {
   const auto json = [](std::string_view text) {
     std::string out;
