@@ -37,6 +37,26 @@ std::string wrapped(std::string_view text, std::size_t width, std::string_view i
   return out;
 }
 
+std::string hanging(std::string_view text, unsigned width, unsigned indent) {
+  std::string out;
+  const unsigned room = width > indent ? width - indent : 1;
+  while (display_width(text) > room) {
+    std::size_t full = 0, blank = 0;
+    for (unsigned used = 0; full < text.size();) {
+      const auto code = decode(text.substr(full));
+      used += static_cast<unsigned>(std::max(columns_of(code.value), 0));
+      if (used > room && full > 0) break;
+      full += code.length;
+      if (code.value == ' ') blank = full;
+    }
+    const auto end = blank > 0 ? blank : full;
+    out += text.substr(0, end);
+    out += "\n" + std::string(indent, ' ');
+    text.remove_prefix(end);
+  }
+  return out += text;
+}
+
 std::string overview() {
   std::string text =
       "vitrine looks into running virtual machines from outside, by their RAM alone.\n\n"

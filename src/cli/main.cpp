@@ -3,7 +3,12 @@
 #include <csignal>
 #include <unistd.h>
 
+#include <fmt/core.h>
+
+#include <exception>
+
 #include "cli/dispatch.h"
+#include "cli/problem_printer.h"
 #include "cli/real_world.h"
 
 namespace vitrine::cli {
@@ -17,7 +22,14 @@ int run(int argc, char** argv) {
   const auto world = real_world();
   Context context{*world, console};
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
-  return static_cast<int>(dispatch(words, context));
+  try {
+    return static_cast<int>(dispatch(words, context));
+  } catch (const std::exception& error) {
+    // Nobody throws on a guest's bytes; what comes here is a lack of memory or our own mistake.
+    print(Problem(Errc::io, fmt::format("stopped by a mistake of its own: {}", error.what()),
+                  "please report it, with the command line"), console);
+    return static_cast<int>(Status::failed);
+  }
 }
 
 }  // namespace vitrine::cli

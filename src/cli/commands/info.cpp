@@ -134,11 +134,8 @@ void print_for_people(const Facts& facts, Console& console) {
     auto name = fact.name;
     for (auto& c : name) c = c == '_' ? ' ' : c;
     auto value = human(fact.value, fact.type, console.charset);
-    if (console.width > width + 22) {  // wrapped, below itself
-      value = wrapped(value, console.width, std::string(width + 2, ' '));
-      value.erase(0, width + 2);
-      value.pop_back();
-    }
+    const auto indent = static_cast<unsigned>(width) + 2;
+    if (console.width > indent + 20) value = hanging(value, console.width, indent);
     console.out.write(fmt::format("{:<{}}  {}\n", name, width, value));
   }
   const auto list = [&](std::string_view title, std::string_view mark, const std::vector<std::string>& lines) {

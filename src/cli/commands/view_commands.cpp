@@ -1,4 +1,6 @@
 // The commands that are one view each, in the shape people know from the guest's own tools.
+#include <fmt/core.h>
+
 #include <span>
 #include <string>
 
@@ -44,6 +46,14 @@ Value command(Values words) {
   return name == nullptr ? Value() : Value("[" + *name + "]");
 }
 
+/// start, end: "400000-401000", as /proc/PID/maps writes it.
+Value range(Values ends) {
+  const auto* start = std::get_if<std::uint64_t>(&ends[0]);
+  const auto* end = std::get_if<std::uint64_t>(&ends[1]);
+  if (start == nullptr || end == nullptr) return {};
+  return fmt::format("{:08x}-{:08x}", *start, *end);
+}
+
 /// process, pid, fd: "sshd[842]:3".
 Value owner(Values socket) {
   const auto* name = text_in(socket[0]);
@@ -84,7 +94,9 @@ Command lsmod_command() {
 }
 
 Command lsof_command() {
-  return view_command("lsof", "files", "open files, by process", {}, "The view \"files\".",
+  Shape shape = {{"", {"pid"}}, {"COMMAND", {"name"}}, {"", {"fd"}}, {"", {"type"}}, {"", {"access"}},
+                 {"", {"size"}}, {"", {"path"}, nullptr, ColumnType::text, true}};
+  return view_command("lsof", "files", "open files, by process", std::move(shape), "The view \"files\".",
                       {"vitrine lsof web1 --pid 1"});
 }
 
@@ -99,7 +111,9 @@ Command ss_command() {
 }
 
 Command maps_command() {
-  return view_command("maps", "maps", "memory maps of processes", {}, "The view \"maps\".",
+  Shape shape = {{"", {"pid"}}, {"RANGE", {"start", "end"}, range}, {"PERM", {"permissions"}}, {"", {"size"}},
+                 {"", {"path"}, nullptr, ColumnType::text, true}};
+  return view_command("maps", "maps", "memory maps of processes", std::move(shape), "The view \"maps\".",
                       {"vitrine maps web1 --pid 1"});
 }
 
