@@ -50,7 +50,7 @@ std::optional<FlatRange> parse_range(std::string_view line) {
   const auto first = take_hex(line);
   if (!first || !take(line, "-")) return std::nullopt;
   const auto last = take_hex(line);
-  if (!last || *last < *first || !take(line, " (prio ")) return std::nullopt;
+  if (!last || *last < *first || *last - *first == UINT64_MAX || !take(line, " (prio ")) return std::nullopt;
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), flat.priority);
   if (error != std::errc{}) return std::nullopt;
   line.remove_prefix(static_cast<std::size_t>(end - line.data()));

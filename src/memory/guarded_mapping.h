@@ -6,7 +6,7 @@
 // process: a fault inside a registered mapping raises that mapping's flag and puts a
 // page of zeros over the faulting page; any other SIGBUS goes to whoever had the
 // signal before us. A signal handler can reach nothing but static storage, hence the
-// one table of mappings: the exception to "no globals" (docs/adr/0010-sigbus.md).
+// one table of mappings: the exception to "no globals" (docs/adr/0004-a-file-that-shrinks.md).
 #pragma once
 
 #include <cstdint>
