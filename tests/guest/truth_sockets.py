@@ -9,8 +9,13 @@ STATES = {
     7: "CLOSE", 8: "CLOSE_WAIT", 9: "LAST_ACK", 10: "LISTEN", 11: "CLOSING", 12: "NEW_SYN_RECV",
 }  # fmt: skip
 TYPES = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpacket", 10: "packet"}
+NAMES = {("netlink", 0): "route", ("netlink", 9): "audit", ("netlink", 16): "generic", ("packet", 0x0806): "arp"}
+NAMES |= {(f, n): name for f in ("ipv4", "ipv6") for n, name in ((1, "icmp"), (6, "tcp"), (17, "udp"), (58, "ipv6-icmp"), (89, "ospf"))}
 INET = ("tcp", "udp", "udplite", "raw", "icmp")
 PER_OWNER = 1 << 32
+SOON = 20 * 100  # ticks of 1/100 s, as /proc/net/tcp counts
+# What the actors gave to listen(), by port: no file of /proc tells.
+BACKLOGS = {1001: (5, 1), 1002: (5,), 1003: (5,), 1004: (5,), 1005: (5,), 2001: (5,), 3001: (5,), 6001: (3,)}
 
 
 def compare(truth, rows):
@@ -19,13 +24,15 @@ def compare(truth, rows):
     `truth` is what `guests/guest truth` printed, `rows` are the view's rows as dictionaries
     of all columns that cost nothing extra; texts have one character a byte (latin-1).
 
-    Exact, but for what moves by itself: a TIME_WAIT socket that was there may have expired
-    (60 s); one that was not may have been made.
+    Exact, but for what moves by itself: a TIME_WAIT socket that was there may have expired, if
+    it had less than SOON left of its 60 s; one that was not may have been made.
     """
     differences = []
     by_namespace = {}
     for row in rows:
         by_namespace.setdefault(str(row["netns"]), []).append(row)
+        if row["state"] == "LISTEN" and row["protocol"] == "tcp" and row["backlog"] not in BACKLOGS.get(row["local_port"], (row["backlog"],)):
+            differences.append(f"backlog of port {row['local_port']} is {row['backlog']}")
         if row.get("doubt"):
             differences.append(f"a doubtful row on a paused guest: {row}")
     for netns, network in truth["networks"].items():
@@ -59,15 +66,18 @@ def compare_network(netns, network, rows):
         expected = parse(text) if text else []
         seen = [of_row(row) for row in rows if row["protocol"] == protocol]
         differences += difference(f"{netns} /proc/net/{protocol}", expected, seen)
+    names = {link["index"]: link["name"] for link in network.get("links", [])}
+    for row in rows:
+        if row["interface"] != names.get(row["interface_index"]):
+            differences.append(f"{netns}: interface {row['interface_index']} is called {row['interface']}")
     return differences
 
 
 def difference(where, expected, seen):
     missing = Counter(expected) - Counter(seen)
     extra = Counter(seen) - Counter(expected)
-    moving = lambda record: "TIME_WAIT" in record
-    lines = [f"{where}: the guest has, we have not: {r}" for r in missing.elements() if not moving(r)]
-    lines += [f"{where}: we have, the guest has not: {r}" for r in extra.elements() if not moving(r)]
+    lines = [f"{where}: the guest has, we have not: {r}" for r in missing.elements()]
+    lines += [f"{where}: we have, the guest has not: {r}" for r in extra.elements() if "TIME_WAIT" not in r]
     return lines
 
 
@@ -96,6 +106,8 @@ def inet_records(text):
         tx, rx = (int(n, 16) for n in words[4].split(":"))
         state = STATES.get(int(words[3], 16), words[3])
         inode = int(words[9])
+        if state == "TIME_WAIT" and int(words[5].split(":")[1], 16) < SOON:
+            continue
         # TCP's lines end in retransmission numbers, the others' in a count of drops.
         drops = int(words[12]) if len(words) == 13 else None
         uid = int(words[7]) if inode else None  # a socket without an owner: 0 or its last one
@@ -222,6 +234,9 @@ def compare_texts(rows):
                 text = f"{host}:{row[f'{side}_port'] or '*'}"
                 if row[side] != text:
                     differences.append(f"{side} is {row[side]}, not {text}")
+        name, number = row["protocol_name"], row["protocol_number"]
+        if row["protocol"] != "unix" and NAMES.get((row["family"], number), name) != name:
+            differences.append(f"{row['protocol']}: {number} is called {name}")
         if row["protocol"] == "unix" and row["type"] == "stream" and row["peer_inode"]:
             peer = by_inode.get(row["peer_inode"])
             if peer is None or (peer["peer_inode"] not in (row["inode"], None, 0)):

@@ -85,6 +85,7 @@ class Reader final : public ViewReader {
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
     paths_.forget();
+    fields_.forget();
     for (const auto& space : namespaces_.list(paths_, tally)) {
       if (space.pid ? !rows.wants_pid(*space.pid) : !rows.wants_pid(kNoPid)) continue;
       if (!read_namespace(space, rows, tally)) break;

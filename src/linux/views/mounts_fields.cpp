@@ -89,14 +89,13 @@ Result<MountFacts> MountFields::read(Gva mount, Gva space, PathPoint root,
   facts.parent_id = TRY(id_.read(memory, parent));
   const Gva superblock = TRY(superblock_.read(copy_));
   const Gva top = TRY(root_.read(copy_));
-  facts.device = TRY(device_.read(memory, superblock));
-  facts.type = TRY(type_.read(memory, superblock));
-  const std::string kind = facts.type;
-  if (const auto subtype = TRY(subtype_.find(memory, superblock)); subtype && !subtype->empty()) {
-    facts.type += "." + *subtype;
-  }
+  const Filesystem& filesystem = *TRY(this->filesystem(superblock));
+  facts.device = filesystem.device;
+  facts.type = filesystem.type;
+  facts.super_options = filesystem.options;
+  facts.filesystem_options = filesystem.own_options;
   facts.source = TRY(source_.find(memory, copy_)).value_or("none");
-  facts.root = TRY(root_of(top, kind, paths));
+  facts.root = TRY(root_of(top, filesystem.kind, paths));
 
   auto path = TRY(paths.text({vfsmount_.in(mount), top}, root));
   facts.visible = !path.unreachable;
@@ -108,14 +107,26 @@ Result<MountFacts> MountFields::read(Gva mount, Gva space, PathPoint root,
   facts.point = std::move(path.text);
 
   facts.options = options_of(TRY(flags_.read(copy_)), superblock, mount);
-  const auto super_flags = TRY(super_flags_.read(memory, superblock));
-  facts.super_options = (super_flags & kSuperReadOnly) != 0 ? "ro" : "rw";
-  for (const auto& [flag, name] : kSuperOptions) {
-    if ((super_flags & flag) != 0) facts.super_options += fmt::format(",{}", name);
-  }
-  facts.filesystem_options = tmpfs_options(superblock);
   facts.propagation = propagation_of(space, root, paths);
   return facts;
+}
+
+Result<const MountFields::Filesystem*> MountFields::filesystem(Gva superblock) {
+  if (const auto told = told_.find(superblock); told != told_.end()) return &told->second;
+  const auto& memory = kernel_->memory();
+  Filesystem says;
+  says.device = TRY(device_.read(memory, superblock));
+  says.kind = TRY(type_.read(memory, superblock));
+  says.type = says.kind;
+  const auto subtype = TRY(subtype_.find(memory, superblock));
+  if (subtype && !subtype->empty()) says.type += "." + *subtype;
+  const auto flags = TRY(super_flags_.read(memory, superblock));
+  says.options = (flags & kSuperReadOnly) != 0 ? "ro" : "rw";
+  for (const auto& [flag, name] : kSuperOptions) {
+    if ((flags & flag) != 0) says.options += fmt::format(",{}", name);
+  }
+  says.own_options = tmpfs_options(superblock);
+  return &told_.emplace(superblock, std::move(says)).first->second;
 }
 
 std::string MountFields::options_of(std::uint32_t flags, Gva superblock, Gva mount) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/address.h"
@@ -43,7 +44,18 @@ class MountFields {
   /// /proc/PID/mounts (MNT_CURSOR, 5.8 to 6.7).
   [[nodiscard]] bool is_cursor(Gva mount) const;
 
+  /// Forgets what file systems said of themselves: before a new look.
+  void forget() { told_.clear(); }
+
  private:
+  /// What all mounts of one file system say alike.
+  struct Filesystem {
+    std::uint32_t device = 0;
+    std::string kind;  ///< its type, without the subtype
+    std::string type, options;
+    std::optional<std::string> own_options;
+  };
+  [[nodiscard]] Result<const Filesystem*> filesystem(Gva superblock);
   [[nodiscard]] std::string options_of(std::uint32_t flags, Gva superblock, Gva mount) const;
   [[nodiscard]] bool idmapped(Gva superblock, Gva mount) const;
   [[nodiscard]] Result<std::string> root_of(Gva dentry, const std::string& type,
@@ -55,6 +67,7 @@ class MountFields {
                                                              const PathReader& paths) const;
 
   const Kernel* kernel_ = nullptr;
+  std::unordered_map<Gva, Filesystem> told_;
   Field<std::int32_t> id_, group_;
   Field<Gva> parent_, master_, space_;
   Field<Gva> superblock_, root_;

@@ -42,10 +42,14 @@ std::vector<MountNamespace> MountNamespaces::list(const PathReader& paths, Tally
   std::unordered_set<Gva> seen;
   const auto listing = tasks_->processes();
   listing.note_in(tally);
+  std::unordered_set<Gva> proxies;  // most processes share one
   const auto add = [&](TaskRef task) -> bool {
     const auto proxy = proxy_.read(memory, task.address);
+    if (!proxy || !*proxy) return false;  // a zombie
+    if (proxies.contains(*proxy)) return true;
     const auto fs = fs_.read(memory, task.address);
-    if (!proxy || !*proxy || !fs || !*fs) return false;  // a zombie
+    if (!fs || !*fs) return false;
+    proxies.insert(*proxy);
     const auto space = of_proxy_.read(memory, *proxy);
     if (!space || !is_kernel_pointer(*space)) return false;
     if (!seen.insert(*space).second) return true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <optional>
 #include <vector>
 
 #include "linux/walk/list.h"
@@ -133,6 +134,7 @@ class Walk {
       if (sound) break;
       if (attempt == kTries) {
         ++walked_.mismatches;
+        if (error_) walked_.broken = error_;
         break;
       }
       const auto again = memory_.load<std::uint64_t>(bucket);
@@ -158,21 +160,22 @@ class Walk {
   /// Fills chain_. @returns whether it ended in this bucket's mark.
   bool collect(Gva bucket, std::uint64_t head) {
     chain_.clear();
+    error_.reset();
     LoopGuard guard;
     std::uint64_t at = head;
     while (at != 0 && (at & 1) == 0) {
       if (!is_kernel_pointer(Gva{at})) {
-        broken(Errc::malformed, at, "rhash_head.next");
+        error_ = Error{Errc::malformed, at, "rhash_head.next"};
         return false;
       }
       if (guard.closes(Gva{at})) {
-        broken(Errc::cycle, at, "rhash_head.next");
+        error_ = Error{Errc::cycle, at, "rhash_head.next"};
         return false;
       }
       if (walked_.visited + chain_.size() > limit_) return true;  // the caller says truncated
       const auto next = memory_.load<std::uint64_t>(Gva{at} + layout_.next);
       if (!next) {
-        walked_.broken = next.error();
+        error_ = next.error();
         return false;
       }
       chain_.push_back(Gva{at});
@@ -195,6 +198,7 @@ class Walk {
   const std::function<bool(Gva)>& visit_;
   std::uint64_t bucket_limit_;
   std::vector<Gva> chain_;
+  std::optional<Error> error_;
   Walked walked_;
 };
 

@@ -185,6 +185,26 @@ TEST(NetHashTable, AbsurdTablesAreRefused) {
   }
 }
 
+TEST(NetHashTable, AFailingReadCostsWhatItHadAndIsSaid) {
+  FakeMemory memory;
+  const auto table = make(memory, 8, true);
+  fill(memory, head(1), {1, 2}, 101 << 1 | 1);
+  fill(memory, head(6), {3}, 106 << 1 | 1);
+  std::size_t failed = 0;
+  for (std::size_t at = 1;; ++at) {
+    memory.reads = 0;
+    memory.fail_at = at;
+    Walked walked;
+    std::size_t retries = 0;
+    const auto seen = visit(memory, table, &walked, 1000, &retries);
+    if (memory.reads < at) break;  // this read was not needed
+    ++failed;
+    // Read again, or bucket by bucket: nothing is lost to one failure, and nothing is told twice.
+    EXPECT_EQ(seen, (std::vector{node(1), node(2), node(3)})) << at;
+  }
+  EXPECT_EQ(failed, 4U);  // the buckets, and each of three entries
+}
+
 TEST(NetHashTable, RandomPointersEnd) {
   std::mt19937_64 random(2);
   for (int round = 0; round < 300; ++round) {

@@ -189,6 +189,25 @@ TEST(WalkRhashtable, ATableOfBillionsOfBucketsEnds) {
   EXPECT_TRUE(walked.truncated);
 }
 
+TEST(WalkRhashtable, EveryFailingReadIsReportedOrMadeGood) {
+  FakeMemory memory;
+  memory.put(kHash, kTable);
+  make_table(memory, kTable, 8);
+  fill(memory, bucket(kTable, 1), {1, 2});
+  fill(memory, bucket(kTable, 6), {3});
+  std::size_t failed = 0;
+  for (std::size_t at = 1;; ++at) {
+    memory.reads = 0;
+    memory.fail_at = at;
+    Walked walked;
+    const auto seen = visit(memory, &walked);
+    if (memory.reads < at) break;
+    ++failed;
+    EXPECT_TRUE(walked.broken.has_value() || seen.size() == 3) << at;
+  }
+  EXPECT_GE(failed, 8U);
+}
+
 // Whatever is forged, a walk ends within its bound.
 TEST(WalkRhashtable, RandomBytesEnd) {
   std::mt19937_64 random(1);
