@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cstdint>
+
 #include "cli/problem_printer.h"
 
 namespace vitrine::cli {
@@ -61,12 +63,17 @@ Outcome<Session> Session::open(Context& context, const Arguments& words) {
 }
 
 Outcome<void> Session::still_there() const {
-  if (!machine_->alive()) {
+  bool alive = machine_->alive();
+  const bool other_kernel = alive && machine_->live() && !guest_->still_there();
+  // A QEMU that is ending loses its memory before its process is gone; one that reboots
+  // keeps it.
+  if (other_kernel) alive = machine_->memory().load<std::uint8_t>(guest_->identity().text_physical).has_value();
+  if (!alive) {
     return std::unexpected(Problem(Errc::vanished,
                                    fmt::format("{} went away while it was read", machine_->name()),
                                    "what was printed may be torn"));
   }
-  if (machine_->live() && !guest_->still_there()) {
+  if (other_kernel) {
     return std::unexpected(Problem(Errc::vanished,
                                    fmt::format("{} runs another kernel now: it rebooted while it was read",
                                                machine_->name()),
