@@ -2,7 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <vector>
 
 #include "base/bytes.h"
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::size_t kMaxRecords = 4U << 20;
 constexpr int kAttempts = 4;
+constexpr std::uint64_t kChunk = 64;  // records
 constexpr std::uint64_t kMaxVmcoreinfo = 16 * kKiB;
 
 // Source: kernel/printk/printk_ringbuffer.h.
@@ -49,51 +52,69 @@ struct Descriptor {
   [[nodiscard]] State state() const { return static_cast<State>(state_var >> 62); }
 };
 
+/// Descriptors, infos and texts of some records that lie side by side, each read at once.
+///
+/// What was read of a record holds if its descriptor is the same before and after, as
+/// desc_read() has it; that is as true of many as of one.
 class Reader {
  public:
   Reader(const VirtualMemory& memory, const LogLayout& layout, Ring ring)
-      : memory_(memory), layout_(layout), ring_(ring), info_(layout.info_size), desc_(layout.desc_size) {}
+      : memory_(memory), layout_(layout), ring_(ring) {}
 
-  Result<Descriptor> descriptor(std::uint64_t id) {
-    TRY(memory_.read(Gva{ring_.descs} + ring_.index(id) * layout_.desc_size, desc_));
-    const auto word = [&](std::uint32_t offset) { return load<std::uint64_t>(desc_, offset).value_or(0); };
-    return Descriptor{word(layout_.state_var), word(layout_.begin), word(layout_.next)};
+  /// Reads the descriptors and infos from that of `id` on; `count` must not cross the end of the ring.
+  Result<void> load_records(std::uint64_t id, std::uint64_t count) {
+    first_ = ring_.index(id);
+    piece_.reset();
+    infos_.resize(count * layout_.info_size);
+    TRY(load_descriptors(count, descriptors_));
+    return memory_.read(Gva{ring_.infos} + first_ * layout_.info_size, infos_);
   }
+  /// Reads the descriptors again: to be called when the texts have been read.
+  Result<void> check_records() { return load_descriptors(descriptors_.size() / layout_.desc_size, again_); }
+  [[nodiscard]] bool changed(std::uint64_t id) const { return at(descriptors_, id).state_var != at(again_, id).state_var; }
+
+  [[nodiscard]] Descriptor descriptor(std::uint64_t id) const { return at(descriptors_, id); }
 
   /// @returns not_found  the record's text is gone
-  Result<LogRecord> record(std::uint64_t id, const Descriptor& desc) {
-    TRY(memory_.read(Gva{ring_.infos} + ring_.index(id) * layout_.info_size, info_));
+  Result<LogRecord> record(std::uint64_t id) {
+    const auto info = Bytes(infos_).subspan((ring_.index(id) - first_) * layout_.info_size, layout_.info_size);
+    const auto field_text = [&](std::uint32_t offset, std::uint64_t size) {
+      const auto bytes = slice(info, offset, size);
+      if (!bytes) return std::string();
+      const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+      return std::string(text.substr(0, text.find('\0')));
+    };
     LogRecord record;
-    record.sequence = get<std::uint64_t>(layout_.seq);
-    record.time_ns = get<std::uint64_t>(layout_.ts_nsec);
-    record.facility = get<std::uint8_t>(layout_.facility);
-    const auto flags_level = get<std::uint8_t>(layout_.flags_level);  // flags: 5, level: 3
+    record.sequence = load<std::uint64_t>(info, layout_.seq).value_or(0);
+    record.time_ns = load<std::uint64_t>(info, layout_.ts_nsec).value_or(0);
+    record.facility = load<std::uint8_t>(info, layout_.facility).value_or(0);
+    const auto flags_level = load<std::uint8_t>(info, layout_.flags_level).value_or(0);  // flags: 5, level: 3
     record.level = static_cast<std::uint8_t>(flags_level >> 5);
     record.continued = (flags_level & kLogCont) != 0;
-    record.caller = get<std::uint32_t>(layout_.caller_id);
-    if (layout_.caller_id2) record.caller2 = get<std::uint32_t>(*layout_.caller_id2);
+    record.caller = load<std::uint32_t>(info, layout_.caller_id).value_or(0);
+    if (layout_.caller_id2) record.caller2 = load<std::uint32_t>(info, *layout_.caller_id2);
     if (layout_.comm) record.comm = field_text(*layout_.comm, layout_.comm_size);
     record.subsystem = field_text(layout_.subsystem, layout_.subsystem_size);
     record.device = field_text(layout_.device, layout_.device_size);
     if (ring_.index(record.sequence) != ring_.index(id)) record.doubt = "sequence does not fit its place";
-    TRY(text(id, desc, get<std::uint16_t>(layout_.text_len), record));
+    TRY(text(id, load<std::uint16_t>(info, layout_.text_len).value_or(0), record));
     return record;
   }
 
  private:
-  template <class T>
-  [[nodiscard]] T get(std::uint64_t offset) const {
-    return load<T>(info_, offset).value_or(T{});
+  Result<void> load_descriptors(std::uint64_t count, std::vector<std::byte>& into) {
+    into.resize(count * layout_.desc_size);
+    return memory_.read(Gva{ring_.descs} + first_ * layout_.desc_size, into);
   }
 
-  [[nodiscard]] std::string field_text(std::uint32_t offset, std::uint64_t size) const {
-    const auto bytes = slice(info_, offset, size);
-    if (!bytes) return {};
-    const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
-    return std::string(text.substr(0, text.find('\0')));
+  [[nodiscard]] Descriptor at(const std::vector<std::byte>& from, std::uint64_t id) const {
+    const auto start = (ring_.index(id) - first_) * layout_.desc_size;
+    const auto word = [&](std::uint32_t offset) { return load<std::uint64_t>(from, start + offset).value_or(0); };
+    return {word(layout_.state_var), word(layout_.begin), word(layout_.next)};
   }
 
-  Result<void> text(std::uint64_t id, const Descriptor& desc, std::uint16_t length, LogRecord& record) {
+  Result<void> text(std::uint64_t id, std::uint16_t length, LogRecord& record) {
+    const auto desc = descriptor(id);
     if ((desc.begin & 1) != 0 && (desc.next & 1) != 0) {  // no data block
       if (desc.begin == kEmptyLine && desc.next == kEmptyLine) return {};
       return fail(Errc::not_found, desc.begin, "the record's text");
@@ -111,20 +132,42 @@ class Reader {
       record.doubt = "its text block is malformed";
       return {};
     }
-    const auto owner = TRY(memory_.load<std::uint64_t>(Gva{ring_.data} + block));
+    std::uint64_t owner = 0;
+    TRY(read_data(block, writable_bytes_of(owner)));
     if ((owner & kIdMask) != id) {
       record.doubt = "its text block belongs to another record";
       return {};
     }
     record.text.resize(std::min<std::uint64_t>(length, bytes - kBlockIdSize));
-    return memory_.read(Gva{ring_.data} + block + kBlockIdSize,
-                        std::as_writable_bytes(std::span(record.text.data(), record.text.size())));
+    return read_data(block + kBlockIdSize, std::as_writable_bytes(std::span(record.text.data(), record.text.size())));
+  }
+
+  /// Bytes of the text ring, by pages of it: the texts of neighbours are neighbours.
+  Result<void> read_data(std::uint64_t from, MutableBytes into) {
+    const std::uint64_t page_size = std::min(kPageSize, std::uint64_t{1} << ring_.size_bits);
+    while (!into.empty()) {
+      const auto page = from / page_size * page_size;
+      if (piece_ != page) {
+        piece_.reset();
+        bytes_.resize(page_size);
+        TRY(memory_.read(Gva{ring_.data} + page, bytes_));
+        piece_ = page;
+      }
+      const auto some = std::min<std::uint64_t>(into.size(), page + page_size - from);
+      std::memcpy(into.data(), bytes_.data() + (from - page), some);
+      into = into.subspan(some);
+      from += some;
+    }
+    return {};
   }
 
   const VirtualMemory& memory_;
   const LogLayout& layout_;
   Ring ring_;
-  std::vector<std::byte> info_, desc_;
+  std::uint64_t first_ = 0;  // index of the first record loaded
+  std::vector<std::byte> descriptors_, again_, infos_;
+  std::optional<std::uint64_t> piece_;  // of the text ring, from its start
+  std::vector<std::byte> bytes_;
 };
 
 /// One line of vmcoreinfo: "OFFSET(printk_info.seq)=0".
@@ -240,6 +283,102 @@ Outcome<LogLayout> LogLayout::of(const Kernel& kernel) {
   return parse(text);
 }
 
+namespace {
+
+/// One reading of a log: what it has given so far, and what it has counted.
+class LogWalk {
+ public:
+  LogWalk(Reader& reader, LogReading& reading, const std::function<bool(const LogRecord&)>& visit)
+      : reader_(reader), reading_(reading), visit_(visit) {}
+
+  /// Gives the records `id` to `id + count - 1`, which lie side by side.
+  /// @returns false  no more are wanted
+  bool run(std::uint64_t id, std::uint64_t count) {
+    while (count > 0) {
+      const auto sound = load(id, count);
+      for (std::uint64_t n = 0; n < sound; ++n, ++id, --count) {
+        if (!give(id, records_[n])) return false;
+      }
+      if (count == 0) break;
+      // This one changed under us, or keeps its neighbours from being read.
+      if (!one_by_one(id)) return false;
+      ++id;
+      --count;
+    }
+    return true;
+  }
+
+ private:
+  /// Reads records into records_. @returns how many, from the first, have not changed meanwhile
+  std::uint64_t load(std::uint64_t id, std::uint64_t count) {
+    records_.clear();
+    error_.reset();
+    auto done = reader_.load_records(id, count);
+    for (std::uint64_t n = 0; done && n < count; ++n) {
+      const auto desc = reader_.descriptor(id + n);
+      const bool finalized = desc.id() == ((id + n) & kIdMask) && desc.state() == kFinalized;
+      records_.push_back(finalized ? reader_.record(id + n) : fail(Errc::invalid));
+    }
+    if (done) done = reader_.check_records();
+    if (!done) {
+      error_ = done.error();
+      return 0;
+    }
+    std::uint64_t sound = 0;
+    while (sound < count && !reader_.changed(id + sound)) ++sound;
+    return sound;
+  }
+
+  bool one_by_one(std::uint64_t id) {
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (load(id, 1) == 1) return give(id, records_[0]);
+      if (error_) {
+        unreadable(*error_);
+        return true;
+      }
+      ++reading_.retries;
+    }
+    ++reading_.lost;
+    return true;
+  }
+
+  bool give(std::uint64_t id, const Result<LogRecord>& found) {
+    const auto desc = reader_.descriptor(id);
+    if (desc.id() != (id & kIdMask)) {
+      ++reading_.lost;
+    } else if (desc.state() == kReserved || desc.state() == kCommitted) {
+      ++reading_.unfinished;
+    } else if (desc.state() == kReusable) {
+      // Old records before the first that is left are no loss: a ring forgets.
+      if (before_) ++reading_.lost;
+    } else if (!found && found.error().code == Errc::not_found) {
+      ++reading_.lost;
+    } else if (!found) {
+      unreadable(found.error());
+    } else {
+      LogRecord record = *found;
+      if (before_ && record.sequence <= *before_) record.doubt = "sequence goes back";
+      before_ = record.sequence;
+      return visit_(record);
+    }
+    return true;
+  }
+
+  void unreadable(const Error& error) {
+    ++reading_.unreadable;
+    if (!reading_.unreadable_why) reading_.unreadable_why = error;
+  }
+
+  Reader& reader_;
+  LogReading& reading_;
+  const std::function<bool(const LogRecord&)>& visit_;
+  std::vector<Result<LogRecord>> records_;
+  std::optional<Error> error_;  // why records_ could not be read
+  std::optional<std::uint64_t> before_;
+};
+
+}  // namespace
+
 Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout, Gva at,
                             const std::function<bool(const LogRecord&)>& visit) {
   const Ring ring = TRY(read_ring(memory, layout, at));
@@ -253,57 +392,13 @@ Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout
     reading.truncated = true;
     count = kMaxRecords;
   }
-  const std::uint64_t first = ring.head - (count - 1);
-  const auto unreadable = [&](const Error& error) {
-    ++reading.unreadable;
-    if (!reading.unreadable_why) reading.unreadable_why = error;
-  };
-  bool any = false;
-  std::uint64_t before = 0;
-  for (std::uint64_t n = 0; n < count; ++n) {
-    const std::uint64_t id = (first + n) & kIdMask;
-    for (int attempt = 0;; ++attempt) {
-      const auto desc = reader.descriptor(id);
-      if (!desc) {
-        unreadable(desc.error());
-        break;
-      }
-      if (desc->id() != id) {
-        ++reading.lost;
-        break;
-      }
-      if (desc->state() == kReserved || desc->state() == kCommitted) {
-        ++reading.unfinished;
-        break;
-      }
-      if (desc->state() == kReusable) {
-        // Old records before the first that is left are no loss: a ring forgets.
-        if (any) ++reading.lost;
-        break;
-      }
-      auto record = reader.record(id, *desc);
-      // As desc_read(): what was read holds if the state is still the same.
-      const auto again = reader.descriptor(id);
-      if (!again || again->state_var != desc->state_var) {
-        ++reading.retries;
-        if (attempt < kAttempts) continue;
-        ++reading.lost;
-        break;
-      }
-      if (!record) {
-        if (record.error().code == Errc::not_found) {
-          ++reading.lost;
-        } else {
-          unreadable(record.error());
-        }
-        break;
-      }
-      if (any && record->sequence <= before) record->doubt = "sequence goes back";
-      any = true;
-      before = record->sequence;
-      if (!visit(*record)) return reading;
-      break;
-    }
+  LogWalk walk(reader, reading, visit);
+  std::uint64_t id = ring.head - (count - 1);
+  while (count > 0) {
+    const auto some = std::min({count, kChunk, size - ring.index(id)});
+    if (!walk.run(id, some)) break;
+    id += some;
+    count -= some;
   }
   return reading;
 }

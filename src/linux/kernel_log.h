@@ -76,7 +76,7 @@ struct LogReading {
 /// @param ring  the struct printk_ringbuffer
 /// @returns malformed  sizes that no ring buffer has. Others as VirtualMemory::read, if the
 ///   ring itself cannot be read; a record that cannot be is passed over and counted.
-/// Cost: four small reads a record; at most 4 million records.
+/// Cost: about ten page-sized reads for 64 records; at most 4 million records.
 /// Source: kernel/printk/printk_ringbuffer.c: desc_read(), get_data(), prb_read().
 [[nodiscard]] Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout, Gva ring,
                                           const std::function<bool(const LogRecord&)>& visit);

@@ -159,6 +159,11 @@ struct SymbolWalk {
                                                      const Module& module, std::uint64_t name_limit,
                                                      const std::function<bool(const ModuleSymbol&)>& visit);
 
+/// The names that a module's symbols give to `address`, in its own order. Errors as for_each_symbol_of().
+/// Cost: one read of the table of symbols; names are read where the address is right.
+[[nodiscard]] Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory, const ModuleLayout& layout,
+                                                             const Module& module, Gva address);
+
 /// Calls `visit` for all that /proc/kallsyms prints after the kernel's own symbols, in its
 /// order: the modules in the order of their list, functions that ftrace remembers of
 /// discarded init sections, ftrace trampolines, BPF programs, pages of kprobes. (Of those

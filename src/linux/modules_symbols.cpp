@@ -9,6 +9,7 @@
 #include "linux/kernel.h"
 #include "linux/modules.h"
 #include "linux/modules_offsets.h"
+#include "linux/modules_strings.h"
 #include "linux/type_catalogue.h"
 #include "linux/walk/list.h"
 
@@ -23,39 +24,8 @@ constexpr std::size_t kMaxAllSymbols = 3 * kMaxModuleSymbols;
 constexpr std::size_t kMaxNameBytes = 64 * kMiB;
 constexpr std::size_t kMaxNodes = 1U << 16;
 constexpr std::uint64_t kNameLimit = 512;  // KSYM_NAME_LEN; 128 before 6.1
+constexpr std::size_t kMaxNamesAt = 64;
 constexpr int kAttempts = 3;
-
-/// Strings that lie side by side, a page at a time.
-class StringReader {
- public:
-  explicit StringReader(const VirtualMemory& memory) : memory_(memory) {}
-
-  /// The text at `from` up to its NUL, at most `limit` bytes.
-  Result<void> read(Gva from, std::uint64_t limit, std::string& text) {
-    text.clear();
-    while (text.size() < limit) {
-      const Gva at = from + text.size();
-      const Gva page{at.value & ~(kPageSize - 1)};
-      if (!page_ || *page_ != page) {
-        page_.reset();
-        if (auto done = memory_.read(page, bytes_); !done) return std::unexpected(done.error());
-        page_ = page;
-      }
-      const auto rest = Bytes(bytes_).subspan(at - page);
-      const auto room = rest.first(std::min<std::uint64_t>(rest.size(), limit - text.size()));
-      const auto* start = reinterpret_cast<const char*>(room.data());
-      const auto* end = static_cast<const char*>(std::memchr(start, 0, room.size()));
-      text.append(start, end != nullptr ? static_cast<std::size_t>(end - start) : room.size());
-      if (end != nullptr) break;
-    }
-    return {};
-  }
-
- private:
-  const VirtualMemory& memory_;
-  std::optional<Gva> page_;
-  std::array<std::byte, kPageSize> bytes_{};
-};
 
 using Exports = std::unordered_multimap<std::uint64_t, std::string>;
 
@@ -228,6 +198,30 @@ Result<std::size_t> for_each_symbol_of(const VirtualMemory& memory, const Module
     }
   }
   return given;
+}
+
+Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory, const ModuleLayout& layout,
+                                               const Module& module, Gva address) {
+  std::vector<std::string> names;
+  if (module.kallsyms == 0) return names;
+  const Gva table{module.kallsyms};
+  const Gva symtab{TRY(memory.load<std::uint64_t>(table + layout.symtab))};
+  const auto count = TRY(memory.load<std::uint32_t>(table + layout.num_symtab));
+  const Gva strtab{TRY(memory.load<std::uint64_t>(table + layout.strtab))};
+  if (count > kMaxModuleSymbols) return fail(Errc::too_large, table.value, "mod_kallsyms.num_symtab");
+  StringReader strings(memory);
+  std::vector<std::byte> symbols;
+  std::string text;
+  for (std::uint64_t first = 0; first < count; first += kChunk) {
+    symbols.resize(std::min<std::uint64_t>(kChunk, count - first) * kSymbolSize);
+    TRY(memory.read(symtab + first * kSymbolSize, symbols));
+    for (std::uint64_t at = 0; at < symbols.size(); at += kSymbolSize) {
+      if (load<std::uint64_t>(symbols, at + kValueOffset) != address.value) continue;
+      TRY(strings.read(strtab + load<std::uint32_t>(symbols, at).value_or(0), kNameLimit, text));
+      if (!text.empty() && names.size() < kMaxNamesAt) names.push_back(text);
+    }
+  }
+  return names;
 }
 
 Outcome<SymbolWalk> for_each_module_symbol(const Kernel& kernel,

@@ -6,6 +6,7 @@
 
 #include "linux/field.h"
 #include "linux/kernel.h"
+#include "linux/modules_strings.h"
 #include "linux/type_catalogue.h"
 #include "linux/views/symbols_lookup.h"
 
@@ -51,17 +52,19 @@ constexpr ViewInfo kInfo = {
 };
 
 constexpr std::size_t kMaxFlagWords = 64;
+constexpr std::size_t kMaxFlagName = 64;
 
 /// The words of x86_cap_flags: what /proc/cpuinfo calls each feature bit.
 std::vector<std::string> flag_names(const Kernel& kernel, const SymbolLookup& lookup, std::uint64_t words) {
   const auto table = kernel.symbols().find("x86_cap_flags");
   const auto room = lookup.room("x86_cap_flags");
   if (!table || !room) return {};
-  std::vector<std::string> names(std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
+  std::vector<std::uint64_t> pointers(std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
+  if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers)))) return {};
+  std::vector<std::string> names(pointers.size());
+  StringReader strings(kernel.memory());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto pointer = kernel.memory().load<std::uint64_t>(*table + i * 8);
-    if (!pointer || *pointer == 0) continue;
-    if (auto text = kernel.memory().load_string(Gva{*pointer}, 64)) names[i] = *std::move(text);
+    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i])) names[i].clear();
   }
   return names;
 }

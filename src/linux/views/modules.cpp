@@ -176,15 +176,11 @@ class Reader final : public ViewReader {
 
   // cleanup_module and the function it is an alias of have one address: the latter says more.
   void set_exit_symbol(RowSink& rows, const Module& module) {
-    std::string best;
-    const auto done = for_each_symbol_of(memory_, layout_, module, 512, [&](const ModuleSymbol& symbol) {
-      if (symbol.address == Gva{module.exit} && !symbol.name.starts_with("__pfx_") &&
-          (best.empty() || best == "cleanup_module")) {
-        best = symbol.name;
-      }
-      return true;
-    });
-    if (done && !best.empty()) rows.set(kExitSymbol, std::move(best));
+    auto names = read_names_at(memory_, layout_, module, Gva{module.exit});
+    if (!names || names->empty()) return;
+    const auto best = std::ranges::find_if(
+        *names, [](const std::string& one) { return one != "cleanup_module" && !one.starts_with("__pfx_"); });
+    rows.set(kExitSymbol, best != names->end() ? std::move(*best) : std::move(names->front()));
   }
 
   // Those without permissions are not in sysfs, and of an array that takes one name for
