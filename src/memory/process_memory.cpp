@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -22,8 +23,8 @@ std::unexpected<Error> failed(int error, std::uint64_t address) {
   switch (error) {
     case ESRCH: return fail(Errc::vanished, address, "the process is gone");
     case EPERM:
-    case EACCES: return fail(Errc::denied, address, "process_vm_readv");
-    default: return fail(Errc::io, address, "process_vm_readv");
+    case EACCES: return fail(Errc::denied, address, "another process's memory");
+    default: return fail(Errc::io, address, "another process's memory");
   }
 }
 
@@ -35,9 +36,11 @@ Result<std::unique_ptr<ProcessMemory>> ProcessMemory::create(pid_t pid, MemoryMa
   FileDescriptor pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd && errno == ESRCH) return fail(Errc::vanished, 0, "the process is gone");
   if (!pidfd) return fail(Errc::io, 0, "pidfd_open");
+  FileDescriptor mem(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!mem) return failed(errno, 0);
   FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
   std::unique_ptr<ProcessMemory> memory(
-      new ProcessMemory(pid, std::move(pidfd), std::move(pagemap), std::move(map)));
+      new ProcessMemory(pid, std::move(pidfd), std::move(mem), std::move(pagemap), std::move(map)));
   if (!memory->map_.empty()) {
     std::byte probe;
     TRY(memory->read(memory->ram().front().start, MutableBytes(&probe, 1)));
@@ -51,6 +54,28 @@ bool ProcessMemory::alive() const noexcept {
 }
 
 Result<void> ProcessMemory::read(Gpa from, MutableBytes into) const {
+  return into.size() <= kPageSize ? read_small(from, into) : read_large(from, into);
+}
+
+Result<void> ProcessMemory::read_small(Gpa from, MutableBytes into) const {
+  return map_.for_each_piece(
+      from, into.size(),
+      [&](const MapSegment&, std::uint64_t place, std::uint64_t before,
+          std::uint64_t size) -> Result<void> {
+        while (size > 0) {
+          const auto got = ::pread(memory_.get(), into.data() + before, size, static_cast<off_t>(place));
+          // Nothing at all: the memory's last user has gone.
+          if (got <= 0) return failed(got < 0 ? errno : ESRCH, (from + before).value);
+          const auto count = static_cast<std::uint64_t>(got);
+          before += count;
+          place += count;
+          size -= count;
+        }
+        return {};
+      });
+}
+
+Result<void> ProcessMemory::read_large(Gpa from, MutableBytes into) const {
   auto done = map_.for_each_piece(
       from, into.size(),
       [&](const MapSegment&, std::uint64_t place, std::uint64_t before,

@@ -9,11 +9,12 @@
 
 namespace vitrine::x86 {
 
-/// Virtual memory of one root, with a small cache of translations.
+/// Virtual memory of one root, with a small cache of translations, large pages as
+/// large pages: a kernel's direct map of a whole guest fits into it.
 ///
 /// The cache is right as long as the guest does not remap; forget() empties it, and
 /// whoever starts a new look (a view, a refresh) calls that first.
-/// Threads: one at a time; make one per thread, they are small (4 KiB).
+/// Threads: one at a time; make one per thread, they are small (8 KiB).
 class AddressSpace final : public VirtualMemory {
  public:
   /// `ram` must outlive this.
@@ -31,16 +32,18 @@ class AddressSpace final : public VirtualMemory {
 
  private:
   struct Slot {
-    std::uint64_t page = 1;   // virtual page address; 1 is no page's address
-    std::uint64_t frame = 0;  // physical page address
+    std::uint64_t start = 1;  // virtual; 1 is no slot's
+    std::uint64_t frame = 0;  // physical
   };
   static constexpr std::size_t kSlots = 256;
+  static constexpr std::uint64_t kLarge = 2 * kMiB;  // 1 GiB pages are kept in pieces
 
   const PhysicalMemory& ram_;
   PageRoot root_;
-  mutable std::array<Slot, kSlots> slots_{};
+  mutable std::array<Slot, kSlots> small_{};
+  mutable std::array<Slot, kSlots> large_{};
 
-  Result<const Slot*> page_of(Gva address) const;
+  [[nodiscard]] Result<Gpa> physical(Gva address) const;
 };
 
 }  // namespace vitrine::x86
