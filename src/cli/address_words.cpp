@@ -49,7 +49,8 @@ Outcome<std::uint64_t> parse_address(std::string_view text,
   if (sign == std::string_view::npos) return value;
   const auto offset = parse_number(text.substr(sign + 1));
   if (!offset) {
-    return std::unexpected(Problem(Errc::invalid, fmt::format("\"{}\" is no offset", text.substr(sign + 1)),
+    return std::unexpected(Problem(Errc::invalid,
+                                   fmt::format("\"{}\" is no offset", text.substr(sign + 1)),
                                    "for example: init_task+0x10"));
   }
   return text[sign] == '+' ? value + *offset : value - *offset;
@@ -60,10 +61,20 @@ Outcome<std::uint64_t> parse_length(std::string_view text) {
   std::uint64_t unit = 1;
   if (!digits.empty()) {
     switch (digits.back()) {
-      case 'K': case 'k': unit = kKiB; break;
-      case 'M': case 'm': unit = kMiB; break;
-      case 'G': case 'g': unit = kGiB; break;
-      default: break;
+      case 'K':
+      case 'k':
+        unit = kKiB;
+        break;
+      case 'M':
+      case 'm':
+        unit = kMiB;
+        break;
+      case 'G':
+      case 'g':
+        unit = kGiB;
+        break;
+      default:
+        break;
     }
   }
   if (unit != 1) digits.remove_suffix(1);

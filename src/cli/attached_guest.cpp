@@ -17,15 +17,19 @@ class AttachedGuest final : public Guest {
   [[nodiscard]] const linux::Identity& identity() const override { return kernel_->identity(); }
   [[nodiscard]] const linux::Health& health() const override { return kernel_->health(); }
   [[nodiscard]] const linux::SymbolTable& symbols() const override { return kernel_->symbols(); }
-  [[nodiscard]] const linux::SymbolTable& module_symbols() const override { return kernel_->module_symbols(); }
+  [[nodiscard]] const linux::SymbolTable& module_symbols() const override {
+    return kernel_->module_symbols();
+  }
 
   [[nodiscard]] Outcome<std::string> describe_type(std::string_view path) const override {
     const auto& types = kernel_->types();
     if (types.empty()) {
-      return std::unexpected(Problem(Errc::not_found, "this kernel carries no types of its own (BTF)",
-                                     "it was built without CONFIG_DEBUG_INFO_BTF; vitrine info says more"));
+      return std::unexpected(
+          Problem(Errc::not_found, "this kernel carries no types of its own (BTF)",
+                  "it was built without CONFIG_DEBUG_INFO_BTF; vitrine info says more"));
     }
-    if (path.find_first_of(".[") == std::string_view::npos && path.find("->") == std::string_view::npos) {
+    if (path.find_first_of(".[") == std::string_view::npos &&
+        path.find("->") == std::string_view::npos) {
       return linux::format_type(TRY(types.type(path)));
     }
     const auto member = TRY(linux::MemberPath::compile(types, path));
@@ -48,7 +52,8 @@ class AttachedGuest final : public Guest {
     return std::make_unique<x86::AddressSpace>(kernel_->ram(), *root);
   }
 
-  [[nodiscard]] Outcome<std::unique_ptr<linux::ViewReader>> open(const linux::View& view) const override {
+  [[nodiscard]] Outcome<std::unique_ptr<linux::ViewReader>> open(
+      const linux::View& view) const override {
     return view.open(*kernel_);
   }
   void refresh() override { kernel_->refresh(); }
@@ -62,10 +67,13 @@ class AttachedGuest final : public Guest {
     const auto& route = member.route();
     std::string text = fmt::format("/* {}:", member.text());
     for (unsigned i = 0; i < route.hop_count; ++i) {
-      text += fmt::format(" pointer at {:#x},{}", route.hops[i], i + 1 == route.hop_count ? " then" : "");
+      text += fmt::format(" pointer at {:#x},{}", route.hops[i],
+                          i + 1 == route.hop_count ? " then" : "");
     }
     text += fmt::format(" offset {} ({:#x})", route.offset, route.offset);
-    if (route.bit_width != 0) text += fmt::format(", bits {} to {}", route.bit_shift, route.bit_shift + route.bit_width - 1);
+    if (route.bit_width != 0)
+      text +=
+          fmt::format(", bits {} to {}", route.bit_shift, route.bit_shift + route.bit_width - 1);
     text += fmt::format(", size {} */\n", route.size);
     const auto dot = member.text().find_last_of(".>");
     auto name = std::string_view(member.text()).substr(dot == std::string::npos ? 0 : dot + 1);

@@ -19,12 +19,14 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 // The kind of value that a reader put in decides how it is read; the column's type, how
 // it is written. A reader that confuses them gets a readable cell, not a crash.
 std::int64_t as_signed(const Value& value) {
-  if (const auto* number = std::get_if<std::uint64_t>(&value)) return static_cast<std::int64_t>(*number);
+  if (const auto* number = std::get_if<std::uint64_t>(&value))
+    return static_cast<std::int64_t>(*number);
   return std::get<std::int64_t>(value);
 }
 
 bool is_number(const Value& value) {
-  return std::holds_alternative<std::int64_t>(value) || std::holds_alternative<std::uint64_t>(value);
+  return std::holds_alternative<std::int64_t>(value) ||
+         std::holds_alternative<std::uint64_t>(value);
 }
 
 std::uint64_t magnitude(std::int64_t value) {
@@ -34,7 +36,8 @@ std::uint64_t magnitude(std::int64_t value) {
 /// Seconds, exactly: "62.345", "-0.5", "3".
 std::string seconds(std::int64_t nanoseconds) {
   const auto size = magnitude(nanoseconds);
-  std::string text = fmt::format("{}{}.{:09}", nanoseconds < 0 ? "-" : "", size / kSecond, size % kSecond);
+  std::string text =
+      fmt::format("{}{}.{:09}", nanoseconds < 0 ? "-" : "", size / kSecond, size % kSecond);
   text.erase(text.find_last_not_of('0') + 1);
   if (text.back() == '.') text.pop_back();
   return text;
@@ -43,10 +46,14 @@ std::string seconds(std::int64_t nanoseconds) {
 std::string number(const Value& value, ColumnType type) {
   switch (type) {
     case ColumnType::address:
-    case ColumnType::mask: return fmt::format("{:#x}", static_cast<std::uint64_t>(as_signed(value)));
-    case ColumnType::duration: return seconds(as_signed(value));
-    case ColumnType::time: return iso_time(as_signed(value), true);
-    default: break;
+    case ColumnType::mask:
+      return fmt::format("{:#x}", static_cast<std::uint64_t>(as_signed(value)));
+    case ColumnType::duration:
+      return seconds(as_signed(value));
+    case ColumnType::time:
+      return iso_time(as_signed(value), true);
+    default:
+      break;
   }
   if (const auto* wide = std::get_if<std::uint64_t>(&value)) return fmt::format("{}", *wide);
   return fmt::format("{}", std::get<std::int64_t>(value));
@@ -88,7 +95,8 @@ std::string human_duration(std::int64_t nanoseconds) {
   const auto milliseconds = size % kSecond / 1'000'000;
   if (whole < 60) return fmt::format("{}{}.{:03}s", sign, whole, milliseconds);
   const auto minutes = whole / 60;
-  if (minutes < 60) return fmt::format("{}{}m{:02}.{:03}s", sign, minutes, whole % 60, milliseconds);
+  if (minutes < 60)
+    return fmt::format("{}{}m{:02}.{:03}s", sign, minutes, whole % 60, milliseconds);
   const auto hours = minutes / 60;
   if (hours < 24) return fmt::format("{}{}h{:02}m{:02}s", sign, hours, minutes % 60, whole % 60);
   return fmt::format("{}{}d{:02}h{:02}m", sign, hours / 24, hours % 24, minutes % 60);
@@ -119,9 +127,12 @@ std::string human(const Value& value, ColumnType type, Charset charset) {
     case ColumnType::size:
       return as_signed(value) < 0 ? number(value, type)
                                   : human_size(static_cast<std::uint64_t>(as_signed(value)));
-    case ColumnType::duration: return human_duration(as_signed(value));
-    case ColumnType::time: return iso_time(as_signed(value), false);
-    default: return number(value, type);
+    case ColumnType::duration:
+      return human_duration(as_signed(value));
+    case ColumnType::time:
+      return iso_time(as_signed(value), false);
+    default:
+      return number(value, type);
   }
 }
 
@@ -168,8 +179,10 @@ bool right_aligned(ColumnType type) noexcept {
     case ColumnType::address:
     case ColumnType::mask:
     case ColumnType::size:
-    case ColumnType::duration: return true;
-    default: return false;
+    case ColumnType::duration:
+      return true;
+    default:
+      return false;
   }
 }
 

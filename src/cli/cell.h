@@ -25,8 +25,8 @@ bool append_json(std::string& out, const linux::Value& value, linux::ColumnType 
 /// By value, not by text; what is missing comes last.
 [[nodiscard]] std::weak_ordering compare(const linux::Value& a, const linux::Value& b);
 
-[[nodiscard]] std::string human_size(std::uint64_t bytes);          ///< "12.3 MiB"
-[[nodiscard]] std::string human_duration(std::int64_t nanoseconds); ///< "3d04h05m", "1m02.345s"
+[[nodiscard]] std::string human_size(std::uint64_t bytes);           ///< "12.3 MiB"
+[[nodiscard]] std::string human_duration(std::int64_t nanoseconds);  ///< "3d04h05m", "1m02.345s"
 [[nodiscard]] std::string iso_time(std::int64_t nanoseconds, bool fraction);
 
 }  // namespace vitrine::cli

@@ -32,7 +32,8 @@ class CollectingSink final : public linux::RowSink {
 
 std::int64_t Collected::integer(const linux::Value& value) {
   if (const auto* number = std::get_if<std::int64_t>(&value)) return *number;
-  if (const auto* number = std::get_if<std::uint64_t>(&value)) return static_cast<std::int64_t>(*number);
+  if (const auto* number = std::get_if<std::uint64_t>(&value))
+    return static_cast<std::int64_t>(*number);
   return 0;
 }
 
@@ -53,7 +54,8 @@ Outcome<Collected> collect(std::string_view name, const std::vector<std::string_
                            std::vector<std::int64_t> pids, Context& context, Session& session) {
   const auto* view = TRY(find_view(context.world, name));
   const auto& info = view->info();
-  linux::Query query{.wanted = std::vector<bool>(info.columns.size(), false), .pids = std::move(pids)};
+  linux::Query query{.wanted = std::vector<bool>(info.columns.size(), false),
+                     .pids = std::move(pids)};
   std::vector<std::size_t> indices;
   for (const auto column : columns) {
     const auto at = std::ranges::find(info.columns, column, &linux::Column::name);

@@ -26,7 +26,8 @@ struct Collected {
 
 /// Reads these columns of a view. Columns the view does not have stay missing.
 /// @returns invalid  this build has no such view; or as the reader
-[[nodiscard]] Outcome<Collected> collect(std::string_view view, const std::vector<std::string_view>& columns,
+[[nodiscard]] Outcome<Collected> collect(std::string_view view,
+                                         const std::vector<std::string_view>& columns,
                                          std::vector<std::int64_t> pids, Context& context,
                                          Session& session);
 

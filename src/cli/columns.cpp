@@ -72,7 +72,8 @@ Outcome<Selection> select_columns(std::string_view words, const linux::ViewInfo&
   return selected;
 }
 
-Outcome<std::vector<WritingSink::Key>> sort_keys(std::string_view words, const linux::ViewInfo& view) {
+Outcome<std::vector<WritingSink::Key>> sort_keys(std::string_view words,
+                                                 const linux::ViewInfo& view) {
   std::vector<WritingSink::Key> keys;
   for (std::string_view part : split(words)) {
     const bool descending = part.front() == '-';

@@ -33,16 +33,16 @@ struct Operand {
 };
 
 struct Option {
-  std::string_view name;  ///< "--columns"
-  std::string_view value; ///< "NAME[,NAME]"; empty for a flag
+  std::string_view name;   ///< "--columns"
+  std::string_view value;  ///< "NAME[,NAME]"; empty for a flag
   std::string_view summary;
   Words words = Words::none;
 };
 
 /// The words of one run, sorted out.
 struct Arguments {
-  std::optional<std::string> machine;              ///< the VM, if one was named
-  std::vector<std::string> operands;               ///< the others, in order
+  std::optional<std::string> machine;  ///< the VM, if one was named
+  std::vector<std::string> operands;   ///< the others, in order
   std::map<std::string, std::vector<std::string>, std::less<>> options;  ///< by name, "--columns"
 
   [[nodiscard]] bool has(std::string_view option) const { return options.contains(option); }
@@ -61,9 +61,9 @@ struct Command {
   std::string_view summary;  ///< one line
   std::vector<Operand> operands;
   std::vector<Option> options;
-  std::string_view description;              ///< a paragraph or two; may be empty
-  std::vector<std::string_view> examples;    ///< whole command lines
-  bool hidden = false;                       ///< not in the overview
+  std::string_view description;            ///< a paragraph or two; may be empty
+  std::vector<std::string_view> examples;  ///< whole command lines
+  bool hidden = false;                     ///< not in the overview
   std::function<Outcome<Status>(Context&, const Arguments&)> run;
 
   /// "ps [VM] [options]"
@@ -77,6 +77,7 @@ struct Command {
 
 /// @returns invalid  the words do not fit the command: an unknown option with the
 ///   nearest, a missing operand, one too many.
-[[nodiscard]] Outcome<Arguments> parse(const Command& command, const std::vector<std::string>& words);
+[[nodiscard]] Outcome<Arguments> parse(const Command& command,
+                                       const std::vector<std::string>& words);
 
 }  // namespace vitrine::cli

@@ -8,7 +8,8 @@ namespace vitrine::cli {
 namespace {
 
 // The scripts ask `vitrine __complete WORDS...` for candidates, one a line.
-constexpr std::string_view kBash = R"(# bash completion for vitrine: source <(vitrine completion bash)
+constexpr std::string_view kBash =
+    R"(# bash completion for vitrine: source <(vitrine completion bash)
 _vitrine() {
   local word="${COMP_WORDS[COMP_CWORD]}" line
   COMPREPLY=()
@@ -39,7 +40,8 @@ _vitrine() {
 if [[ $funcstack[1] == _vitrine ]]; then _vitrine "$@"; else compdef _vitrine vitrine; fi
 )";
 
-constexpr std::string_view kFish = R"(# fish completion for vitrine: vitrine completion fish | source
+constexpr std::string_view kFish =
+    R"(# fish completion for vitrine: vitrine completion fish | source
 function __vitrine_candidates
     set -l words (commandline -opc) (commandline -ct)
     for line in ($words[1] __complete $words[2..-1] 2>/dev/null)
@@ -54,7 +56,8 @@ complete -c vitrine -f -a '(__vitrine_candidates)'
 )";
 
 /// The VIEW whose columns are meant: the command's own, or the operand before.
-const linux::View* view_meant(const Command& command, const std::vector<std::string>& words, const World& world) {
+const linux::View* view_meant(const Command& command, const std::vector<std::string>& words,
+                              const World& world) {
   constexpr std::pair<std::string_view, std::string_view> kViews[] = {
       {"ps", "processes"}, {"threads", "threads"}, {"lsmod", "modules"}, {"lsof", "files"},
       {"ss", "sockets"},   {"maps", "maps"},       {"mounts", "mounts"}, {"dmesg", "kernel_log"}};
@@ -105,12 +108,21 @@ class Candidates {
           if (!known.hidden) add(known.name);
         }
         break;
-      case Words::column: add_columns(view); break;
+      case Words::column:
+        add_columns(view);
+        break;
       case Words::shell:
         for (const auto* shell : {"bash", "zsh", "fish"}) add(shell);
         break;
-      case Words::path: found_.emplace_back(":files"); break;
-      case Words::none: case Words::symbol: case Words::type: case Words::number: case Words::text: break;
+      case Words::path:
+        found_.emplace_back(":files");
+        break;
+      case Words::none:
+      case Words::symbol:
+      case Words::type:
+      case Words::number:
+      case Words::text:
+        break;
     }
   }
 

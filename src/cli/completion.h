@@ -15,6 +15,7 @@ namespace vitrine::cli {
 /// What may stand in the place of the last of these words (the words after "vitrine";
 /// the last may be empty). Machines are asked for only where one may stand; never fails.
 /// ":files" stands for: any file.
-[[nodiscard]] std::vector<std::string> candidates(const std::vector<std::string>& words, const World& world);
+[[nodiscard]] std::vector<std::string> candidates(const std::vector<std::string>& words,
+                                                  const World& world);
 
 }  // namespace vitrine::cli

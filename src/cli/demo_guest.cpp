@@ -62,7 +62,8 @@ std::optional<fs::path> find_guest_program() {
 Outcome<DemoGuest> DemoGuest::boot(const std::string& label, const std::string& name) {
   const auto program = find_guest_program();
   if (!program) {
-    return std::unexpected(Problem(Errc::not_found, "the recipe of the demo guest is not here (guests/guest)",
+    return std::unexpected(Problem(Errc::not_found,
+                                   "the recipe of the demo guest is not here (guests/guest)",
                                    "run the demo from the source tree: ./dev demo"));
   }
   int ends[2];
@@ -76,7 +77,8 @@ Outcome<DemoGuest> DemoGuest::boot(const std::string& label, const std::string& 
   }
   close(ends[0]);
   DemoGuest guest(guardian, ends[1]);
-  if (guardian < 0) return std::unexpected(Problem(Errc::io, fmt::format("no process: {}", std::strerror(errno))));
+  if (guardian < 0)
+    return std::unexpected(Problem(Errc::io, fmt::format("no process: {}", std::strerror(errno))));
 
   const pid_t self = getpid();
   const pid_t boot = fork();
@@ -88,18 +90,22 @@ Outcome<DemoGuest> DemoGuest::boot(const std::string& label, const std::string& 
     execl(program->c_str(), program->c_str(), "up", label.c_str(), "--name", name.c_str(), nullptr);
     _exit(127);
   }
-  if (boot < 0) return std::unexpected(Problem(Errc::io, fmt::format("no process: {}", std::strerror(errno))));
+  if (boot < 0)
+    return std::unexpected(Problem(Errc::io, fmt::format("no process: {}", std::strerror(errno))));
   const int status = wait_for(boot);
-  if (InterruptGuard::interrupted()) return std::unexpected(Problem(Errc::io, "interrupted while the guest booted"));
+  if (InterruptGuard::interrupted())
+    return std::unexpected(Problem(Errc::io, "interrupted while the guest booted"));
   if (status != 0) {
-    return std::unexpected(Problem(Errc::io, fmt::format("the demo guest did not boot (status {})", status),
+    return std::unexpected(Problem(Errc::io,
+                                   fmt::format("the demo guest did not boot (status {})", status),
                                    "above stands why; ./dev setup installs what it needs"));
   }
   return guest;
 }
 
 DemoGuest::DemoGuest(DemoGuest&& other) noexcept
-    : guardian_(std::exchange(other.guardian_, -1)), lifeline_(std::exchange(other.lifeline_, -1)) {}
+    : guardian_(std::exchange(other.guardian_, -1)),
+      lifeline_(std::exchange(other.lifeline_, -1)) {}
 
 DemoGuest::~DemoGuest() {
   if (lifeline_ >= 0) close(lifeline_);

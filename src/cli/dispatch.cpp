@@ -48,7 +48,9 @@ Outcome<Status> run(const std::vector<std::string>& words, Context& context) {
   if (command == nullptr) return std::unexpected(no_command(word, context.world));
   const std::vector<std::string> rest(words.begin() + 1, words.end());
   const auto end = std::ranges::find(rest, "--");
-  const auto asks = [&](std::string_view help) { return std::find(rest.begin(), end, help) != end; };
+  const auto asks = [&](std::string_view help) {
+    return std::find(rest.begin(), end, help) != end;
+  };
   if (!command->hidden && (asks("--help") || asks("-h"))) {
     context.console.out.write(help_of(*command));
     return Status::done;
@@ -70,7 +72,8 @@ Status dispatch(const std::vector<std::string>& words, Context& context) {
   }
   // A reader that has seen enough (head) is no failure; a full disk is.
   if (const int error = out.failed(); error != 0 && error != EPIPE) {
-    print(Problem(Errc::io, fmt::format("could not write: {}", std::strerror(error))), context.console);
+    print(Problem(Errc::io, fmt::format("could not write: {}", std::strerror(error))),
+          context.console);
     return Status::failed;
   }
   return *status;

@@ -125,7 +125,8 @@ std::string shorten_middle(std::string_view escaped, unsigned width, Charset cha
   while (from > 0) {
     auto start = from - 1;
     while (start > 0 && (static_cast<unsigned char>(escaped[start]) & 0xC0U) == 0x80) --start;
-    const auto columns = static_cast<unsigned>(std::max(columns_of(decode(escaped.substr(start)).value), 0));
+    const auto columns =
+        static_cast<unsigned>(std::max(columns_of(decode(escaped.substr(start)).value), 0));
     if (used + columns > tail) break;
     used += columns;
     from = start;
@@ -145,11 +146,21 @@ void append_json(std::string& out, std::string_view text) {
     const auto code = decode(text);
     const auto value = static_cast<std::uint32_t>(code.value);
     switch (value) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
         if (!code.valid) {
           unit(0xFFFD);  // not reached: callers pass valid text

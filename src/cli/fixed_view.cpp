@@ -2,7 +2,8 @@
 
 namespace vitrine::cli {
 
-Outcome<Status> run_fixed_view(const linux::ViewInfo& info, Context& context, const Arguments& words,
+Outcome<Status> run_fixed_view(const linux::ViewInfo& info, Context& context,
+                               const Arguments& words,
                                const std::function<Outcome<void>(linux::RowSink&)>& fill) {
   const auto made = TRY(plan(info, {}, words));
   const auto writer = writer_of(made, context.console);
@@ -14,7 +15,8 @@ Outcome<Status> run_fixed_view(const linux::ViewInfo& info, Context& context, co
 
 std::vector<Option> fixed_view_options() {
   auto options = view_options();
-  std::erase_if(options, [](const Option& o) { return o.name == "--pid" || o.name == "--no-cache"; });
+  std::erase_if(options,
+                [](const Option& o) { return o.name == "--pid" || o.name == "--no-cache"; });
   return options;
 }
 

@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t kWidth = 80;
 
 std::string shown(const Option& option) {
-  return option.value.empty() ? std::string(option.name) : fmt::format("{} {}", option.name, option.value);
+  return option.value.empty() ? std::string(option.name)
+                              : fmt::format("{} {}", option.name, option.value);
 }
 
 }  // namespace
@@ -67,14 +68,15 @@ std::string overview() {
     if (!command.hidden) width = std::max(width, command.name.size());
   }
   for (const auto& command : commands()) {
-    if (!command.hidden) text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
+    if (!command.hidden)
+      text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
   }
   return text + "\nvitrine help COMMAND explains one; vitrine demo shows them at work.\n";
 }
 
 std::string help_of(const Command& command) {
-  std::string text = fmt::format("vitrine {}: {}\n\nusage: vitrine {}\n", command.name, command.summary,
-                                 command.usage());
+  std::string text = fmt::format("vitrine {}: {}\n\nusage: vitrine {}\n", command.name,
+                                 command.summary, command.usage());
   if (!command.description.empty()) text += "\n" + wrapped(command.description, kWidth, "");
   if (!command.options.empty()) {
     std::size_t width = 0;

@@ -12,7 +12,8 @@ namespace vitrine::cli {
 [[nodiscard]] std::string help_of(const Command& command);
 
 /// `text` broken at spaces into lines of at most `width`, each after `indent`.
-[[nodiscard]] std::string wrapped(std::string_view text, std::size_t width, std::string_view indent);
+[[nodiscard]] std::string wrapped(std::string_view text, std::size_t width,
+                                  std::string_view indent);
 
 /// Escaped text broken into lines of at most `width` columns, from the second on after
 /// `indent` blanks. Nothing is left out: a line is broken after a blank, or where it is full.

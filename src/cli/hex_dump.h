@@ -15,6 +15,7 @@ inline constexpr std::size_t kBytesPerLine = 16;
 /// What could not be read stands as ?? and, on the right, as a blank.
 /// @param bytes     at most 16
 /// @param readable  one per byte
-[[nodiscard]] std::string hex_line(std::uint64_t address, Bytes bytes, std::span<const bool> readable);
+[[nodiscard]] std::string hex_line(std::uint64_t address, Bytes bytes,
+                                   std::span<const bool> readable);
 
 }  // namespace vitrine::cli

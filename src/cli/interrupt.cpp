@@ -15,7 +15,7 @@ void note(int signal) { noted.store(signal); }
 
 InterruptGuard::InterruptGuard() {
   noted.store(0);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = note;
   std::size_t i = 0;
   for (const int signal : kSignals) sigaction(signal, &action, &before_[i++]);

@@ -1,10 +1,9 @@
 #include "cli/main.h"
 
-#include <csignal>
+#include <fmt/core.h>
 #include <unistd.h>
 
-#include <fmt/core.h>
-
+#include <csignal>
 #include <exception>
 
 #include "cli/dispatch.h"
@@ -27,7 +26,8 @@ int run(int argc, char** argv) {
   } catch (const std::exception& error) {
     // Nobody throws on a guest's bytes; what comes here is a lack of memory or our own mistake.
     print(Problem(Errc::io, fmt::format("stopped by a mistake of its own: {}", error.what()),
-                  "please report it, with the command line"), console);
+                  "please report it, with the command line"),
+          console);
     return static_cast<int>(Status::failed);
   }
 }

@@ -28,8 +28,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::vector<std::string_view> nearest(std::string_view typed, std::span<const std::string_view> words,
-                                      std::size_t most) {
+std::vector<std::string_view> nearest(std::string_view typed,
+                                      std::span<const std::string_view> words, std::size_t most) {
   struct Candidate {
     std::size_t distance;
     std::string_view word;

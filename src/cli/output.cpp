@@ -83,8 +83,8 @@ Charset charset_of_locale() {
     std::string locale = std::getenv(variable);
     std::ranges::transform(locale, locale.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    const bool utf8 = locale.find("utf-8") != std::string::npos ||
-                      locale.find("utf8") != std::string::npos;
+    const bool utf8 =
+        locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
     return utf8 ? Charset::utf8 : Charset::ascii;
   }
   return Charset::ascii;

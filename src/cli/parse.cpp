@@ -12,9 +12,9 @@ namespace vitrine::cli {
 namespace {
 
 std::unexpected<Problem> misuse(const Command& command, std::string message) {
-  return std::unexpected(
-      Problem(Errc::invalid, std::move(message),
-              fmt::format("usage: vitrine {}\nmore: vitrine help {}", command.usage(), command.name)));
+  return std::unexpected(Problem(
+      Errc::invalid, std::move(message),
+      fmt::format("usage: vitrine {}\nmore: vitrine help {}", command.usage(), command.name)));
 }
 
 std::unexpected<Problem> unknown_option(const Command& command, std::string_view word) {
@@ -44,9 +44,10 @@ Outcome<Arguments> sort_operands(const Command& command, Arguments sorted,
   }
   if (given.size() > command.operands.size()) {
     const auto& extra = given[command.operands.size()];
-    return misuse(command, command.operands.empty()
-                               ? fmt::format("{} takes no operand; there is \"{}\"", command.name, extra)
-                               : fmt::format("one word too many: \"{}\"", extra));
+    return misuse(command,
+                  command.operands.empty()
+                      ? fmt::format("{} takes no operand; there is \"{}\"", command.name, extra)
+                      : fmt::format("one word too many: \"{}\"", extra));
   }
   // With one word less than there could be, it is the machine that was left out.
   bool omitted = given.size() < command.operands.size();

@@ -32,7 +32,9 @@ class Drawing {
         children_[parent->second].push_back(i);
       }
     }
-    const auto by_number = [&](std::size_t a, std::size_t b) { return processes[a].pid < processes[b].pid; };
+    const auto by_number = [&](std::size_t a, std::size_t b) {
+      return processes[a].pid < processes[b].pid;
+    };
     std::ranges::sort(roots_, by_number);
     for (auto& list : children_) std::ranges::sort(list, by_number);
   }

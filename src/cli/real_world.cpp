@@ -32,11 +32,14 @@ class RealWorld final : public World {
     return vitrine::open_machine(vm);
   }
 
-  [[nodiscard]] Outcome<std::unique_ptr<Guest>> attach(const Machine& machine, bool cache) const override {
+  [[nodiscard]] Outcome<std::unique_ptr<Guest>> attach(const Machine& machine,
+                                                       bool cache) const override {
     return attach_guest(machine, cache);
   }
 
-  [[nodiscard]] std::span<const linux::View* const> views() const override { return linux::views(); }
+  [[nodiscard]] std::span<const linux::View* const> views() const override {
+    return linux::views();
+  }
 };
 
 }  // namespace

@@ -95,7 +95,8 @@ class CsvWriter final : public RowWriter {
 
 }  // namespace
 
-std::unique_ptr<RowWriter> json_writer(const linux::ViewInfo& view, Selection columns, Output& out) {
+std::unique_ptr<RowWriter> json_writer(const linux::ViewInfo& view, Selection columns,
+                                       Output& out) {
   return std::make_unique<JsonWriter>(view, std::move(columns), out);
 }
 

@@ -64,7 +64,7 @@ void stopped(int) {
   sigaddset(&stop, SIGTSTP);
   raise(SIGTSTP);
   sigprocmask(SIG_UNBLOCK, &stop, nullptr);  // here it stops
-  struct sigaction again {};
+  struct sigaction again{};
   again.sa_handler = stopped;
   sigaction(SIGTSTP, &again, nullptr);
   enter();
@@ -79,10 +79,11 @@ constexpr int kCrashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 }  // namespace
 
 Outcome<Screen> Screen::open() {
-  if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1 || tcgetattr(STDIN_FILENO, &found) != 0) {
+  if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1 ||
+      tcgetattr(STDIN_FILENO, &found) != 0) {
     return std::unexpected(Problem(Errc::unsupported, "standard input or output is no terminal"));
   }
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = note_size;
   sigaction(SIGWINCH, &action, nullptr);
   action.sa_handler = stopped;
@@ -138,9 +139,10 @@ int Screen::key(int timeout_ms) const {
     std::string_view bytes;
     Key key;
   };
-  constexpr Sequence kKnown[] = {{"\x1b[A", kUp},      {"\x1b[B", kDown}, {"\x1bOA", kUp},   {"\x1bOB", kDown},
-                                 {"\x1b[5~", kPageUp}, {"\x1b[6~", kPageDown}, {"\x1b[H", kHome},
-                                 {"\x1b[F", kEnd},     {"\x1b[1~", kHome}, {"\x1b[4~", kEnd}};
+  constexpr Sequence kKnown[] = {{"\x1b[A", kUp},   {"\x1b[B", kDown},    {"\x1bOA", kUp},
+                                 {"\x1bOB", kDown}, {"\x1b[5~", kPageUp}, {"\x1b[6~", kPageDown},
+                                 {"\x1b[H", kHome}, {"\x1b[F", kEnd},     {"\x1b[1~", kHome},
+                                 {"\x1b[4~", kEnd}};
   for (const auto& known : kKnown) {
     if (typed.starts_with(known.bytes)) return known.key;
   }

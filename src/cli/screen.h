@@ -31,7 +31,17 @@ class Screen {
   /// must fit; they are not wrapped.
   void draw(const std::vector<std::string>& lines) const;
 
-  enum Key : int { kNone = 0, kUp = 256, kDown, kPageUp, kPageDown, kHome, kEnd, kResized, kClosed };
+  enum Key : int {
+    kNone = 0,
+    kUp = 256,
+    kDown,
+    kPageUp,
+    kPageDown,
+    kHome,
+    kEnd,
+    kResized,
+    kClosed
+  };
   /// The next key (an ASCII code or a Key), kNone after `timeout_ms`, kResized if the
   /// terminal has another size now, kClosed if there is no input any more.
   [[nodiscard]] int key(int timeout_ms) const;

@@ -12,9 +12,10 @@ namespace {
 Outcome<std::string> only_machine(Context& context) {
   const auto machines = TRY(context.world.machines());
   if (machines.empty()) {
-    return std::unexpected(Problem(
-        Errc::not_found, "no QEMU machine runs here that this user can see",
-        "name a machine or a memory image; other users' machines need root\nsee one at work: vitrine demo"));
+    return std::unexpected(Problem(Errc::not_found,
+                                   "no QEMU machine runs here that this user can see",
+                                   "name a machine or a memory image; other users' machines need "
+                                   "root\nsee one at work: vitrine demo"));
   }
   if (machines.size() > 1) {
     std::string list;
@@ -22,8 +23,8 @@ Outcome<std::string> only_machine(Context& context) {
       if (!list.empty()) list += ", ";
       list += fmt::format("{} (pid {})", machine.name, machine.pid);
     }
-    return std::unexpected(Problem(Errc::invalid,
-                                   fmt::format("which machine? {} are running", machines.size()), list));
+    return std::unexpected(Problem(
+        Errc::invalid, fmt::format("which machine? {} are running", machines.size()), list));
   }
   const auto& only = machines.front();
   context.console.remark(fmt::format("reading {} (pid {}), the only machine running",
@@ -48,9 +49,9 @@ Outcome<Session> Session::open(Context& context, const Arguments& words) {
   for (const auto& warning : session.machine_->warnings()) say(warning);
   if (!guest) {
     if (!session.machine_->alive()) {
-      return std::unexpected(Problem(Errc::vanished,
-                                     fmt::format("{} went away while it was read", session.machine_->name()),
-                                     guest.error().message));
+      return std::unexpected(Problem(
+          Errc::vanished, fmt::format("{} went away while it was read", session.machine_->name()),
+          guest.error().message));
     }
     return std::unexpected(std::move(guest).error());
   }
@@ -67,17 +68,18 @@ Outcome<void> Session::still_there() const {
   const bool other_kernel = alive && machine_->live() && !guest_->still_there();
   // A QEMU that is ending loses its memory before its process is gone; one that reboots
   // keeps it.
-  if (other_kernel) alive = machine_->memory().load<std::uint8_t>(guest_->identity().text_physical).has_value();
+  if (other_kernel)
+    alive = machine_->memory().load<std::uint8_t>(guest_->identity().text_physical).has_value();
   if (!alive) {
     return std::unexpected(Problem(Errc::vanished,
                                    fmt::format("{} went away while it was read", machine_->name()),
                                    "what was printed may be torn"));
   }
   if (other_kernel) {
-    return std::unexpected(Problem(Errc::vanished,
-                                   fmt::format("{} runs another kernel now: it rebooted while it was read",
-                                               machine_->name()),
-                                   "what was printed may be torn; run the command again"));
+    return std::unexpected(Problem(
+        Errc::vanished,
+        fmt::format("{} runs another kernel now: it rebooted while it was read", machine_->name()),
+        "what was printed may be torn; run the command again"));
   }
   return {};
 }

@@ -11,7 +11,8 @@ namespace vitrine::cli {
 /// The machine that was named, or the only one that runs (said on stderr).
 /// @returns invalid    none was named, and several run
 /// @returns not_found  none was named, and none runs; or as World::open_machine()
-[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_machine(Context& context, const Arguments& words);
+[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_machine(Context& context,
+                                                             const Arguments& words);
 
 class Session {
  public:

@@ -84,8 +84,10 @@ std::string header_of(std::string_view column) {
 std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo& view) {
   std::vector<BoundColumn> bound;
   for (const auto& column : shape) {
-    BoundColumn made{.header = std::string(column.header), .draw = column.draw,
-                     .type = column.type, .middle = column.middle};
+    BoundColumn made{.header = std::string(column.header),
+                     .draw = column.draw,
+                     .type = column.type,
+                     .middle = column.middle};
     for (const auto& source : column.sources) {
       const auto at = std::ranges::find(view.columns, source, &linux::Column::name);
       if (at != view.columns.end()) {

@@ -18,9 +18,9 @@ struct ShapeColumn {
   /// One value out of several, guest bytes as they are.
   using Draw = linux::Value (*)(std::span<const linux::Value> sources);
 
-  std::string_view header;                ///< empty: the first source's name, upper case
-  std::vector<std::string_view> sources;  ///< the view's columns
-  Draw draw = nullptr;                    ///< null: the first source as it is
+  std::string_view header;                           ///< empty: the first source's name, upper case
+  std::vector<std::string_view> sources;             ///< the view's columns
+  Draw draw = nullptr;                               ///< null: the first source as it is
   linux::ColumnType type = linux::ColumnType::text;  ///< of what is drawn
   bool middle = false;  ///< where it must be cut, cut in the middle: both ends tell something
 };
@@ -39,8 +39,10 @@ struct BoundColumn {
 };
 
 /// Columns of the shape whose sources this view lacks are left out.
-[[nodiscard]] std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo& view);
-[[nodiscard]] std::vector<BoundColumn> bound_columns(const Selection& columns, const linux::ViewInfo& view);
+[[nodiscard]] std::vector<BoundColumn> bound_columns(const Shape& shape,
+                                                     const linux::ViewInfo& view);
+[[nodiscard]] std::vector<BoundColumn> bound_columns(const Selection& columns,
+                                                     const linux::ViewInfo& view);
 
 /// "PID" of "pid".
 [[nodiscard]] std::string header_of(std::string_view column);

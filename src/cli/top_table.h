@@ -33,7 +33,7 @@ struct TopOptions {
   TopOrder order = TopOrder::cpu;
   bool reverse = false;
   bool kernel_threads = true;
-  std::size_t from = 0;      ///< rows scrolled away
+  std::size_t from = 0;  ///< rows scrolled away
 };
 
 class TopTable {
@@ -41,10 +41,10 @@ class TopTable {
   /// `look` becomes the present one, and the present one the past.
   void add(TopLook look);
 
-  /// A heading ("97 processes, 2 running, CPU 12.3 %"), a header, and rows; each fits `width` (0: no limit).
-  /// At most `rows` lines in all (0: all).
-  [[nodiscard]] std::vector<std::string> lines(const TopOptions& options, unsigned width, std::size_t rows,
-                                               Console& console) const;
+  /// A heading ("97 processes, 2 running, CPU 12.3 %"), a header, and rows; each fits `width` (0:
+  /// no limit). At most `rows` lines in all (0: all).
+  [[nodiscard]] std::vector<std::string> lines(const TopOptions& options, unsigned width,
+                                               std::size_t rows, Console& console) const;
   /// How many rows there are to scroll through.
   [[nodiscard]] std::size_t size(const TopOptions& options) const;
 

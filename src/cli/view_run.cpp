@@ -20,7 +20,8 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
 
 std::vector<Option> view_options() {
   return {
-      {"--columns", "NAME[,NAME]", "these columns; +NAME adds one, -NAME drops one, \"all\" is all", Words::column},
+      {"--columns", "NAME[,NAME]", "these columns; +NAME adds one, -NAME drops one, \"all\" is all",
+       Words::column},
       {"--pid", "N[,N]", "rows of these processes alone", Words::number},
       {"--sort", "NAME[,NAME]", "order by these columns; -NAME: largest first", Words::column},
       {"--json", "", "one JSON object a line, every column but those on request"},
@@ -54,7 +55,8 @@ Outcome<std::vector<std::int64_t>> parse_pids(const Arguments& words) {
       const auto* end = part.data() + part.size();
       const auto [stop, error] = std::from_chars(part.data(), end, pid);
       if (error != std::errc() || stop != end || pid < 0) {
-        return std::unexpected(Problem(Errc::invalid, fmt::format("--pid: \"{}\" is no process id", part),
+        return std::unexpected(Problem(Errc::invalid,
+                                       fmt::format("--pid: \"{}\" is no process id", part),
                                        "for example: --pid 1,842"));
       }
       pids.push_back(pid);
@@ -69,7 +71,9 @@ Outcome<ViewPlan> plan(const linux::ViewInfo& info, const Shape& shape, const Ar
   if (words.has("--json") && words.has("--csv")) {
     return std::unexpected(Problem(Errc::invalid, "--json and --csv: choose one"));
   }
-  plan.format = words.has("--json") ? ViewPlan::json : words.has("--csv") ? ViewPlan::csv : ViewPlan::table;
+  plan.format = words.has("--json")  ? ViewPlan::json
+                : words.has("--csv") ? ViewPlan::csv
+                                     : ViewPlan::table;
   plan.table_options = {.header = !words.has("--no-header"), .wide = words.has("--wide")};
   plan.query.pids = TRY(parse_pids(words));
   if (const auto sort = words.value("--sort")) plan.keys = TRY(sort_keys(*sort, info));
@@ -98,9 +102,12 @@ Outcome<ViewPlan> plan(const linux::ViewInfo& info, const Shape& shape, const Ar
 
 std::unique_ptr<RowWriter> writer_of(const ViewPlan& plan, Console& console) {
   switch (plan.format) {
-    case ViewPlan::json: return json_writer(*plan.info, plan.columns, console.out);
-    case ViewPlan::csv: return csv_writer(*plan.info, plan.columns, plan.table_options.header, console.out);
-    case ViewPlan::table: break;
+    case ViewPlan::json:
+      return json_writer(*plan.info, plan.columns, console.out);
+    case ViewPlan::csv:
+      return csv_writer(*plan.info, plan.columns, plan.table_options.header, console.out);
+    case ViewPlan::table:
+      break;
   }
   return table_writer(plan.bound, console, plan.table_options);
 }
@@ -109,22 +116,25 @@ Status report(const linux::Tally& tally, const linux::RowSink& rows, Console& co
   std::string counts;
   const auto add = [&](const std::string& part) { counts += (counts.empty() ? "" : ", ") + part; };
   if (rows.doubtful() != 0) add(counted(rows.doubtful(), "doubtful row", "doubtful rows"));
-  if (tally.dropped != 0) add(counted(tally.dropped, "row unreadable and left out", "rows unreadable and left out"));
+  if (tally.dropped != 0)
+    add(counted(tally.dropped, "row unreadable and left out", "rows unreadable and left out"));
   if (tally.truncated) add("a bound was reached: there may be more rows");
   if (tally.retries != 0) add(counted(tally.retries, "row read again", "rows read again"));
-  if (!counts.empty()) console.remark(fmt::format("{}: {}", counted(rows.rows(), "row", "rows"), counts));
+  if (!counts.empty())
+    console.remark(fmt::format("{}: {}", counted(rows.rows(), "row", "rows"), counts));
   for (std::size_t i = 0; i < tally.warnings.size() && i < kMostWarnings; ++i) {
     console.remark("! " + escape(tally.warnings[i], console.charset));
   }
   if (tally.warnings.size() > kMostWarnings) {
     console.remark(fmt::format("! and {} more of the kind", tally.warnings.size() - kMostWarnings));
   }
-  const bool sure = rows.doubtful() == 0 && tally.dropped == 0 && !tally.truncated && tally.warnings.empty();
+  const bool sure =
+      rows.doubtful() == 0 && tally.dropped == 0 && !tally.truncated && tally.warnings.empty();
   return sure ? Status::done : Status::doubtful;
 }
 
-Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& writer, Context& context,
-                     Session& session) {
+Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& writer,
+                     Context& context, Session& session) {
   auto reader = session.guest().open(view);
   if (!reader) return std::unexpected(explain(std::move(reader).error(), session));
   for (const auto& missing : (*reader)->missing_columns()) {

@@ -42,6 +42,7 @@ struct ViewPlan {
 
 /// Prints a reading's retries, drops and warnings. @returns doubtful if rows are
 /// missing or unsure.
-[[nodiscard]] Status report(const linux::Tally& tally, const linux::RowSink& rows, Console& console);
+[[nodiscard]] Status report(const linux::Tally& tally, const linux::RowSink& rows,
+                            Console& console);
 
 }  // namespace vitrine::cli

@@ -21,12 +21,12 @@ namespace vitrine::cli {
 struct MachineEntry {
   std::string name;
   std::int64_t pid = 0;
-  std::string user;               ///< who runs it
-  std::string architecture;       ///< "x86_64"; empty if its program does not say
-  std::uint64_t memory_bytes = 0; ///< 0: unknown
-  unsigned cpus = 0;              ///< 0: unknown
-  std::string monitor;            ///< path of its QMP socket; empty if none can be reached
-  std::string remark;             ///< why it may not be readable: "permission denied: try sudo"
+  std::string user;                ///< who runs it
+  std::string architecture;        ///< "x86_64"; empty if its program does not say
+  std::uint64_t memory_bytes = 0;  ///< 0: unknown
+  unsigned cpus = 0;               ///< 0: unknown
+  std::string monitor;             ///< path of its QMP socket; empty if none can be reached
+  std::string remark;              ///< why it may not be readable: "permission denied: try sudo"
 };
 
 /// An attached kernel, as far as commands need it.
@@ -49,7 +49,8 @@ class Guest {
   /// @returns not_found  it has none: a kernel thread, or about to end
   [[nodiscard]] virtual Outcome<std::unique_ptr<VirtualMemory>> process_memory(Gva task) const = 0;
 
-  [[nodiscard]] virtual Outcome<std::unique_ptr<linux::ViewReader>> open(const linux::View& view) const = 0;
+  [[nodiscard]] virtual Outcome<std::unique_ptr<linux::ViewReader>> open(
+      const linux::View& view) const = 0;
   /// Call it before a new look.
   virtual void refresh() = 0;
   [[nodiscard]] virtual bool still_there() const = 0;
@@ -64,9 +65,11 @@ class World {
 
   [[nodiscard]] virtual Outcome<std::vector<MachineEntry>> machines() const = 0;
   /// A name, a pid, the path of a QMP socket or of an image.
-  [[nodiscard]] virtual Outcome<std::unique_ptr<Machine>> open_machine(std::string_view vm) const = 0;
+  [[nodiscard]] virtual Outcome<std::unique_ptr<Machine>> open_machine(
+      std::string_view vm) const = 0;
   /// `machine` must outlive the guest.
-  [[nodiscard]] virtual Outcome<std::unique_ptr<Guest>> attach(const Machine& machine, bool cache) const = 0;
+  [[nodiscard]] virtual Outcome<std::unique_ptr<Guest>> attach(const Machine& machine,
+                                                               bool cache) const = 0;
   [[nodiscard]] virtual std::span<const linux::View* const> views() const = 0;
 };
 

@@ -34,13 +34,17 @@ Command completion_command() {
           .group = "Help",
           .summary = "a completion script for bash, zsh or fish",
           .operands = {{"SHELL", Words::shell}},
-          .description = "Names of machines, views and columns are completed as they are at that moment.",
+          .description =
+              "Names of machines, views and columns are completed as they are at that moment.",
           .examples = {"source <(vitrine completion bash)", "vitrine completion fish | source"},
           .run = print_script};
 }
 
 Command complete_command() {
-  return {.name = "__complete", .summary = "candidates of a completion", .hidden = true, .run = print_candidates};
+  return {.name = "__complete",
+          .summary = "candidates of a completion",
+          .hidden = true,
+          .run = print_candidates};
 }
 
 }  // namespace vitrine::cli

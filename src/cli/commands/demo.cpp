@@ -20,17 +20,23 @@ struct Step {
 
 const std::vector<Step>& steps() {
   static const std::vector<Step> all = {
-      {"It is a QEMU machine like any other: no agent in it, no debug symbols, no special option.", {"vms"}},
-      {"Its kernel was found in its RAM, with the names and types it carries itself.", {"info", "VM"}, 40},
+      {"It is a QEMU machine like any other: no agent in it, no debug symbols, no special option.",
+       {"vms"}},
+      {"Its kernel was found in its RAM, with the names and types it carries itself.",
+       {"info", "VM"},
+       40},
       {"What runs in it, as its own ps would say, but not asked of it:", {"ps", "VM"}, 24},
       {"Who started whom:", {"pstree", "VM"}},
       {"The files that its processes hold open:", {"lsof", "VM"}},
       {"Its sockets, and who owns them:", {"ss", "VM"}},
       {"Its kernel modules:", {"lsmod", "VM"}},
       {"And its log, though nobody logged in:", {"dmesg", "VM"}},
-      {"Any structure of this very kernel, with offsets, as its own BTF has it:", {"type", "VM", "list_head"}},
+      {"Any structure of this very kernel, with offsets, as its own BTF has it:",
+       {"type", "VM", "list_head"}},
       {"Any memory, by symbol or address:", {"mem", "VM", "linux_banner:64"}},
-      {"Everything also comes as JSON, an object a line, and as CSV:", {"lsmod", "VM", "--json", "--columns", "name,size,used_by"}, 3},
+      {"Everything also comes as JSON, an object a line, and as CSV:",
+       {"lsmod", "VM", "--json", "--columns", "name,size,used_by"},
+       3},
   };
   return all;
 }
@@ -78,7 +84,8 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   const auto name = fmt::format("demo-{}", getpid());
   const InterruptGuard interrupts;
 
-  console.out.write(fmt::format("Booting a Debian guest with Linux {}. The first time, its kernel is fetched.\n", label));
+  console.out.write(fmt::format(
+      "Booting a Debian guest with Linux {}. The first time, its kernel is fetched.\n", label));
   console.out.flush();
   const auto guest = DemoGuest::boot(label, name);
   if (!guest) {
@@ -99,16 +106,22 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     }
     console.out.write(fmt::format("\n{}\n{}\n", step.sentence, console.bold(shown)));
     FirstLines out(console.out, step.lines);
-    Console inner{.out = out, .err = console.err, .interactive = console.interactive, .width = console.width,
-                  .colour = console.colour, .err_colour = console.err_colour, .charset = console.charset};
+    Console inner{.out = out,
+                  .err = console.err,
+                  .interactive = console.interactive,
+                  .width = console.width,
+                  .colour = console.colour,
+                  .err_colour = console.err_colour,
+                  .charset = console.charset};
     Context inside{context.world, inner};
     status = std::max(status, dispatch(line, inside));
     if (out.more() != 0) console.out.write(fmt::format("... and {} lines more\n", out.more()));
     console.out.flush();
   }
-  console.out.write(InterruptGuard::interrupted()
-                        ? "\nInterrupted. The guest is being shut down.\n"
-                        : "\nThat was it; the guest is being shut down. On your own machines: vitrine vms\n");
+  console.out.write(
+      InterruptGuard::interrupted()
+          ? "\nInterrupted. The guest is being shut down.\n"
+          : "\nThat was it; the guest is being shut down. On your own machines: vitrine vms\n");
   console.out.flush();
   return InterruptGuard::interrupted() ? Status::failed : status;
 }
@@ -116,15 +129,17 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 }  // namespace
 
 Command demo_command() {
-  return {.name = "demo",
-          .group = "Help",
-          .summary = "boots a guest and shows the commands on it",
-          .options = {{"--yes", "", "do not wait for Enter between the steps"},
-                      {"--kernel", "LABEL", "5.10, 6.1 (usual), 6.12 or 7.x", Words::text}},
-          .description = "Boots a small Debian guest with busybox, needs no root, and shuts it down at the end, "
-                         "however that comes.",
-          .examples = {"vitrine demo", "vitrine demo --yes"},
-          .run = run};
+  return {
+      .name = "demo",
+      .group = "Help",
+      .summary = "boots a guest and shows the commands on it",
+      .options = {{"--yes", "", "do not wait for Enter between the steps"},
+                  {"--kernel", "LABEL", "5.10, 6.1 (usual), 6.12 or 7.x", Words::text}},
+      .description =
+          "Boots a small Debian guest with busybox, needs no root, and shuts it down at the end, "
+          "however that comes.",
+      .examples = {"vitrine demo", "vitrine demo --yes"},
+      .run = run};
 }
 
 }  // namespace vitrine::cli

@@ -30,7 +30,8 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       text += text.ends_with('\n') ? "" : "\n";
     }
     if (text.empty()) text = prefix + "\n";
-    if (!row.doubt.empty()) text.insert(text.size() - 1, " ? " + escape(row.doubt, console.charset));
+    if (!row.doubt.empty())
+      text.insert(text.size() - 1, " ? " + escape(row.doubt, console.charset));
     if (!console.out.write(text)) break;
   }
   TRY(session.still_there());
@@ -42,15 +43,17 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 Command dmesg_command() {
   auto options = view_options();
   std::erase_if(options, [](const Option& o) { return o.name == "--pid" || o.name == "--sort"; });
-  return {.name = "dmesg",
-          .group = "Look",
-          .summary = "the kernel's log",
-          .operands = {{"VM", Words::machine}},
-          .options = std::move(options),
-          .description = "The view \"kernel_log\": with --json, --csv or --columns record by record, with level "
-                         "and facility.",
-          .examples = {"vitrine dmesg web1", "vitrine dmesg web1 --json"},
-          .run = run};
+  return {
+      .name = "dmesg",
+      .group = "Look",
+      .summary = "the kernel's log",
+      .operands = {{"VM", Words::machine}},
+      .options = std::move(options),
+      .description =
+          "The view \"kernel_log\": with --json, --csv or --columns record by record, with level "
+          "and facility.",
+      .examples = {"vitrine dmesg web1", "vitrine dmesg web1 --json"},
+      .run = run};
 }
 
 }  // namespace vitrine::cli

@@ -20,7 +20,8 @@ Outcome<Status> help(Context& context, const Arguments& words) {
     for (const auto& known : commands()) names.push_back(known.name);
     auto message = "there is no command \"" + word + "\"";
     if (const auto guess = did_you_mean(word, names); !guess.empty()) message += "; " + guess;
-    return std::unexpected(Problem(Errc::invalid, std::move(message), "all commands: vitrine help"));
+    return std::unexpected(
+        Problem(Errc::invalid, std::move(message), "all commands: vitrine help"));
   }
   context.console.out.write(help_of(*command));
   return Status::done;

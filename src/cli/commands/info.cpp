@@ -38,8 +38,8 @@ class FactSink final : public linux::RowSink {
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!wants(i)) continue;
       const auto& column = info_.columns[i];
-      facts_.facts.push_back({std::string(column.name), values[i], column.type,
-                              column.show != linux::Column::shown});
+      facts_.facts.push_back(
+          {std::string(column.name), values[i], column.type, column.show != linux::Column::shown});
     }
     if (!doubt.empty()) facts_.warnings.emplace_back(doubt);
     return false;  // a kernel has one row
@@ -128,7 +128,8 @@ void print_for_programs(const Facts& facts, Console& console) {
 
 void print_for_people(const Facts& facts, Console& console) {
   std::size_t width = 0;
-  for (const auto& fact : facts.facts) width = fact.detail ? width : std::max(width, fact.name.size());
+  for (const auto& fact : facts.facts)
+    width = fact.detail ? width : std::max(width, fact.name.size());
   for (const auto& fact : facts.facts) {
     if (fact.detail) continue;
     auto name = fact.name;
@@ -138,7 +139,8 @@ void print_for_people(const Facts& facts, Console& console) {
     if (console.width > indent + 20) value = hanging(value, console.width, indent);
     console.out.write(fmt::format("{:<{}}  {}\n", name, width, value));
   }
-  const auto list = [&](std::string_view title, std::string_view mark, const std::vector<std::string>& lines) {
+  const auto list = [&](std::string_view title, std::string_view mark,
+                        const std::vector<std::string>& lines) {
     if (lines.empty()) return;
     console.out.write(fmt::format("\n{}\n", console.bold(title)));
     for (const auto& text : lines) {
@@ -179,7 +181,8 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       if (!check.ok) status = Status::doubtful;
     }
   }
-  words.has("--json") ? print_for_programs(facts, context.console) : print_for_people(facts, context.console);
+  words.has("--json") ? print_for_programs(facts, context.console)
+                      : print_for_people(facts, context.console);
   if (!guest) return std::unexpected(std::move(guest).error());
   return status;
 }
@@ -193,9 +196,10 @@ Command info_command() {
           .operands = {{"VM", Words::machine}},
           .options = {{"--json", "", "one JSON object"},
                       {"--no-cache", "", "recover the kernel's symbols and types anew"}},
-          .description = "Says how the machine's RAM was reached, which kernel was found in it, whether the "
-                         "self-test of the attach went well, and what is missing. Run it first when "
-                         "something looks odd.",
+          .description =
+              "Says how the machine's RAM was reached, which kernel was found in it, whether the "
+              "self-test of the attach went well, and what is missing. Run it first when "
+              "something looks odd.",
           .examples = {"vitrine info web1", "vitrine info memory.lime --json"},
           .run = run};
 }

@@ -61,12 +61,13 @@ Chunk read_chunk(const ReadBytes& read, std::uint64_t from, std::size_t size) {
 
 Problem unreadable(std::uint64_t at, const Error& error) {
   return {error.code, fmt::format("nothing can be read at {:#x}: {}", at, describe(error)),
-          error.code == Errc::not_present  ? "no page is there, or it is swapped out"
+          error.code == Errc::not_present   ? "no page is there, or it is swapped out"
           : error.code == Errc::outside_ram ? "this is no RAM: a device, ROM, or nothing at all"
                                             : ""};
 }
 
-Outcome<Status> print_hex(std::uint64_t from, std::uint64_t length, const ReadBytes& read, Console& console) {
+Outcome<Status> print_hex(std::uint64_t from, std::uint64_t length, const ReadBytes& read,
+                          Console& console) {
   auto status = Status::done;
   bool any = false;
   std::optional<Error> first;
@@ -93,16 +94,19 @@ Outcome<Status> print_hex(std::uint64_t from, std::uint64_t length, const ReadBy
   return status;
 }
 
-Outcome<Status> print_raw(std::uint64_t from, std::uint64_t length, const ReadBytes& read, Console& console) {
+Outcome<Status> print_raw(std::uint64_t from, std::uint64_t length, const ReadBytes& read,
+                          Console& console) {
   for (std::uint64_t done = 0; done < length;) {
     const auto size = static_cast<std::size_t>(std::min(length - done, kChunk));
     const auto chunk = read_chunk(read, from + done, size);
     const auto* begin = chunk.readable.get();
     const auto good = static_cast<std::size_t>(std::find(begin, begin + size, false) - begin);
-    if (!console.out.write({reinterpret_cast<const char*>(chunk.bytes.data()), good})) return Status::done;
+    if (!console.out.write({reinterpret_cast<const char*>(chunk.bytes.data()), good}))
+      return Status::done;
     if (good < size) {
       auto problem = unreadable(from + done + good, *chunk.error);
-      problem.hint = fmt::format("{} of {} bytes were written; nothing is made up for the rest", done + good, length);
+      problem.hint = fmt::format("{} of {} bytes were written; nothing is made up for the rest",
+                                 done + good, length);
       return std::unexpected(std::move(problem));
     }
     done += size;
@@ -110,7 +114,8 @@ Outcome<Status> print_raw(std::uint64_t from, std::uint64_t length, const ReadBy
   return Status::done;
 }
 
-Outcome<std::unique_ptr<VirtualMemory>> memory_of(std::int64_t pid, Context& context, Session& session) {
+Outcome<std::unique_ptr<VirtualMemory>> memory_of(std::int64_t pid, Context& context,
+                                                  Session& session) {
   const auto found = TRY(collect("processes", {"pid", "address"}, {pid}, context, session));
   if (found.rows.empty()) {
     return std::unexpected(Problem(Errc::not_found, fmt::format("there is no process {}", pid),
@@ -131,14 +136,17 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     return std::unexpected(Problem(Errc::invalid, "--physical and --pid: choose one",
                                    "a physical address belongs to no process"));
   }
-  if (pids.size() > 1) return std::unexpected(Problem(Errc::invalid, "--pid takes one process here"));
+  if (pids.size() > 1)
+    return std::unexpected(Problem(Errc::invalid, "--pid takes one process here"));
   if (raw && context.console.interactive) {
-    return std::unexpected(Problem(Errc::invalid, "--raw would write the guest's bytes to this terminal",
+    return std::unexpected(Problem(Errc::invalid,
+                                   "--raw would write the guest's bytes to this terminal",
                                    "redirect it: vitrine mem ... --raw > FILE"));
   }
 
   const auto by_number = [](std::string_view name) -> Outcome<Gva> {
-    return std::unexpected(Problem(Errc::invalid, fmt::format("\"{}\" is no physical address", name),
+    return std::unexpected(Problem(Errc::invalid,
+                                   fmt::format("\"{}\" is no physical address", name),
                                    "symbols are virtual; leave --physical out"));
   };
   if (physical) {  // needs no kernel: firmware and boot loaders can be read too
@@ -157,7 +165,9 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   std::unique_ptr<VirtualMemory> process;
   if (!pids.empty()) process = TRY(memory_of(pids.front(), context, session));
   const VirtualMemory& memory = process ? *process : session.guest().memory();
-  const ReadBytes read = [&](std::uint64_t at, MutableBytes into) { return memory.read(Gva{at}, into); };
+  const ReadBytes read = [&](std::uint64_t at, MutableBytes into) {
+    return memory.read(Gva{at}, into);
+  };
   const auto status = TRY(raw ? print_raw(from, place.length, read, context.console)
                               : print_hex(from, place.length, read, context.console));
   TRY(session.still_there());
@@ -167,19 +177,22 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 }  // namespace
 
 Command mem_command() {
-  return {.name = "mem",
-          .group = "Kernel",
-          .summary = "memory as a hex dump, or raw",
-          .operands = {{"VM", Words::machine}, {"ADDRESS[:LENGTH]", Words::symbol}},
-          .options = {{"--pid", "N", "as this process sees it; else as the kernel does", Words::number},
-                      {"--physical", "", "a guest-physical address; works before the kernel runs, too"},
-                      {"--raw", "", "the bytes themselves, to a file or a pipe"},
-                      {"--no-cache", "", "recover the kernel's symbols and types anew"}},
-          .description = "ADDRESS is 0x..., a symbol, or symbol+offset; LENGTH (256 if left out) may end in "
-                         "K, M or G. What cannot be read is shown as ??; --raw stops there.",
-          .examples = {"vitrine mem web1 linux_banner:128", "vitrine mem web1 0x1000:4K --physical --raw > page",
-                       "vitrine mem web1 0x7ffe0000 --pid 842"},
-          .run = run};
+  return {
+      .name = "mem",
+      .group = "Kernel",
+      .summary = "memory as a hex dump, or raw",
+      .operands = {{"VM", Words::machine}, {"ADDRESS[:LENGTH]", Words::symbol}},
+      .options = {{"--pid", "N", "as this process sees it; else as the kernel does", Words::number},
+                  {"--physical", "", "a guest-physical address; works before the kernel runs, too"},
+                  {"--raw", "", "the bytes themselves, to a file or a pipe"},
+                  {"--no-cache", "", "recover the kernel's symbols and types anew"}},
+      .description =
+          "ADDRESS is 0x..., a symbol, or symbol+offset; LENGTH (256 if left out) may end in "
+          "K, M or G. What cannot be read is shown as ??; --raw stops there.",
+      .examples = {"vitrine mem web1 linux_banner:128",
+                   "vitrine mem web1 0x1000:4K --physical --raw > page",
+                   "vitrine mem web1 0x7ffe0000 --pid 842"},
+      .run = run};
 }
 
 }  // namespace vitrine::cli

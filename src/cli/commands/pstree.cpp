@@ -12,13 +12,14 @@ namespace {
 Outcome<Status> run(Context& context, const Arguments& words) {
   const auto pids = TRY(parse_pids(words));
   if (pids.size() > 1) {
-    return std::unexpected(Problem(Errc::invalid, "a tree has one root: --pid takes one process here"));
+    return std::unexpected(
+        Problem(Errc::invalid, "a tree has one root: --pid takes one process here"));
   }
   const bool arguments = words.has("--arguments");
   auto& console = context.console;
   auto session = TRY(Session::open(context, words));
-  const auto collected =
-      TRY(collect("processes", {"pid", "ppid", "name", arguments ? "cmdline" : "name"}, {}, context, session));
+  const auto collected = TRY(collect(
+      "processes", {"pid", "ppid", "name", arguments ? "cmdline" : "name"}, {}, context, session));
 
   std::vector<TreeProcess> processes;
   for (const auto& row : collected.rows) {
@@ -33,12 +34,14 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   }
   const auto lines = draw_tree(processes, pids.empty() ? 0 : pids.front(), console.charset);
   if (lines.empty() && !pids.empty()) {
-    return std::unexpected(
-        Problem(Errc::not_found, fmt::format("there is no process {}", pids.front()), "list them: vitrine ps"));
+    return std::unexpected(Problem(Errc::not_found,
+                                   fmt::format("there is no process {}", pids.front()),
+                                   "list them: vitrine ps"));
   }
   for (const auto& line : lines) {
     const bool cut = console.width != 0 && !words.has("--wide");
-    if (!console.out.write((cut ? shorten(line, console.width, console.charset) : line) + "\n")) break;
+    if (!console.out.write((cut ? shorten(line, console.width, console.charset) : line) + "\n"))
+      break;
   }
   TRY(session.still_there());
   return collected.status == Status::done ? session.status() : collected.status;

@@ -17,13 +17,14 @@ enum : std::size_t { kAddress, kType, kName, kOffset, kModule };
 
 constexpr Column kColumns[] = {
     {"address", ColumnType::address, "where the symbol lies"},
-    {"type", ColumnType::text, "as nm prints it: t and T text, d and D data, b and B zeroed data, r and R read-only"},
+    {"type", ColumnType::text,
+     "as nm prints it: t and T text, d and D data, b and B zeroed data, r and R read-only"},
     {"name", ColumnType::text, "the symbol"},
     {"offset", ColumnType::address, "how far the address asked for lies beyond the symbol"},
     {"module", ColumnType::text, "the module it belongs to; none for the kernel itself"},
 };
-constexpr linux::ViewInfo kInfo = {"symbols", "symbols of one name, or around one address", kColumns,
-                                   "by address", "address name"};
+constexpr linux::ViewInfo kInfo = {"symbols", "symbols of one name, or around one address",
+                                   kColumns, "by address", "address name"};
 
 void add(linux::RowSink& rows, const linux::Symbol& symbol, std::uint64_t offset) {
   rows.begin();
@@ -35,22 +36,24 @@ void add(linux::RowSink& rows, const linux::Symbol& symbol, std::uint64_t offset
   static_cast<void>(rows.end());
 }
 
-Outcome<std::vector<std::pair<linux::Symbol, std::uint64_t>>> look_up(const Guest& guest, std::string_view word) {
+Outcome<std::vector<std::pair<linux::Symbol, std::uint64_t>>> look_up(const Guest& guest,
+                                                                      std::string_view word) {
   std::vector<std::pair<linux::Symbol, std::uint64_t>> found;
   for (const auto* table : {&guest.symbols(), &guest.module_symbols()}) {
     for (const auto& symbol : table->all(word)) found.emplace_back(symbol, 0);
   }
   if (!found.empty()) return found;
-  const Gva address{TRY(parse_address(word, [&](std::string_view name) { return find_symbol(guest, name); }))};
+  const Gva address{
+      TRY(parse_address(word, [&](std::string_view name) { return find_symbol(guest, name); }))};
   auto nearest = guest.symbols().nearest(address);
   if (const auto other = guest.module_symbols().nearest(address);
       other && (!nearest || other->address > nearest->address)) {
     nearest = other;
   }
   if (!nearest) {
-    return std::unexpected(Problem(Errc::not_found,
-                                   fmt::format("no symbol lies at or near {:#x}", address.value),
-                                   "is it an address of the kernel? those of its data on the heap have no name"));
+    return std::unexpected(
+        Problem(Errc::not_found, fmt::format("no symbol lies at or near {:#x}", address.value),
+                "is it an address of the kernel? those of its data on the heap have no name"));
   }
   found.emplace_back(*nearest, address - nearest->address);
   return found;

@@ -31,23 +31,32 @@ Outcome<Settings> parse_settings(const Arguments& words) {
   if (const auto text = words.value("--interval")) {
     double seconds = 0;
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
-    if (error != std::errc() || end != text->data() + text->size() || !(seconds >= 0.05 && seconds <= 86400)) {
-      return misuse(fmt::format("--interval: \"{}\" is no number of seconds", *text), "from 0.05 to 86400");
+    if (error != std::errc() || end != text->data() + text->size() ||
+        !(seconds >= 0.05 && seconds <= 86400)) {
+      return misuse(fmt::format("--interval: \"{}\" is no number of seconds", *text),
+                    "from 0.05 to 86400");
     }
     settings.interval = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
   }
   if (const auto text = words.value("--count")) {
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), settings.count);
+    const auto [end, error] =
+        std::from_chars(text->data(), text->data() + text->size(), settings.count);
     if (error != std::errc() || end != text->data() + text->size()) {
       return misuse(fmt::format("--count: \"{}\" is no number", *text), "for example: --count 3");
     }
   }
   if (const auto text = words.value("--sort")) {
-    if (*text == "cpu") settings.shown.order = TopOrder::cpu;
-    else if (*text == "memory") settings.shown.order = TopOrder::memory;
-    else if (*text == "time") settings.shown.order = TopOrder::time;
-    else if (*text == "pid") settings.shown.order = TopOrder::pid;
-    else return misuse(fmt::format("--sort: there is no order \"{}\"", *text), "by cpu, memory, time or pid");
+    if (*text == "cpu")
+      settings.shown.order = TopOrder::cpu;
+    else if (*text == "memory")
+      settings.shown.order = TopOrder::memory;
+    else if (*text == "time")
+      settings.shown.order = TopOrder::time;
+    else if (*text == "pid")
+      settings.shown.order = TopOrder::pid;
+    else
+      return misuse(fmt::format("--sort: there is no order \"{}\"", *text),
+                    "by cpu, memory, time or pid");
   }
   return settings;
 }
@@ -60,25 +69,27 @@ Outcome<TopLook> look(Context& context, Session& session) {
   Console quiet{.out = context.console.out, .err = unsaid};
   Context silent{context.world, quiet};
   const auto collected = TRY(collect("processes",
-                                     {"pid", "address", "uid", "state", "cpu_user", "cpu_system", "rss", "cmdline",
-                                      "name", "kernel_thread"},
+                                     {"pid", "address", "uid", "state", "cpu_user", "cpu_system",
+                                      "rss", "cmdline", "name", "kernel_thread"},
                                      {}, silent, session));
   TopLook made;
-  made.at = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+  made.at =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
   for (const auto& row : collected.rows) {
     const auto& values = row.values;
     const auto* kernel = std::get_if<bool>(&values[9]);
     auto command = Collected::text(values[7]);
     if (command.empty()) command = "[" + Collected::text(values[8]) + "]";
-    made.processes.push_back({.pid = Collected::integer(values[0]),
-                              .address = Collected::address(values[1]),
-                              .uid = Collected::integer(values[2]),
-                              .state = Collected::text(values[3]),
-                              .cpu_time = Collected::integer(values[4]) + Collected::integer(values[5]),
-                              .rss = Collected::integer(values[6]),
-                              .command = std::move(command),
-                              .kernel_thread = kernel != nullptr && *kernel,
-                              .doubtful = !row.doubt.empty()});
+    made.processes.push_back(
+        {.pid = Collected::integer(values[0]),
+         .address = Collected::address(values[1]),
+         .uid = Collected::integer(values[2]),
+         .state = Collected::text(values[3]),
+         .cpu_time = Collected::integer(values[4]) + Collected::integer(values[5]),
+         .rss = Collected::integer(values[6]),
+         .command = std::move(command),
+         .kernel_thread = kernel != nullptr && *kernel,
+         .doubtful = !row.doubt.empty()});
   }
   return made;
 }
@@ -107,20 +118,53 @@ Outcome<Status> repeat(Context& context, Session& session, const Settings& setti
 bool obey(int key, TopOptions& shown, std::size_t rows, std::size_t page) {
   const std::size_t last = rows > page ? rows - page : 0;
   switch (key) {
-    case 'q': case Screen::kClosed: return false;
-    case 'P': case 'p': shown.order = TopOrder::cpu; break;
-    case 'M': case 'm': shown.order = TopOrder::memory; break;
-    case 'T': case 't': shown.order = TopOrder::time; break;
-    case 'N': case 'n': shown.order = TopOrder::pid; break;
-    case 'r': case 'R': shown.reverse = !shown.reverse; break;
-    case 'k': case 'K': shown.kernel_threads = !shown.kernel_threads; break;
-    case Screen::kUp: shown.from -= shown.from > 0 ? 1 : 0; break;
-    case Screen::kDown: shown.from = std::min(shown.from + 1, last); break;
-    case Screen::kPageUp: shown.from -= std::min(shown.from, page); break;
-    case Screen::kPageDown: shown.from = std::min(shown.from + page, last); break;
-    case Screen::kHome: shown.from = 0; break;
-    case Screen::kEnd: shown.from = last; break;
-    default: break;
+    case 'q':
+    case Screen::kClosed:
+      return false;
+    case 'P':
+    case 'p':
+      shown.order = TopOrder::cpu;
+      break;
+    case 'M':
+    case 'm':
+      shown.order = TopOrder::memory;
+      break;
+    case 'T':
+    case 't':
+      shown.order = TopOrder::time;
+      break;
+    case 'N':
+    case 'n':
+      shown.order = TopOrder::pid;
+      break;
+    case 'r':
+    case 'R':
+      shown.reverse = !shown.reverse;
+      break;
+    case 'k':
+    case 'K':
+      shown.kernel_threads = !shown.kernel_threads;
+      break;
+    case Screen::kUp:
+      shown.from -= shown.from > 0 ? 1 : 0;
+      break;
+    case Screen::kDown:
+      shown.from = std::min(shown.from + 1, last);
+      break;
+    case Screen::kPageUp:
+      shown.from -= std::min(shown.from, page);
+      break;
+    case Screen::kPageDown:
+      shown.from = std::min(shown.from + page, last);
+      break;
+    case Screen::kHome:
+      shown.from = 0;
+      break;
+    case Screen::kEnd:
+      shown.from = last;
+      break;
+    default:
+      break;
   }
   return true;
 }
@@ -137,18 +181,22 @@ Outcome<Status> live(Context& context, Session& session, Settings settings) {
       if (settings.count != 0 && i == settings.count) break;
       table.add(TRY(look(context, session)));
       // CPU shares need two looks: the second comes soon.
-      next = Clock::now() + (i == 0 ? std::min(settings.interval, std::chrono::milliseconds(300)) : settings.interval);
+      next = Clock::now() + (i == 0 ? std::min(settings.interval, std::chrono::milliseconds(300))
+                                    : settings.interval);
       ++i;
     }
     const auto size = Screen::size();
     const auto page = size.rows > 4 ? size.rows - 4U : 1U;
     auto lines = table.lines(settings.shown, size.columns, size.rows - 1U, console);
-    lines.front() = shorten(fmt::format("{}, Linux {}: {}", name, release, lines.front()), size.columns, console.charset);
+    lines.front() = shorten(fmt::format("{}, Linux {}: {}", name, release, lines.front()),
+                            size.columns, console.charset);
     lines.resize(std::max<std::size_t>(size.rows - 1U, lines.size()));
-    lines.push_back(console.dim(shorten("q quit  p CPU  m memory  t time  n pid  r reverse  k kernel threads  arrows scroll",
-                                        size.columns, console.charset)));
+    lines.push_back(console.dim(shorten(
+        "q quit  p CPU  m memory  t time  n pid  r reverse  k kernel threads  arrows scroll",
+        size.columns, console.charset)));
     screen.draw(lines);
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(next - Clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(next - Clock::now()).count();
     const int key = screen.key(static_cast<int>(std::max<std::int64_t>(left, 0)));
     if (!obey(key, settings.shown, table.size(settings.shown), page)) break;
   }
@@ -174,7 +222,8 @@ Command top_command() {
                       {"--count", "N", "end after so many looks", Words::number},
                       {"--sort", "ORDER", "cpu (usual), memory, time or pid", Words::text},
                       {"--no-cache", "", "recover the kernel's symbols and types anew"}},
-          .description = "CPU% is of one CPU, since the last look. In a pipe, tables follow each other.",
+          .description =
+              "CPU% is of one CPU, since the last look. In a pipe, tables follow each other.",
           .examples = {"vitrine top web1", "vitrine top web1 --sort memory --count 1"},
           .run = run};
 }

@@ -30,8 +30,9 @@ Command type_command() {
           .summary = "a kernel structure with offsets, or one member of it",
           .operands = {{"VM", Words::machine}, {"TYPE[.MEMBER...]", Words::type}},
           .options = {{"--no-cache", "", "recover the kernel's symbols and types anew"}},
-          .description = "Prints the type as the running kernel itself describes it (BTF), laid out as pahole "
-                         "does. A member's path may follow pointers: task_struct.mm->exe_file.",
+          .description =
+              "Prints the type as the running kernel itself describes it (BTF), laid out as pahole "
+              "does. A member's path may follow pointers: task_struct.mm->exe_file.",
           .examples = {"vitrine type web1 list_head", "vitrine type web1 task_struct.se.vruntime"},
           .run = run};
 }

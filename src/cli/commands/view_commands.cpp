@@ -10,8 +10,9 @@
 namespace vitrine::cli {
 namespace {
 
-Command view_command(std::string_view name, std::string_view view, std::string_view summary, Shape shape,
-                     std::string_view description, std::vector<std::string_view> examples) {
+Command view_command(std::string_view name, std::string_view view, std::string_view summary,
+                     Shape shape, std::string_view description,
+                     std::vector<std::string_view> examples) {
   return {.name = name,
           .group = "Look",
           .summary = summary,
@@ -35,7 +36,8 @@ Value sum(Values times) {
   const auto* user = std::get_if<std::int64_t>(&times[0]);
   const auto* system = std::get_if<std::int64_t>(&times[1]);
   if (user == nullptr || system == nullptr) return {};
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(*user) + static_cast<std::uint64_t>(*system));
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(*user) +
+                                   static_cast<std::uint64_t>(*system));
 }
 
 /// cmdline, name: as ps does, the name in brackets where there are no arguments.
@@ -59,7 +61,8 @@ Value owner(Values socket) {
   const auto* name = text_in(socket[0]);
   if (name == nullptr) return {};
   std::string text = *name;
-  if (const auto* pid = std::get_if<std::int64_t>(&socket[1])) text += "[" + std::to_string(*pid) + "]";
+  if (const auto* pid = std::get_if<std::int64_t>(&socket[1]))
+    text += "[" + std::to_string(*pid) + "]";
   if (const auto* fd = std::get_if<std::int64_t>(&socket[2])) text += ":" + std::to_string(*fd);
   return text;
 }
@@ -67,18 +70,16 @@ Value owner(Values socket) {
 }  // namespace
 
 Command ps_command() {
-  Shape shape = {{"", {"pid"}},
-                 {"", {"ppid"}},
-                 {"", {"uid"}},
-                 {"", {"tty"}},
-                 {"S", {"state"}},
-                 {"TIME", {"cpu_user", "cpu_system"}, sum, ColumnType::duration},
-                 {"", {"rss"}},
-                 {"COMMAND", {"cmdline", "name"}, command}};
-  return view_command("ps", "processes", "processes", std::move(shape),
-                      "The view \"processes\": every process, kernel thread and zombie. Programs that give no "
-                      "arguments, kernel threads among them, are shown by name, in brackets.",
-                      {"vitrine ps web1", "vitrine ps web1 --sort -rss", "vitrine ps web1 --pid 1 --columns +env --json"});
+  Shape shape = {{"", {"pid"}},    {"", {"ppid"}},
+                 {"", {"uid"}},    {"", {"tty"}},
+                 {"S", {"state"}}, {"TIME", {"cpu_user", "cpu_system"}, sum, ColumnType::duration},
+                 {"", {"rss"}},    {"COMMAND", {"cmdline", "name"}, command}};
+  return view_command(
+      "ps", "processes", "processes", std::move(shape),
+      "The view \"processes\": every process, kernel thread and zombie. Programs that give no "
+      "arguments, kernel threads among them, are shown by name, in brackets.",
+      {"vitrine ps web1", "vitrine ps web1 --sort -rss",
+       "vitrine ps web1 --pid 1 --columns +env --json"});
 }
 
 Command threads_command() {
@@ -87,39 +88,56 @@ Command threads_command() {
 }
 
 Command lsmod_command() {
-  Shape shape = {{"", {"name"}}, {"", {"size"}}, {"USED", {"references"}}, {"BY", {"used_by"}},
-                 {"", {"state"}}, {"", {"taints"}}};
-  return view_command("lsmod", "modules", "kernel modules", std::move(shape), "The view \"modules\".",
+  Shape shape = {{"", {"name"}},      {"", {"size"}},  {"USED", {"references"}},
+                 {"BY", {"used_by"}}, {"", {"state"}}, {"", {"taints"}}};
+  return view_command("lsmod", "modules", "kernel modules", std::move(shape),
+                      "The view \"modules\".",
                       {"vitrine lsmod web1", "vitrine lsmod web1 --columns +text,+build_id"});
 }
 
 Command lsof_command() {
-  Shape shape = {{"", {"pid"}}, {"COMMAND", {"name"}}, {"", {"fd"}}, {"", {"type"}}, {"", {"access"}},
-                 {"", {"size"}}, {"", {"path"}, nullptr, ColumnType::text, true}};
-  return view_command("lsof", "files", "open files, by process", std::move(shape), "The view \"files\".",
-                      {"vitrine lsof web1 --pid 1"});
+  Shape shape = {{"", {"pid"}},
+                 {"COMMAND", {"name"}},
+                 {"", {"fd"}},
+                 {"", {"type"}},
+                 {"", {"access"}},
+                 {"", {"size"}},
+                 {"", {"path"}, nullptr, ColumnType::text, true}};
+  return view_command("lsof", "files", "open files, by process", std::move(shape),
+                      "The view \"files\".", {"vitrine lsof web1 --pid 1"});
 }
 
 Command ss_command() {
-  Shape shape = {{"PROTO", {"protocol"}}, {"", {"state"}}, {"RECV-Q", {"rx_queue"}}, {"SEND-Q", {"tx_queue"}},
-                 {"", {"local"}, nullptr, ColumnType::text, true}, {"", {"remote"}, nullptr, ColumnType::text, true},
+  Shape shape = {{"PROTO", {"protocol"}},
+                 {"", {"state"}},
+                 {"RECV-Q", {"rx_queue"}},
+                 {"SEND-Q", {"tx_queue"}},
+                 {"", {"local"}, nullptr, ColumnType::text, true},
+                 {"", {"remote"}, nullptr, ColumnType::text, true},
                  {"OWNER", {"process", "pid", "fd"}, owner, ColumnType::text, true}};
-  return view_command("ss", "sockets", "sockets and who owns them", std::move(shape),
-                      "The view \"sockets\": all protocols, in every network namespace. OWNER is the first owner's "
-                      "name[pid]:descriptor; --columns owners lists all.",
-                      {"vitrine ss web1", "vitrine ss web1 --sort state"});
+  return view_command(
+      "ss", "sockets", "sockets and who owns them", std::move(shape),
+      "The view \"sockets\": all protocols, in every network namespace. OWNER is the first owner's "
+      "name[pid]:descriptor; --columns owners lists all.",
+      {"vitrine ss web1", "vitrine ss web1 --sort state"});
 }
 
 Command maps_command() {
-  Shape shape = {{"", {"pid"}}, {"RANGE", {"start", "end"}, range}, {"PERM", {"permissions"}}, {"", {"size"}},
+  Shape shape = {{"", {"pid"}},
+                 {"RANGE", {"start", "end"}, range},
+                 {"PERM", {"permissions"}},
+                 {"", {"size"}},
                  {"", {"path"}, nullptr, ColumnType::text, true}};
-  return view_command("maps", "maps", "memory maps of processes", std::move(shape), "The view \"maps\".",
-                      {"vitrine maps web1 --pid 1"});
+  return view_command("maps", "maps", "memory maps of processes", std::move(shape),
+                      "The view \"maps\".", {"vitrine maps web1 --pid 1"});
 }
 
 Command mounts_command() {
-  Shape shape = {{"", {"mount_point"}, nullptr, ColumnType::text, true}, {"", {"source"}}, {"", {"type"}},
-                 {"", {"options"}}, {"", {"mnt_ns"}}};
+  Shape shape = {{"", {"mount_point"}, nullptr, ColumnType::text, true},
+                 {"", {"source"}},
+                 {"", {"type"}},
+                 {"", {"options"}},
+                 {"", {"mnt_ns"}}};
   return view_command("mounts", "mounts", "mounted file systems", std::move(shape),
                       "The view \"mounts\": what is mounted where, in every mount namespace.",
                       {"vitrine mounts web1"});
@@ -131,8 +149,9 @@ Command show_command() {
           .summary = "any view, by name",
           .operands = {{"VIEW", Words::view}, {"VM", Words::machine}},
           .options = view_options(),
-          .description = "Prints a view's own columns. `vitrine views` lists the views, "
-                         "`vitrine views NAME` its columns.",
+          .description =
+              "Prints a view's own columns. `vitrine views` lists the views, "
+              "`vitrine views NAME` its columns.",
           .examples = {"vitrine show interfaces web1", "vitrine show syscall_table web1 --json"},
           .run = [](Context& context, const Arguments& words) {
             return run_view(words.operands.front(), {}, context, words);

@@ -18,15 +18,18 @@ constexpr Column kViewColumns[] = {
     {"order", ColumnType::text, "how its rows are ordered", Column::hidden},
     {"summary", ColumnType::text, "what it shows"},
 };
-constexpr linux::ViewInfo kViews = {"views", "the views there are", kViewColumns, "as documented", "view"};
+constexpr linux::ViewInfo kViews = {"views", "the views there are", kViewColumns, "as documented",
+                                    "view"};
 
 constexpr Column kColumnColumns[] = {
     {"column", ColumnType::text, "its name, for --columns"},
     {"type", ColumnType::text, "what it holds"},
-    {"show", ColumnType::text, "shown, hidden (in --json and by --columns) or on request (by --columns)"},
+    {"show", ColumnType::text,
+     "shown, hidden (in --json and by --columns) or on request (by --columns)"},
     {"summary", ColumnType::text, "what it means"},
 };
-constexpr linux::ViewInfo kColumns = {"columns", "the columns of a view", kColumnColumns, "as documented", "column"};
+constexpr linux::ViewInfo kColumns = {"columns", "the columns of a view", kColumnColumns,
+                                      "as documented", "column"};
 
 Outcome<Status> list_views(Context& context, const Arguments& words) {
   return run_fixed_view(kViews, context, words, [&](linux::RowSink& rows) -> Outcome<void> {
@@ -44,7 +47,8 @@ Outcome<Status> list_views(Context& context, const Arguments& words) {
   });
 }
 
-Outcome<Status> list_columns(const linux::ViewInfo& info, Context& context, const Arguments& words) {
+Outcome<Status> list_columns(const linux::ViewInfo& info, Context& context,
+                             const Arguments& words) {
   if (!words.has("--json") && !words.has("--csv")) {
     context.console.out.write(fmt::format("{}: {}; {}\n\n", info.name, info.summary, info.order));
   }

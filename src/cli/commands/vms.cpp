@@ -21,7 +21,8 @@ constexpr Column kColumns[] = {
     {"remark", ColumnType::text, "why it may not be readable"},
 };
 
-constexpr linux::ViewInfo kInfo = {"machines", "the QEMU machines running on this host", kColumns, "by pid", "pid"};
+constexpr linux::ViewInfo kInfo = {"machines", "the QEMU machines running on this host", kColumns,
+                                   "by pid", "pid"};
 
 linux::Value text(const std::string& words) {
   return words.empty() ? linux::Value() : linux::Value(words);
@@ -61,8 +62,9 @@ Command vms_command() {
           .group = "Machines",
           .summary = "the machines running here",
           .options = fixed_view_options(),
-          .description = "Lists the QEMU processes that /proc shows, by whomever they were started. "
-                         "Machines of other users can be listed, but reading them needs root.",
+          .description =
+              "Lists the QEMU processes that /proc shows, by whomever they were started. "
+              "Machines of other users can be listed, but reading them needs root.",
           .examples = {"vitrine vms", "vitrine vms --json"},
           .run = run};
 }

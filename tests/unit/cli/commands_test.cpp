@@ -58,13 +58,14 @@ TEST(Show, FitsTheTerminal) {
 
 TEST(Show, JsonHasEveryColumnButThoseOnRequest) {
   const auto made = run({"show", "things", "web1", "--json"}, script());
-  EXPECT_EQ(made.out,
-            R"({"pid":1,"name":"init","size":12900000,"cpu_time":62.345,"address":"0xffff888003a10000",)"
-            R"("started":"2023-11-14T22:13:20.500000000Z","deleted":false,"words":["/sbin/init","two words"]})"
-            "\n"
-            R"({"pid":842,"name":"evil\u001b[31m","size":null,"cpu_time":0.5,"address":null,"started":null,)"
-            R"("deleted":null,"words":null})"
-            "\n");
+  EXPECT_EQ(
+      made.out,
+      R"({"pid":1,"name":"init","size":12900000,"cpu_time":62.345,"address":"0xffff888003a10000",)"
+      R"("started":"2023-11-14T22:13:20.500000000Z","deleted":false,"words":["/sbin/init","two words"]})"
+      "\n"
+      R"({"pid":842,"name":"evil\u001b[31m","size":null,"cpu_time":0.5,"address":null,"started":null,)"
+      R"("deleted":null,"words":null})"
+      "\n");
 }
 
 TEST(Show, JsonSaysWhichColumnsWereEscaped) {
@@ -78,9 +79,10 @@ TEST(Show, JsonSaysWhichColumnsWereEscaped) {
     return Tally{};
   };
   const auto made = run({"show", "things", "web1", "--json", "--columns", "name,words"}, world);
-  EXPECT_EQ(made.out,
-            R"({"name":"a\\xff\\\\","words":["\\\\fine","\\xfe"],"escaped":["name","words"],"doubt":"torn"})"
-            "\n");
+  EXPECT_EQ(
+      made.out,
+      R"({"name":"a\\xff\\\\","words":["\\\\fine","\\xfe"],"escaped":["name","words"],"doubt":"torn"})"
+      "\n");
   EXPECT_EQ(made.status, Status::doubtful);
 }
 
@@ -105,13 +107,15 @@ TEST(Show, ColumnsAreChosenAddedAndTaken) {
   EXPECT_EQ(run({"show", "things", "web1", "--columns", "name,PID"}, script()).out,
             "NAME          PID\ninit            1\nevil\\x1b[31m  842\n");
   EXPECT_EQ(
-      run({"show", "things", "web1", "--columns=-size,-cpu_time,+env", "--no-header"}, script()).out,
+      run({"show", "things", "web1", "--columns=-size,-cpu_time,+env", "--no-header"}, script())
+          .out,
       "  1  init          HOME=/\n842  evil\\x1b[31m  -\n");
 }
 
 TEST(Show, SortsByValueMissingLast) {
   const auto sorted = [](const char* keys) {
-    return run({"show", "things", "web1", "--columns", "pid", "--sort", keys, "--no-header"}, script())
+    return run({"show", "things", "web1", "--columns", "pid", "--sort", keys, "--no-header"},
+               script())
         .out;
   };
   EXPECT_EQ(sorted("-pid"), "842\n  1\n");
@@ -129,7 +133,8 @@ TEST(Show, DoubtIsMarkedAndExplained) {
       if (!why.empty()) rows.doubt(why);
       static_cast<void>(rows.end());
     }
-    return Tally{.retries = 3, .dropped = 1, .truncated = false, .warnings = {"table at 0x10 is \x1b[1m"}};
+    return Tally{
+        .retries = 3, .dropped = 1, .truncated = false, .warnings = {"table at 0x10 is \x1b[1m"}};
   };
   const auto made = run({"show", "things", "web1", "--columns", "pid"}, world);
   EXPECT_EQ(made.out, "PID\n  1 ?\n  1\n  1 ??\n  1 ?\n");
@@ -179,9 +184,11 @@ TEST(Words, WrongOnesAreAnsweredWithTheNearest) {
     return made.err;
   };
   EXPECT_EQ(err({"pss"}),
-            "vitrine: there is no command \"pss\"; did you mean ps or ss?\n  all commands: vitrine help\n");
-  EXPECT_EQ(err({"things"}),
-            "vitrine: there is no command \"things\"\n  things is a view: vitrine show things [VM]\n");
+            "vitrine: there is no command \"pss\"; did you mean ps or ss?\n  all commands: vitrine "
+            "help\n");
+  EXPECT_EQ(
+      err({"things"}),
+      "vitrine: there is no command \"things\"\n  things is a view: vitrine show things [VM]\n");
   EXPECT_EQ(err({"show", "thongs", "web1"}),
             "vitrine: there is no view \"thongs\"; did you mean things?\n"
             "  there are things and processes\n");
@@ -214,8 +221,8 @@ TEST(Failure, AMachineThatIsNotThere) {
 
 TEST(Failure, NoKernelYet) {
   auto world = script();
-  world.no_kernel =
-      Problem(Errc::not_found, "no Linux kernel is there: CPU 0 is in real mode", "firmware; try again");
+  world.no_kernel = Problem(Errc::not_found, "no Linux kernel is there: CPU 0 is in real mode",
+                            "firmware; try again");
   const auto made = run({"ps", "web1"}, world);
   EXPECT_EQ(made.status, Status::failed);
   EXPECT_EQ(made.err,
@@ -229,7 +236,8 @@ TEST(Failure, AMachineThatDiesOrReboots) {
   world.alive = false;
   auto made = run({"show", "things", "web1"}, world);
   EXPECT_EQ(made.status, Status::failed);
-  EXPECT_EQ(made.err, "vitrine: web1 went away while it was read\n  what was printed may be torn\n");
+  EXPECT_EQ(made.err,
+            "vitrine: web1 went away while it was read\n  what was printed may be torn\n");
   world.alive = true;
   world.still_there = false;
   made = run({"show", "things", "web1"}, world);
@@ -251,20 +259,22 @@ TEST(Sym, NamesAndAddresses) {
   EXPECT_EQ(run({"sym", "web1", "do_exit"}, script()).out,
             "           ADDRESS  TYPE  NAME     OFFSET  MODULE\n"
             "0xffffffff81000100  T     do_exit     0x0  -\n");
-  EXPECT_EQ(run({"sym", "web1", "ffffffff81000112", "--columns", "name,offset", "--no-header"}, script())
-                .out,
-            "do_exit  0x12\n");
+  EXPECT_EQ(
+      run({"sym", "web1", "ffffffff81000112", "--columns", "name,offset", "--no-header"}, script())
+          .out,
+      "do_exit  0x12\n");
   const auto made = run({"sym", "web1", "do_exti"}, script());
   EXPECT_EQ(made.status, Status::failed);
-  EXPECT_TRUE(made.err.starts_with(
-      "vitrine: this kernel has no symbol \"do_exti\"; did you mean do_exit"))
+  EXPECT_TRUE(
+      made.err.starts_with("vitrine: this kernel has no symbol \"do_exti\"; did you mean do_exit"))
       << made.err;
 }
 
 TEST(Mem, DumpsWhatIsThere) {
-  EXPECT_EQ(run({"mem", "web1", "_text:17"}, script()).out,
-            "ffffffff81000000  48 65 6c 6c 6f 2c 20 65  78 61 6d 69 6e 65 72 2e  |Hello, examiner.|\n"
-            "ffffffff81000010  01                                                |.|\n");
+  EXPECT_EQ(
+      run({"mem", "web1", "_text:17"}, script()).out,
+      "ffffffff81000000  48 65 6c 6c 6f 2c 20 65  78 61 6d 69 6e 65 72 2e  |Hello, examiner.|\n"
+      "ffffffff81000010  01                                                |.|\n");
   EXPECT_EQ(run({"mem", "web1", "_text+7:8", "--raw"}, script()).out, "examiner");
   EXPECT_EQ(run({"mem", "web1", "0x1000:4", "--physical", "--raw"}, script()).out, "AAAA");
 }
@@ -316,7 +326,8 @@ TEST(Help, EveryCommandHasASummaryAndAnExample) {
 
 TEST(Views, TheReferenceKeepsItsTableWhole) {
   const auto text = run({"views", "--markdown"}, script()).out;
-  EXPECT_NE(text.find("| `env` | list | on request | private \\| secret |\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("| `env` | list | on request | private \\| secret |\n"), std::string::npos)
+      << text;
 }
 
 }  // namespace

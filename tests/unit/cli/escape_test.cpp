@@ -14,12 +14,17 @@ TEST(Escape, PlainTextStaysAsItIs) {
 TEST(Escape, NothingThatDrivesATerminalGetsThrough) {
   EXPECT_EQ(escape("\x1b]0;owned\x07", Charset::utf8), "\\x1b]0;owned\\x07");
   EXPECT_EQ(escape("a\nb\rc\td\x7f", Charset::utf8), "a\\x0ab\\x0dc\\x09d\\x7f");
-  EXPECT_EQ(escape("\xc2\x9b" "31m", Charset::utf8), "\\xc2\\x9b31m") << "CSI as one C1 character";
+  EXPECT_EQ(escape("\xc2\x9b"
+                   "31m",
+                   Charset::utf8),
+            "\\xc2\\x9b31m")
+      << "CSI as one C1 character";
   EXPECT_EQ(escape(std::string_view("a\0b", 3), Charset::utf8), "a\\x00b");
 }
 
 TEST(Escape, NothingHidesOrTurnsText) {
-  EXPECT_EQ(escape("\u202Egpj.exe", Charset::utf8), "\\xe2\\x80\\xaegpj.exe") << "right-to-left override";
+  EXPECT_EQ(escape("\u202Egpj.exe", Charset::utf8), "\\xe2\\x80\\xaegpj.exe")
+      << "right-to-left override";
   EXPECT_EQ(escape("ss\u200Bhd", Charset::utf8), "ss\\xe2\\x80\\x8bhd") << "zero-width space";
   EXPECT_EQ(escape("a\u00A0b", Charset::utf8), "a\\xc2\\xa0b") << "no-break space";
   EXPECT_EQ(escape("\u3164", Charset::utf8), "\\xe3\\x85\\xa4") << "Hangul filler";
@@ -28,7 +33,10 @@ TEST(Escape, NothingHidesOrTurnsText) {
 }
 
 TEST(Escape, BytesThatAreNoTextAreShownOneByOne) {
-  EXPECT_EQ(escape("a\xff" "b", Charset::utf8), "a\\xffb");
+  EXPECT_EQ(escape("a\xff"
+                   "b",
+                   Charset::utf8),
+            "a\\xffb");
   EXPECT_EQ(escape("\xc0\xaf", Charset::utf8), "\\xc0\\xaf") << "an overlong slash";
   EXPECT_EQ(escape("\xed\xa0\x80", Charset::utf8), "\\xed\\xa0\\x80") << "a surrogate";
   EXPECT_EQ(escape("\xe4\xb8", Charset::utf8), "\\xe4\\xb8") << "cut short";

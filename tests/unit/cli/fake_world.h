@@ -52,7 +52,9 @@ class FakeMachine final : public Machine {
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
     return std::unexpected(Problem(Errc::unsupported, "none"));
   }
-  [[nodiscard]] std::vector<std::string> notes() const override { return {"RAM: made up (256 MiB)"}; }
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    return {"RAM: made up (256 MiB)"};
+  }
   [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
   [[nodiscard]] bool alive() const noexcept override { return *alive_; }
 
@@ -84,7 +86,8 @@ inline constexpr linux::Column kThingColumns[] = {
     {"words", linux::ColumnType::list, "several", linux::Column::hidden},
     {"env", linux::ColumnType::list, "private | secret", linux::Column::on_request},
 };
-inline constexpr linux::ViewInfo kThings = {"things", "things to show", kThingColumns, "by pid", "pid"};
+inline constexpr linux::ViewInfo kThings = {"things", "things to show", kThingColumns, "by pid",
+                                            "pid"};
 
 inline constexpr linux::Column kProcessColumns[] = {
     {"pid", linux::ColumnType::integer, "process id"},
@@ -98,14 +101,15 @@ inline constexpr linux::Column kProcessColumns[] = {
     {"kernel_thread", linux::ColumnType::boolean, "in the kernel alone", linux::Column::hidden},
     {"address", linux::ColumnType::address, "task_struct", linux::Column::hidden},
 };
-inline constexpr linux::ViewInfo kProcesses = {"processes", "the processes", kProcessColumns, "by pid",
-                                               "pid"};
+inline constexpr linux::ViewInfo kProcesses = {"processes", "the processes", kProcessColumns,
+                                               "by pid", "pid"};
 
 class FakeView final : public linux::View {
  public:
   explicit FakeView(const linux::ViewInfo& info) : info_(info) {}
   [[nodiscard]] const linux::ViewInfo& info() const noexcept override { return info_; }
-  [[nodiscard]] Outcome<std::unique_ptr<linux::ViewReader>> open(const linux::Kernel&) const override {
+  [[nodiscard]] Outcome<std::unique_ptr<linux::ViewReader>> open(
+      const linux::Kernel&) const override {
     return std::unexpected(Problem(Errc::unsupported, "a fake"));
   }
 
@@ -169,10 +173,13 @@ class FakeGuest final : public Guest {
 class FakeWorld final : public World {
  public:
   explicit FakeWorld(const Script& script) : script_(script) {}
-  [[nodiscard]] Outcome<std::vector<MachineEntry>> machines() const override { return script_.machines; }
+  [[nodiscard]] Outcome<std::vector<MachineEntry>> machines() const override {
+    return script_.machines;
+  }
   [[nodiscard]] Outcome<std::unique_ptr<Machine>> open_machine(std::string_view vm) const override {
     if (vm == "web1" || vm == "4242") return std::make_unique<FakeMachine>(&script_.alive);
-    return std::unexpected(Problem(Errc::not_found, "no QEMU machine is called \"" + std::string(vm) + "\"",
+    return std::unexpected(Problem(Errc::not_found,
+                                   "no QEMU machine is called \"" + std::string(vm) + "\"",
                                    "did you mean web1?"));
   }
   [[nodiscard]] Outcome<std::unique_ptr<Guest>> attach(const Machine&, bool) const override {

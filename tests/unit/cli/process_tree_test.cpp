@@ -10,7 +10,7 @@ namespace {
 using Lines = std::vector<std::string>;
 
 TEST(ProcessTree, ChildrenStandBelowTheirParents) {
-  const std::vector<TreeProcess> processes = {{1, 0, "init"},  {2, 0, "kthreadd"}, {10, 1, "sshd"},
+  const std::vector<TreeProcess> processes = {{1, 0, "init"},   {2, 0, "kthreadd"}, {10, 1, "sshd"},
                                               {11, 10, "bash"}, {12, 1, "cron"},    {3, 2, "rcu"}};
   EXPECT_EQ(draw_tree(processes, 0, Charset::utf8),
             (Lines{"init", "├─ sshd", "│  └─ bash", "└─ cron", "kthreadd", "└─ rcu"}));
@@ -19,7 +19,8 @@ TEST(ProcessTree, ChildrenStandBelowTheirParents) {
 }
 
 TEST(ProcessTree, OrphansStandAtTheLeft) {
-  EXPECT_EQ(draw_tree({{1, 0, "init"}, {5, 4, "orphan"}}, 0, Charset::utf8), (Lines{"init", "orphan"}));
+  EXPECT_EQ(draw_tree({{1, 0, "init"}, {5, 4, "orphan"}}, 0, Charset::utf8),
+            (Lines{"init", "orphan"}));
 }
 
 TEST(ProcessTree, RingsOfParentsAreOpenedAndDrawnOnce) {
@@ -30,7 +31,8 @@ TEST(ProcessTree, RingsOfParentsAreOpenedAndDrawnOnce) {
 }
 
 TEST(ProcessTree, EveryProcessIsDrawnEvenIfPidsRepeat) {
-  EXPECT_EQ(draw_tree({{1, 0, "init"}, {1, 0, "other"}, {2, 1, "x"}}, 0, Charset::ascii).size(), 3U);
+  EXPECT_EQ(draw_tree({{1, 0, "init"}, {1, 0, "other"}, {2, 1, "x"}}, 0, Charset::ascii).size(),
+            3U);
 }
 
 TEST(ProcessTree, DepthIsBounded) {

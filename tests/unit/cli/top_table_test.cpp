@@ -9,13 +9,25 @@ TopLook look(std::int64_t at, std::int64_t busy) {
   TopLook made;
   made.at = at;
   made.processes = {
-      {.pid = 1, .address = 0x10, .state = "S", .cpu_time = 5'000'000'000, .rss = 4096, .command = "/init"},
-      {.pid = 7, .address = 0x20, .uid = 1000, .state = "R", .cpu_time = busy, .rss = 1 << 20, .command = "\x1b[2J"},
+      {.pid = 1,
+       .address = 0x10,
+       .state = "S",
+       .cpu_time = 5'000'000'000,
+       .rss = 4096,
+       .command = "/init"},
+      {.pid = 7,
+       .address = 0x20,
+       .uid = 1000,
+       .state = "R",
+       .cpu_time = busy,
+       .rss = 1 << 20,
+       .command = "\x1b[2J"},
       {.pid = 2, .address = 0x30, .state = "I", .command = "[kthreadd]", .kernel_thread = true}};
   return made;
 }
 
-std::vector<std::string> lines(const TopTable& table, const TopOptions& options, std::size_t rows = 0) {
+std::vector<std::string> lines(const TopTable& table, const TopOptions& options,
+                               std::size_t rows = 0) {
   StringOutput out, err;
   Console console{.out = out, .err = err};
   return table.lines(options, 0, rows, console);
