@@ -169,7 +169,7 @@ def digest_of_ram(pid):
 
 def untouched(label):
     print(f"Untouched: Linux {label}, paused; a hash over its RAM before and after every command")
-    views = [json.loads(line)["name"] for line in run(VITRINE, "views", "--json")[1].stdout.splitlines()]
+    views = [json.loads(line)["view"] for line in run(VITRINE, "views", "--json")[1].stdout.splitlines()]
     for backend in ("anonymous", "memfd"):
         with Guest(label, memory=256, backend=backend) as guest, tempfile.TemporaryDirectory() as cache:
             with guest.paused():

@@ -31,7 +31,7 @@ ESCAPE = re.compile(r"\\(\\|x[0-9a-f]{2})")
 # What only a machine that runs can tell: an image without registers has none.
 OF_THE_MACHINE = {
     "cpus": {"rip", "rip_symbol", "rsp", "rflags", "cr3", "privilege", "halted"},
-    "interrupts": {"source"},
+    "interrupts": {"cpus"},
 }
 
 
@@ -71,7 +71,7 @@ class Vitrine:
         return [latin1(json.loads(line)) for line in done.stdout.splitlines()], done.stderr.decode(errors="replace")
 
     def views(self):
-        return [json.loads(line)["name"] for line in self.run("views", "--json").stdout.splitlines()]
+        return [json.loads(line)["view"] for line in self.run("views", "--json").stdout.splitlines()]
 
 
 def compare_views(vitrine, machine, truth, report, only=None):

@@ -14,7 +14,7 @@ namespace vitrine::cli {
 namespace {
 
 void expect_fresh(const std::string& path, const std::string& now) {
-  const auto file = std::filesystem::path(__FILE__).parent_path() / "../../.." / path;
+  const auto file = std::filesystem::path(VITRINE_SOURCE_DIR) / path;
   if (std::getenv("VITRINE_UPDATE") != nullptr) {
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << now;

@@ -168,7 +168,7 @@ TEST_F(OwnMemory, AnUnmappedPageFailsAloneInABatch) {
   pages_[0] = std::byte{1};
   const auto memory = open({{{Gpa{0}, kSize}, 0, at(0)}});
   ASSERT_TRUE(memory);
-  ASSERT_EQ(::mprotect(pages_ + 0x2000, 0x1000, PROT_NONE), 0);
+  ASSERT_EQ(::munmap(pages_ + 0x2000, 0x1000), 0);
   std::vector<std::uint64_t> values(6);
   std::vector<BatchRead> batch;
   for (std::size_t i = 0; i < values.size(); ++i) batch.push_back({Gpa{i * 0x1000}, writable_bytes_of(values[i])});
