@@ -45,6 +45,8 @@ def compare_task(differences, names, row):
         differ(differences, where, "pid", 0, row["pid"])
         differ(differences, where, "name", f"swapper/{row['cpu']}", row["name"])
         differ(differences, where, "task", row["idle_task"], row["task"])
+    elif row["pid"] == 0:
+        differences.append(f"{where}: pid 0, and yet not its idle task")
     elif row["pid"] in names:
         # /proc adds what a kworker does: "kworker/0:1-events".
         name = names[row["pid"]]
@@ -52,8 +54,13 @@ def compare_task(differences, names, row):
             differences.append(f"{where}: {row['pid']} is called {row['name']!r}, the guest says {name!r}")
     if row["rip"] is None:
         differences.append(f"{where}: no registers")
-    elif row["halted"] and row["pid"] != 0:
+        return
+    if row["halted"] and row["pid"] != 0:
         differences.append(f"{where}: halted, but thread {row['pid']} is on it")
+    if row["privilege"] not in (0, 3) or (row["privilege"] == 3) != (number(row["rip"]) < 1 << 63):
+        differences.append(f"{where}: privilege {row['privilege']} at {row['rip']}")
+    if (row["privilege"] == 0) != (row["rip_symbol"] is not None):
+        differences.append(f"{where}: privilege {row['privilege']} in {row['rip_symbol']}")
 
 
 def thread_names(truth):

@@ -11,6 +11,11 @@ HANDLERS = {
     13: "asm_exc_general_protection", 14: "asm_exc_page_fault", 16: "asm_exc_coprocessor_error",
     17: "asm_exc_alignment_check", 18: "asm_exc_machine_check", 19: "asm_exc_simd_coprocessor_error",
 }  # fmt: skip
+NAMES = {
+    0: "#DE", 1: "#DB", 2: "NMI", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP",
+    12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 18: "#MC", 19: "#XM", 20: "#VE", 21: "#CP", 28: "#HV",
+    29: "#VC", 30: "#SX",
+}  # fmt: skip
 IST = {1: 3, 2: 2, 8: 1, 18: 4}  # arch/x86/include/asm/page_64_types.h, plus one
 FROM_PROGRAMS = {3, 4, 0x80}
 
@@ -26,6 +31,9 @@ def compare(truth, rows):
     for row in rows:
         vector = row["vector"]
         where = f"vector {vector}"
+        differ(differences, where, "name", NAMES.get(vector), row["name"])
+        if addresses:
+            differ(differences, where, "table", addresses["idt_table"], {number(row["table"])})
         if row["cpus"] is not None:
             differ(differences, where, "cpus", online, row["cpus"])
         if row["type"] is None:

@@ -50,6 +50,10 @@ def compare(truth, rows):
     uptime = nanoseconds(row["uptime"])
     if not truth["begin"]["boottime"] - 2 * SECOND <= uptime <= truth["end"]["boottime"] + 60 * SECOND:
         differences.append(f"kernel: uptime is {uptime}, the guest was asked at {truth['begin']['boottime']}")
+    # They start at INITIAL_JIFFIES, five minutes before 32 bits overflow, and count 1/HZ.
+    ticks = [(row["jiffies"] - (1 << 32) + 300 * hz) / hz for hz in (100, 250, 300, 1000)]
+    if not any(abs(seconds - uptime / SECOND) < 5 for seconds in ticks):
+        differences.append(f"kernel: jiffies is {row['jiffies']} after {uptime / SECOND} s")
     same("slide", number(row["text"]) - 0xFFFFFFFF81000000, number(row["slide"]))
     code = re.search(r"^\s*([0-9a-f]+)-[0-9a-f]+ : Kernel code", files["/proc/iomem"], re.M)
     if code is not None and int(code[1], 16) != 0:

@@ -49,6 +49,9 @@ def compare_record(differences, record, row):
         differ(differences, where, "caller", record["caller"], row["caller"])
     if re.fullmatch(r"[TC]\d+", row["caller"] or "") is None:
         differences.append(f"{where}: {row['caller']!r} is no caller")
+        return
+    who = "thread" if row["caller"][0] == "T" else "cpu"
+    differ(differences, where, who, int(row["caller"][1:]), row[who])
 
 
 def facility(value):

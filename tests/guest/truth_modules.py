@@ -37,6 +37,7 @@ def compare(truth, rows):
         compare_line(differences, words, row)
         compare_files(differences, truth["modules"].get(row["name"]), row)
         compare_details(differences, truth.get("module_details", {}).get(row["name"]), row)
+        compare_exit(differences, truth.get("kallsyms", ""), row)
     unlisted = set(truth["modules"]) - set(seen)
     if unlisted:
         differences.append(f"in /sys/module alone: {sorted(unlisted)}")
@@ -100,3 +101,12 @@ def compare_details(differences, details, row):
     # namesz 4, descsz, type 3, "GNU\0", and the id.
     differ(differences, row["name"], "build_id", note[32:] or None, row["build_id"])
     differ(differences, row["name"], "has_btf", has_btf == "yes", row["has_btf"])
+
+
+def compare_exit(differences, kallsyms, row):
+    if not kallsyms or row["exit"] is None:
+        return
+    name = row["name"]
+    line = f"{number(row['exit']):016x} t {row['exit_symbol']}\t[{name}]\n"
+    if line not in kallsyms:
+        differences.append(f"{name}: kallsyms has no {line!r}")
