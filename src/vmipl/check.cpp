@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "vmipl/compiler.h"
+
 namespace vitrine::vmipl {
 namespace {
 
@@ -29,8 +31,13 @@ Span reach(const Source& source, const Script& script, const Allowance& allowanc
 
 }  // namespace
 
-ParseResult check(const Source& source, const CheckOptions& options, Diagnostics& diagnostics) {
-  auto parsed = parse(source, diagnostics);
+Checked check(const Source& source, const CheckOptions& options, Diagnostics& diagnostics) {
+  Checked checked{.parsed = parse(source, diagnostics), .probes = {}, .program = {}};
+  auto& parsed = checked.parsed;
+  Compiler compiler(source, parsed.script, options, diagnostics);
+  checked.program = compiler.run();
+  checked.probes = compiler.checked();
+  if (diagnostics.errors() > 0) checked.program.reset();
   for (const auto& allowance : parsed.allowances) {
     diagnostics.silence(allowance.names, reach(source, parsed.script, allowance));
     for (std::size_t i = 0; i < allowance.names.size(); ++i) {
@@ -52,7 +59,7 @@ ParseResult check(const Source& source, const CheckOptions& options, Diagnostics
   }
   diagnostics.silence(options.allow);
   diagnostics.sort();
-  return parsed;
+  return checked;
 }
 
 }  // namespace vitrine::vmipl

@@ -239,7 +239,7 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
      "The value given in the script is not what the guest's own kernel says. The script's value is used."},
     {"W019", "empty-range", W, "a loop that never runs",
      "a..b goes from a up to, not including, b: with b <= a there is nothing."},
-    {"W020", "division-missing", W, "a shift by 64 or more", "All bits are shifted out."},
+    {"W020", "shift-out", W, "a shift by 64 or more", "All bits are shifted out."},
     {"W021", "unused-row", W, "a loop that does not look at its row", "Each turn does the same. Is that meant?"},
 }};
 

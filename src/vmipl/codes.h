@@ -36,7 +36,7 @@ enum class Code : std::uint8_t {
   unused_let, unused_const, unused_fn, shadowing, unreachable, always_false, always_true,
   unwritten_map, no_effect, duplicate_key, ambiguous_address, unchecked_symbol, leading_zero,
   empty_block, empty_script, unknown_warning, unused_parameter, configuration_differs, empty_range,
-  division_missing, unused_row,
+  shift_out, unused_row,
   count_,
 };
 

@@ -7,8 +7,14 @@ namespace vitrine::vmipl {
 
 void Diagnostics::add(Diagnostic diagnostic) {
   const bool error = diagnostic.is_error();
-  for (auto it = items_.rbegin(); it != items_.rend(); ++it) {
-    if (it->code == diagnostic.code && it->span == diagnostic.span) return;
+  unsigned alike = 0;
+  for (auto& item : items_) {
+    if (item.code != diagnostic.code) continue;
+    if (item.span == diagnostic.span) return;
+    if (error && item.message == diagnostic.message && ++alike >= kMostAlike) {
+      ++item.more;
+      return;
+    }
   }
   if (error ? errors_ >= kMaxErrors : warnings() >= kMaxWarnings) {
     if (error) ++dropped_;

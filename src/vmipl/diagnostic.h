@@ -36,6 +36,7 @@ struct Diagnostic {
   std::string hint;      ///< what to do; may be empty
   std::optional<Fix> fix;
   std::vector<Note> notes;
+  unsigned more = 0;     ///< places with the very same mistake that are not told one by one
 
   [[nodiscard]] Severity severity() const { return info(code).severity; }
   [[nodiscard]] bool is_error() const { return severity() == Severity::error; }
@@ -46,6 +47,7 @@ class Diagnostics {
  public:
   static constexpr std::size_t kMaxErrors = 50;
   static constexpr std::size_t kMaxWarnings = 200;
+  static constexpr unsigned kMostAlike = 3;  ///< errors of one wording that are told
 
   /// Nothing is added twice: same code, same place.
   void add(Diagnostic diagnostic);

@@ -29,6 +29,10 @@ constexpr auto kPlainTypes = std::to_array<std::string_view>({"u8", "u16", "u32"
 
 bool is_type_word(std::string_view word) { return std::find(kTypeWords.begin(), kTypeWords.end(), word) != kTypeWords.end(); }
 bool is_plain_type(std::string_view word) { return std::find(kPlainTypes.begin(), kPlainTypes.end(), word) != kPlainTypes.end(); }
+bool is_keyword(std::string_view word) {
+  constexpr auto kKeywords = std::to_array<std::string_view>({"if", "else", "for", "let", "const", "fn", "return", "break", "continue", "when", "in", "struct", "union", "enum"});
+  return std::find(kKeywords.begin(), kKeywords.end(), word) != kKeywords.end();
+}
 bool is_tag(std::string_view word) { return word == "struct" || word == "union" || word == "enum"; }
 
 }  // namespace
@@ -62,6 +66,12 @@ ExprId Parser::binary(int least) {
     // it goes on, and so do we; but nothing can begin with a binary operator alone.
     if (infix->level == kComparison && compared) {
       const Span span = token_.span;
+      const Expr& compared_with = at(at(left).b);
+      if (compared_with.kind == Expr::Kind::binary && !compared_with.parenthesized && (compared_with.op == Op::bit_and || compared_with.op == Op::bit_or)) {
+        const auto twice = std::string(2, text(compared_with.op).front());
+        fail({.code = Code::chained_comparison, .span = compared_with.name_span, .message = fmt::format("`{}` binds more than comparisons; truth values go together by {}", text(compared_with.op), twice),
+              .fix = Fix{compared_with.name_span, twice, fmt::format("write {}", twice)}});
+      }
       fail({.code = Code::chained_comparison, .span = span, .message = "comparisons do not chain", .hint = "write a < b && b < c"});
       lost_ = false;
     }
@@ -199,7 +209,12 @@ bool Parser::looks_like_cast() {
   if (is_tag(first) || is_type_word(first)) return true;
   std::array<Token, 2> next;
   lexer_.peek(next);
-  if (next[0].kind == TokenKind::right_paren) return is_plain_type(first);
+  if (next[0].kind == TokenKind::right_paren) {
+    if (is_plain_type(first)) return true;
+    // (pid_t)x: two values do not stand side by side, so the first is a type.
+    const auto second = word(next[1]);
+    return !next[1].first_on_line && (next[1].kind == TokenKind::integer || (next[1].kind == TokenKind::name && second.front() >= 'a' && second.front() <= 'z' && !is_keyword(second)));
+  }
   return next[0].kind == TokenKind::star && (next[1].kind == TokenKind::right_paren || next[1].kind == TokenKind::star);
 }
 
@@ -314,8 +329,7 @@ ExprId Parser::name_or_call() {
   }
   if (expr.text == "sizeof") return size_of();
   if (expr.text == "offsetof") return offset_of();
-  constexpr auto kKeywords = std::to_array<std::string_view>({"if", "else", "for", "let", "const", "fn", "return", "break", "continue", "when", "in", "struct", "union", "enum"});
-  if (std::find(kKeywords.begin(), kKeywords.end(), expr.text) != kKeywords.end()) {
+  if (is_keyword(expr.text)) {
     fail_here("a value");
     return bad(expr.span);
   }
@@ -372,6 +386,7 @@ ExprId Parser::argument(const ProbeInfo* probe, std::size_t index) {
   const auto& param = params[std::min(index, params.size() - 1)];
   const bool has_output = params.back().kind == ParamKind::output;
   const bool repeated = params.front().repeated;
+  if (param.kind == ParamKind::optional_output && index == 0 && (is(TokenKind::slash) || is(TokenKind::dot))) return output_argument();
   const bool at_output = has_output && (repeated ? index > 0 : index + 1 >= params.size());
   // A path can stand nowhere else: where one begins, one is meant.
   if (has_output && (is(TokenKind::slash) || is(TokenKind::dot) || is(TokenKind::range))) return output_argument();

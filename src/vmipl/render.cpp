@@ -147,6 +147,7 @@ std::string render_text(const Source& source, const Diagnostic& diagnostic, cons
   };
   line("expected", diagnostic.expected, kGreen);
   line("hint", diagnostic.hint, kGreen);
+  if (diagnostic.more > 0) line("more", fmt::format("{} further place{} with this mistake", diagnostic.more, diagnostic.more == 1 ? "" : "s"), kBlue);
   if (diagnostic.fix) line("fix", diagnostic.fix->words, kGreen);
   if (!diagnostic.is_error()) line("to silence", fmt::format("// vitrine: allow({})", code.name), kBlue);
   return out;
