@@ -109,6 +109,10 @@ void Compiler::let(const Stmt& stmt) {
 }
 
 void Compiler::assign(const Stmt& stmt) {
+  if (stmt.a == ExprId::none || stmt.b == ExprId::none) {
+    broken_ = true;
+    return;
+  }
   const Expr& target = script_.at(stmt.a);
   const Expr& source = script_.at(stmt.b);
   if (target.kind == Expr::Kind::bad || source.kind == Expr::Kind::bad) {
@@ -493,6 +497,10 @@ void Compiler::return_(const Stmt& stmt) {
 }
 
 void Compiler::expression_statement(const Stmt& stmt) {
+  if (stmt.a == ExprId::none) {
+    broken_ = true;
+    return;
+  }
   const Expr& expr = script_.at(stmt.a);
   const auto value = expression(stmt.a);
   if (value.type.is(TypeKind::nothing) || value.type.is(TypeKind::error)) return;

@@ -233,6 +233,7 @@ StmtId Parser::simple() {
   if (is(TokenKind::increment) || is(TokenKind::decrement)) {
     const auto sign = std::string(word());
     fail({.code = Code::unexpected, .span = token_.span, .message = fmt::format("`{}` stands after what it changes", sign), .expected = fmt::format("@map{} or variable{}", sign, sign)});
+    stmt.kind = Stmt::Kind::bad;
     return add(std::move(stmt));
   }
   stmt.a = expression();

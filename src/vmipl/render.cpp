@@ -14,10 +14,19 @@ struct Cell {
   std::uint32_t offset;  // of its first byte
 };
 
-std::vector<Cell> cells_of(const Source& source, Span line) {
+// Of a long line, only what can be in sight: `from` is shown.
+std::vector<Cell> cells_of(const Source& source, Span line, std::uint32_t from, unsigned width) {
   std::vector<Cell> cells;
   unsigned column = 0;
-  for (std::uint32_t at = line.begin; at < line.end;) {
+  const std::uint32_t reach = width * 8;
+  std::uint32_t at = line.begin;
+  if (from > line.begin + reach) {
+    at = from - reach;
+    // Not into the middle of a character.
+    while (at < from && (static_cast<unsigned char>(source.text()[at]) & 0xc0) == 0x80) ++at;
+  }
+  const std::uint32_t end = line.end - at > 2 * reach ? at + 2 * reach : line.end;
+  while (at < end) {
     const auto rest = source.text({at, line.end});
     const Character c = decode_utf8(rest);
     Cell cell{std::string(rest.substr(0, c.bytes)), 0, at};
@@ -74,7 +83,7 @@ void excerpt(std::string& out, const Source& source, Span span, std::string_view
   const Painter paint(options.colour);
   const auto line = source.line_of(std::min(span.begin, static_cast<std::uint32_t>(source.text().size())));
   const Span whole = source.line_span(line);
-  auto cells = cells_of(source, whole);
+  auto cells = cells_of(source, whole, std::min(span.begin, whole.end), options.width);
   const std::uint32_t end = std::min(span.end, whole.end);
 
   std::size_t first = 0;
