@@ -573,6 +573,44 @@ class BadInput(Case):
         self.assertIn("rip=", probe.ask("registers"))
 
 
+class List(Case):
+    def lines(self, prefix=()):
+        text = subprocess.run([*prefix, PROBE, "--list"], capture_output=True, text=True, check=True).stdout
+        return {line.split()[0]: line for line in text.splitlines()}
+
+    def test_says_how_each_would_be_reached(self):
+        anonymous = self.machine("-M", "q35", "-m", "256M", "-smp", "2")
+        shared = self.machine("-M", "pc,memory-backend=r", "-m", "64M", "-object", "memory-backend-memfd,id=r,size=64M,share=on",
+                              monitor=False)
+        lines = self.lines()
+        self.assertIn(f"pid={anonymous.pid} ", lines[anonymous.name])
+        for words in ("type=q35 ", "accel=tcg ", f"memory={256 * MIB} ", "vcpus=2 ", "state=paused", "ram=process_vm_readv"):
+            self.assertIn(words, lines[anonymous.name])
+        for words in ("type=pc ", "monitor= ", "state= ", "ram=shared mapping"):
+            self.assertIn(words, lines[shared.name])
+        holder = anonymous.qmp()
+        self.assertIn("busy", self.lines()[anonymous.name])
+        holder.close()
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root to become someone else")
+    def test_says_why_another_users_cannot_be_read(self):
+        machine = self.machine("-M", "pc", "-m", "64M")
+        line = self.lines(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])[machine.name]
+        self.assertIn("ram= remark=no permission", line)
+        self.assertIn("sudo", line)
+
+    def test_a_renamed_program_is_found_by_its_options(self):
+        renamed = os.path.join(self.folder, "hypervisor")
+        shutil.copy(QEMU, renamed)
+        process = subprocess.Popen([renamed, "-L", "/usr/share/seabios", "-L", "/usr/share/qemu", "-machine", "pc", "-m", "64M",
+                                    "-smp", "1", "-name", "renamed-vt", "-nodefaults", "-display", "none"])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        time.sleep(1)
+        self.assertIn("renamed-vt", self.lines())
+        self.assertTrue(self.probe("renamed-vt").ask("name"), "renamed-vt")
+
+
 class Promises(Case):
     def test_files_are_opened_for_reading_only(self):
         machine = self.machine("-M", "q35,memory-backend=ram", "-m", "256M", "-object",
