@@ -146,6 +146,66 @@ ElfRanges elf_ranges(const ElfFile& elf, std::uint64_t file_size) {
   return result;
 }
 
+std::uint64_t add_unnamed_ranges(ElfRanges& result, const ElfFile& elf, std::uint64_t file_size) {
+  // How far LOADs that begin at or before an address say that memory reaches.
+  std::map<Gpa, Gpa> reach;
+  for (const auto& load : elf.loads) {
+    if (load.physical.value >= kPhysicalLimit) continue;
+    auto& end = reach[load.physical];
+    end = std::max(end, load.physical + std::min(load.memory_size, kPhysicalLimit - load.physical.value));
+  }
+  Gpa furthest{0};
+  for (auto& [start, end] : reach) end = furthest = std::max(furthest, end);
+  const auto limit_after = [&](Gpa at) {
+    constexpr std::uint64_t kStep = 16 * kMiB;
+    const Gpa boundary{(at.value + kStep - 1) / kStep * kStep};
+    const auto after = reach.upper_bound(at);
+    return after == reach.begin() ? boundary : std::max(boundary, std::prev(after)->second);
+  };
+
+  auto& named = result.ranges;  // by address
+  auto by_offset = named;
+  std::ranges::sort(by_offset, {}, &ElfRange::file_offset);
+  std::uint64_t added = 0;
+  std::vector<ElfRange> all = named;
+  for (std::size_t i = 0; i < by_offset.size(); ++i) {
+    const auto& one = by_offset[i];
+    const auto from = one.file_offset + one.range.size;
+    const bool last = i + 1 == by_offset.size();
+    const auto to = last ? file_size / kPageSize * kPageSize : by_offset[i + 1].file_offset;
+    if (to <= from) continue;
+    auto size = last ? (file_size - from) / kPageSize * kPageSize : to - from;
+    const bool same_block = !last && by_offset[i + 1].range.start - one.range.start == by_offset[i + 1].file_offset - one.file_offset;
+    const bool next_begins = last || by_offset[i + 1].range.start.value % kMiB == 0;
+    if (!same_block) size = std::min(size, limit_after(one.range.end()) - one.range.end());
+    if (size == 0 || size % kPageSize != 0 || (!same_block && !next_begins)) continue;
+    // Nobody else may claim these addresses.
+    const GpaRange fill{one.range.end(), size};
+    const auto next = std::ranges::lower_bound(named, fill.start, {}, [](const ElfRange& r) { return r.range.start; });
+    if (next != named.end() && next->range.start < fill.end()) continue;
+    if (fill.end().value > kPhysicalLimit || fill.end() < fill.start) continue;
+    all.push_back({fill, from});
+    added += size;
+  }
+  std::ranges::sort(all, {}, [](const ElfRange& r) { return r.range.start; });
+  named.clear();
+  for (const auto& one : all) {
+    if (!named.empty()) {
+      auto& before = named.back();
+      if (one.range.start < before.range.end()) {  // two fills of one place: the lower stays
+        added -= one.range.size;
+        continue;
+      }
+      if (before.range.end() == one.range.start && before.file_offset + before.range.size == one.file_offset) {
+        before.range.size += one.range.size;
+        continue;
+      }
+    }
+    named.push_back(one);
+  }
+  return added;
+}
+
 std::vector<ElfNote> parse_elf_notes(Bytes segment) {
   std::vector<ElfNote> notes;
   std::uint64_t at = 0;

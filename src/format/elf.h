@@ -66,6 +66,17 @@ struct ElfRanges {
 };
 [[nodiscard]] ElfRanges elf_ranges(const ElfFile& elf, std::uint64_t file_size);
 
+/// Adds what a QEMU dump with paging holds but does not name: its LOADs cover what the page
+/// tables map, each cut where its RAM block ends, while the data of every block stands
+/// whole in the file, one block after the other. So bytes of the file between two LOADs of
+/// one block are the pages between them, and bytes after the last LOAD of a block are the
+/// pages behind it, if the next block begins at a whole MiB: as far as a LOAD's memory size
+/// reaches, or to the next 16 MiB boundary (device memory may follow in the file, unnamed).
+/// Only for files with a QEMU note.
+/// @returns how many bytes were added.
+/// Source: QEMU dump/dump.c, get_offset_range() and dump_iterate().
+std::uint64_t add_unnamed_ranges(ElfRanges& ranges, const ElfFile& elf, std::uint64_t file_size);
+
 struct ElfNote {
   std::string_view name;  ///< without its NUL
   std::uint32_t type = 0;

@@ -157,7 +157,15 @@ class Opener {
     if (elf->machine != format::kElfMachine386 && elf->machine != format::kElfMachineX86_64) {
       return problem(Problem(Errc::unsupported, fmt::format("{} is of another machine than x86", parts_.path)));
     }
-    const auto ranges = format::elf_ranges(*elf, size_);
+    auto ranges = format::elf_ranges(*elf, size_);
+    take_notes(*elf);
+    if (!parts_.registers.empty()) {  // QEMU wrote it
+      if (const auto unnamed = format::add_unnamed_ranges(ranges, *elf, size_); unnamed != 0) {
+        parts_.notes.push_back(fmt::format("{} that the dump's headers do not name were found between their neighbours",
+                                           size_in_words(unnamed)));
+        ranges.left_out_bytes = 0;
+      }
+    }
     std::vector<MapSegment> segments;
     std::uint64_t held = 0;
     for (const auto& one : ranges.ranges) {
@@ -173,7 +181,6 @@ class Opener {
     if (ranges.contradictory) {
       parts_.warnings.push_back("the dump holds some pages twice, in different places; the first is used");
     }
-    take_notes(*elf);
     return finish(std::move(segments));
   }
 

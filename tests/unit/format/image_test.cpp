@@ -129,6 +129,50 @@ TEST(Elf, RangesEqualAPageByPageTruth) {
   }
 }
 
+TEST(Elf, WhatADumpWithPagingDoesNotNameIsFoundBetweenItsNeighbours) {
+  // Two blocks in the file, 0x1000 on: [0, 4 MiB) and [4 GiB, 4 GiB + 2 MiB). The page
+  // tables map a part of each.
+  const auto low = [](std::uint64_t gpa, std::uint64_t size) { return ElfLoad{0x1000 + gpa, size, size, Gpa{gpa}, {}}; };
+  const auto high = [](std::uint64_t at, std::uint64_t size) {
+    return ElfLoad{0x1000 + 4 * kMiB + at, size, size, Gpa{4 * kGiB + at}, {}};
+  };
+  const auto file_size = 0x1000 + 6 * kMiB;
+  const auto add = [&](std::vector<ElfLoad> loads) {
+    const auto elf = with_loads(std::move(loads));
+    auto ranges = elf_ranges(elf, file_size);
+    const auto before = ranges.ranges;
+    const auto added = add_unnamed_ranges(ranges, elf, file_size);
+    std::uint64_t grown = 0;
+    for (const auto& one : ranges.ranges) grown += one.range.size;
+    for (const auto& one : before) grown -= one.range.size;
+    EXPECT_EQ(grown, added);
+    return ranges.ranges;
+  };
+  auto ranges = add({low(0x2000, 0x1000), low(0x10000, 0x8000), high(0, 0x1000), high(0x9000, 0x2000)});
+  ASSERT_EQ(ranges.size(), 2U);
+  EXPECT_EQ(ranges[0], (ElfRange{{Gpa{0x2000}, 4 * kMiB - 0x2000}, 0x3000}));
+  EXPECT_EQ(ranges[1], (ElfRange{{Gpa{4 * kGiB}, 2 * kMiB}, 0x1000 + 4 * kMiB}));
+
+  // Where the next block's beginning is not known, its bytes are nobody's.
+  ranges = add({low(0, 0x1000), high(0x9000, 0x2000)});
+  ASSERT_EQ(ranges.size(), 2U);
+  EXPECT_EQ(ranges[0].range.size, 0x1000U);
+  // A whole dump gains nothing.
+  ranges = add({low(0, 4 * kMiB), high(0, 2 * kMiB)});
+  EXPECT_EQ(ranges[0].range.size + ranges[1].range.size, 6 * kMiB);
+}
+
+TEST(Elf, DeviceMemoryThatFollowsInTheFileIsNotTakenForRam) {
+  // [0, 16 MiB) of RAM and 4 MiB of something else behind it, unnamed.
+  const auto elf = with_loads({{0x1000, 8 * kMiB, 8 * kMiB, Gpa{0}, {}}});
+  auto ranges = elf_ranges(elf, 0x1000 + 20 * kMiB);
+  EXPECT_EQ(add_unnamed_ranges(ranges, elf, 0x1000 + 20 * kMiB), 8 * kMiB);
+  // Unless a LOAD was cut at its block's end and says itself how far it goes.
+  const auto cut = with_loads({{0x1000, 8 * kMiB, 20 * kMiB, Gpa{0}, {}}});
+  ranges = elf_ranges(cut, 0x1000 + 20 * kMiB);
+  EXPECT_EQ(add_unnamed_ranges(ranges, cut, 0x1000 + 20 * kMiB), 12 * kMiB);
+}
+
 TEST(Elf, HostileLoadsStayInBounds) {
   const auto ranges = elf_ranges(with_loads({{UINT64_MAX - 5, UINT64_MAX, UINT64_MAX, Gpa{0}, {}},
                                              {0, UINT64_MAX, UINT64_MAX, Gpa{(1ULL << 52) - 4096}, {}},
