@@ -29,17 +29,27 @@ constexpr std::uint64_t kBlockIdSize = 8;
 
 struct Ring {
   std::uint64_t count_bits, descs, infos, head, tail, size_bits, data;
-  [[nodiscard]] std::uint64_t index(std::uint64_t id) const { return id & ((std::uint64_t{1} << count_bits) - 1); }
+  [[nodiscard]] std::uint64_t index(std::uint64_t id) const {
+    return id & ((std::uint64_t{1} << count_bits) - 1);
+  }
 };
 
 Result<Ring> read_ring(const VirtualMemory& memory, const LogLayout& layout, Gva at) {
   std::vector<std::byte> bytes(layout.ring_size);
   TRY(memory.read(at, bytes));
-  const auto word = [&](std::uint32_t offset) { return load<std::uint64_t>(bytes, offset).value_or(0); };
-  const auto half = [&](std::uint32_t offset) { return load<std::uint32_t>(bytes, offset).value_or(0); };
-  const Ring ring{.count_bits = half(layout.count_bits), .descs = word(layout.descs), .infos = word(layout.infos),
-                  .head = word(layout.head_id) & kIdMask, .tail = word(layout.tail_id) & kIdMask,
-                  .size_bits = half(layout.size_bits), .data = word(layout.data)};
+  const auto word = [&](std::uint32_t offset) {
+    return load<std::uint64_t>(bytes, offset).value_or(0);
+  };
+  const auto half = [&](std::uint32_t offset) {
+    return load<std::uint32_t>(bytes, offset).value_or(0);
+  };
+  const Ring ring{.count_bits = half(layout.count_bits),
+                  .descs = word(layout.descs),
+                  .infos = word(layout.infos),
+                  .head = word(layout.head_id) & kIdMask,
+                  .tail = word(layout.tail_id) & kIdMask,
+                  .size_bits = half(layout.size_bits),
+                  .data = word(layout.data)};
   if (ring.count_bits == 0 || ring.count_bits > 27 || ring.size_bits < 4 || ring.size_bits > 32) {
     return fail(Errc::malformed, at.value, "printk_ringbuffer");
   }
@@ -61,7 +71,8 @@ class Reader {
   Reader(const VirtualMemory& memory, const LogLayout& layout, Ring ring)
       : memory_(memory), layout_(layout), ring_(ring) {}
 
-  /// Reads the descriptors and infos from that of `id` on; `count` must not cross the end of the ring.
+  /// Reads the descriptors and infos from that of `id` on; `count` must not cross the end of the
+  /// ring.
   Result<void> load_records(std::uint64_t id, std::uint64_t count) {
     first_ = ring_.index(id);
     piece_.reset();
@@ -70,14 +81,19 @@ class Reader {
     return memory_.read(Gva{ring_.infos} + first_ * layout_.info_size, infos_);
   }
   /// Reads the descriptors again: to be called when the texts have been read.
-  Result<void> check_records() { return load_descriptors(descriptors_.size() / layout_.desc_size, again_); }
-  [[nodiscard]] bool changed(std::uint64_t id) const { return at(descriptors_, id).state_var != at(again_, id).state_var; }
+  Result<void> check_records() {
+    return load_descriptors(descriptors_.size() / layout_.desc_size, again_);
+  }
+  [[nodiscard]] bool changed(std::uint64_t id) const {
+    return at(descriptors_, id).state_var != at(again_, id).state_var;
+  }
 
   [[nodiscard]] Descriptor descriptor(std::uint64_t id) const { return at(descriptors_, id); }
 
   /// @returns not_found  the record's text is gone
   Result<LogRecord> record(std::uint64_t id) {
-    const auto info = Bytes(infos_).subspan((ring_.index(id) - first_) * layout_.info_size, layout_.info_size);
+    const auto info =
+        Bytes(infos_).subspan((ring_.index(id) - first_) * layout_.info_size, layout_.info_size);
     const auto field_text = [&](std::uint32_t offset, std::uint64_t size) {
       const auto bytes = slice(info, offset, size);
       if (!bytes) return std::string();
@@ -88,7 +104,8 @@ class Reader {
     record.sequence = load<std::uint64_t>(info, layout_.seq).value_or(0);
     record.time_ns = load<std::uint64_t>(info, layout_.ts_nsec).value_or(0);
     record.facility = load<std::uint8_t>(info, layout_.facility).value_or(0);
-    const auto flags_level = load<std::uint8_t>(info, layout_.flags_level).value_or(0);  // flags: 5, level: 3
+    const auto flags_level =
+        load<std::uint8_t>(info, layout_.flags_level).value_or(0);  // flags: 5, level: 3
     record.level = static_cast<std::uint8_t>(flags_level >> 5);
     record.continued = (flags_level & kLogCont) != 0;
     record.caller = load<std::uint32_t>(info, layout_.caller_id).value_or(0);
@@ -96,7 +113,8 @@ class Reader {
     if (layout_.comm) record.comm = field_text(*layout_.comm, layout_.comm_size);
     record.subsystem = field_text(layout_.subsystem, layout_.subsystem_size);
     record.device = field_text(layout_.device, layout_.device_size);
-    if (ring_.index(record.sequence) != ring_.index(id)) record.doubt = "sequence does not fit its place";
+    if (ring_.index(record.sequence) != ring_.index(id))
+      record.doubt = "sequence does not fit its place";
     TRY(text(id, load<std::uint16_t>(info, layout_.text_len).value_or(0), record));
     return record;
   }
@@ -109,7 +127,9 @@ class Reader {
 
   [[nodiscard]] Descriptor at(const std::vector<std::byte>& from, std::uint64_t id) const {
     const auto start = (ring_.index(id) - first_) * layout_.desc_size;
-    const auto word = [&](std::uint32_t offset) { return load<std::uint64_t>(from, start + offset).value_or(0); };
+    const auto word = [&](std::uint32_t offset) {
+      return load<std::uint64_t>(from, start + offset).value_or(0);
+    };
     return {word(layout_.state_var), word(layout_.begin), word(layout_.next)};
   }
 
@@ -139,7 +159,8 @@ class Reader {
       return {};
     }
     record.text.resize(std::min<std::uint64_t>(length, bytes - kBlockIdSize));
-    return read_data(block + kBlockIdSize, std::as_writable_bytes(std::span(record.text.data(), record.text.size())));
+    return read_data(block + kBlockIdSize,
+                     std::as_writable_bytes(std::span(record.text.data(), record.text.size())));
   }
 
   /// Bytes of the text ring, by pages of it: the texts of neighbours are neighbours.
@@ -190,8 +211,8 @@ std::optional<std::uint64_t> vmcoreinfo_number(std::string_view text, std::strin
 }  // namespace
 
 bool LogLayout::plausible() const {
-  return ring_size >= 64 && ring_size <= 4 * kKiB && desc_size >= 24 && desc_size <= 1 * kKiB && info_size >= 32 &&
-         info_size <= 4 * kKiB;
+  return ring_size >= 64 && ring_size <= 4 * kKiB && desc_size >= 24 && desc_size <= 1 * kKiB &&
+         info_size >= 32 && info_size <= 4 * kKiB;
 }
 
 Outcome<LogLayout> LogLayout::find(const TypeCatalogue& types) {
@@ -225,7 +246,8 @@ Outcome<LogLayout> LogLayout::find(const TypeCatalogue& types) {
   layout.comm_size = of.size("printk_info.comm");
   if (of.missing()) return std::unexpected(*of.missing());
   if (!layout.plausible()) {
-    return std::unexpected(Problem(Errc::implausible, "this kernel's struct printk_ringbuffer is not one"));
+    return std::unexpected(
+        Problem(Errc::implausible, "this kernel's struct printk_ringbuffer is not one"));
   }
   return layout;
 }
@@ -267,10 +289,12 @@ Outcome<LogLayout> LogLayout::parse(std::string_view vmcoreinfo) {
   layout.device = device + number("OFFSET(dev_printk_info.device)");
   layout.device_size = number("LENGTH(printk_info_device)");
   if (!missing.empty()) {
-    return std::unexpected(Problem(Errc::not_found, "the kernel's vmcoreinfo does not tell " + missing));
+    return std::unexpected(
+        Problem(Errc::not_found, "the kernel's vmcoreinfo does not tell " + missing));
   }
   if (!layout.plausible()) {
-    return std::unexpected(Problem(Errc::implausible, "the ring buffer in the kernel's vmcoreinfo is not one"));
+    return std::unexpected(
+        Problem(Errc::implausible, "the ring buffer in the kernel's vmcoreinfo is not one"));
   }
   return layout;
 }
@@ -410,8 +434,9 @@ std::string log_level_name(unsigned level) {
 }
 
 std::string log_facility_name(unsigned facility) {
-  static constexpr std::array<const char*, 12> kNames = {"kern", "user", "mail", "daemon", "auth",     "syslog",
-                                                         "lpr",  "news", "uucp", "cron",   "authpriv", "ftp"};
+  static constexpr std::array<const char*, 12> kNames = {"kern", "user",   "mail",     "daemon",
+                                                         "auth", "syslog", "lpr",      "news",
+                                                         "uucp", "cron",   "authpriv", "ftp"};
   if (facility < kNames.size()) return kNames[facility];
   if (facility >= 16 && facility < 24) return fmt::format("local{}", facility - 16);
   return fmt::format("{}", facility);

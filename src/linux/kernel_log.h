@@ -26,7 +26,7 @@ class TypeCatalogue;
 struct LogLayout {
   std::uint64_t ring_size = 0;  ///< of struct printk_ringbuffer
   std::uint32_t count_bits = 0, descs = 0, infos = 0, head_id = 0, tail_id = 0;  ///< in it
-  std::uint32_t size_bits = 0, data = 0;                                         ///< in it, of the text ring
+  std::uint32_t size_bits = 0, data = 0;  ///< in it, of the text ring
   std::uint64_t desc_size = 0;
   std::uint32_t state_var = 0, begin = 0, next = 0;
   std::uint64_t info_size = 0;
@@ -51,22 +51,22 @@ struct LogLayout {
 
 struct LogRecord {
   std::uint64_t sequence = 0;
-  std::uint64_t time_ns = 0;    ///< of local_clock(): about the time since boot
-  std::uint8_t level = 0;       ///< 0 (emerg) to 7 (debug)
-  std::uint8_t facility = 0;    ///< 0: the kernel; others come through /dev/kmsg
-  bool continued = false;       ///< a later part of a line (LOG_CONT): 'c' in /dev/kmsg
-  std::uint32_t caller = 0;     ///< a thread's pid, or with bit 31 a CPU's number
+  std::uint64_t time_ns = 0;             ///< of local_clock(): about the time since boot
+  std::uint8_t level = 0;                ///< 0 (emerg) to 7 (debug)
+  std::uint8_t facility = 0;             ///< 0: the kernel; others come through /dev/kmsg
+  bool continued = false;                ///< a later part of a line (LOG_CONT): 'c' in /dev/kmsg
+  std::uint32_t caller = 0;              ///< a thread's pid, or with bit 31 a CPU's number
   std::optional<std::uint32_t> caller2;  ///< the other of the two
   std::optional<std::string> comm;       ///< the thread's name
-  std::string text;             ///< as printed, its bytes unchanged; may have several lines
+  std::string text;  ///< as printed, its bytes unchanged; may have several lines
   std::string subsystem, device;
-  const char* doubt = "";       ///< why it is not quite to be believed
+  const char* doubt = "";  ///< why it is not quite to be believed
 };
 
 struct LogReading {
-  std::size_t retries = 0;      ///< records that changed while they were read
-  std::size_t lost = 0;         ///< their text is gone, or they were overwritten meanwhile
-  std::size_t unfinished = 0;   ///< being written: readers do not see them yet
+  std::size_t retries = 0;     ///< records that changed while they were read
+  std::size_t lost = 0;        ///< their text is gone, or they were overwritten meanwhile
+  std::size_t unfinished = 0;  ///< being written: readers do not see them yet
   std::size_t unreadable = 0;
   std::optional<Error> unreadable_why;  ///< of the first of them
   bool truncated = false;
@@ -78,7 +78,8 @@ struct LogReading {
 ///   ring itself cannot be read; a record that cannot be is passed over and counted.
 /// Cost: about ten page-sized reads for 64 records; at most 4 million records.
 /// Source: kernel/printk/printk_ringbuffer.c: desc_read(), get_data(), prb_read().
-[[nodiscard]] Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout, Gva ring,
+[[nodiscard]] Result<LogReading> read_log(const VirtualMemory& memory, const LogLayout& layout,
+                                          Gva ring,
                                           const std::function<bool(const LogRecord&)>& visit);
 
 /// "emerg" ... "debug"; "kern", "user" ... or a number. Names as `dmesg -x` prints them.

@@ -77,7 +77,8 @@ void read_parts(const ModuleLayout& layout, const Fields& fields, Module& module
       const Gva base{fields.get<std::uint64_t>(from.base)};
       const std::uint64_t size = fields.get<std::uint32_t>(from.size);
       const auto until = [&](std::uint32_t offset, std::uint64_t least) {
-        return std::clamp<std::uint64_t>(fields.get<std::uint32_t>(offset), least, std::max(least, size));
+        return std::clamp<std::uint64_t>(fields.get<std::uint32_t>(offset), least,
+                                         std::max(least, size));
       };
       const auto text_end = until(from.text_size, 0);
       const auto ro_end = until(from.ro_size, text_end);
@@ -102,10 +103,14 @@ bool is_name(std::string_view text) {
 
 std::string_view name(ModuleState state) noexcept {
   switch (state) {
-    case ModuleState::live: return "Live";
-    case ModuleState::coming: return "Loading";
-    case ModuleState::going: return "Unloading";
-    case ModuleState::unformed: return "Unformed";
+    case ModuleState::live:
+      return "Live";
+    case ModuleState::coming:
+      return "Loading";
+    case ModuleState::going:
+      return "Unloading";
+    case ModuleState::unformed:
+      return "Unformed";
   }
   return "unknown";
 }
@@ -151,8 +156,10 @@ Outcome<ModuleLayout> ModuleLayout::find(const TypeCatalogue& types) {
   layout.typetab = of.need("mod_kallsyms.typetab");
   layout.export_size = of.need_size("kernel_symbol");
   layout.relative_exports = of.find("kernel_symbol.value_offset").has_value();
-  layout.export_value = of.need(layout.relative_exports ? "kernel_symbol.value_offset" : "kernel_symbol.value");
-  layout.export_name = of.need(layout.relative_exports ? "kernel_symbol.name_offset" : "kernel_symbol.name");
+  layout.export_value =
+      of.need(layout.relative_exports ? "kernel_symbol.value_offset" : "kernel_symbol.value");
+  layout.export_name =
+      of.need(layout.relative_exports ? "kernel_symbol.name_offset" : "kernel_symbol.name");
   if (layout.source_list) {
     layout.use_source_list = of.need("module_use.source_list");
     layout.use_source = of.need("module_use.source");
@@ -222,7 +229,8 @@ Walked for_each_module(const VirtualMemory& memory, const ModuleLayout& layout, 
 Outcome<ModuleList> read_modules(const Kernel& kernel) {
   const auto head = TRY(kernel.symbol("modules"));
   if (!kernel.has_types()) {
-    return std::unexpected(Problem(Errc::unsupported, "modules cannot be read without the kernel's types",
+    return std::unexpected(Problem(Errc::unsupported,
+                                   "modules cannot be read without the kernel's types",
                                    "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"));
   }
   const auto layout = TRY(ModuleLayout::find(kernel.types()));
@@ -237,7 +245,8 @@ Outcome<ModuleList> read_modules(const Kernel& kernel) {
           return true;
         },
         [&](Gva at, const Error& error) {
-          list.warnings.push_back(fmt::format("the module at {:#x}: {}", at.value, describe(error)));
+          list.warnings.push_back(
+              fmt::format("the module at {:#x}: {}", at.value, describe(error)));
         });
     list.truncated = walked.truncated;
     if (walked.broken) {
@@ -260,7 +269,8 @@ Outcome<ModuleList> read_modules(const Kernel& kernel) {
   return list;
 }
 
-Result<std::vector<std::string>> read_module_users(const VirtualMemory& memory, const ModuleLayout& layout,
+Result<std::vector<std::string>> read_module_users(const VirtualMemory& memory,
+                                                   const ModuleLayout& layout,
                                                    const Module& module) {
   std::vector<std::string> users;
   if (!layout.source_list) return users;

@@ -26,7 +26,8 @@ class TypeCatalogue;
 /// Bounds of every walk here. Real kernels have some hundred modules and at most some ten
 /// thousand symbols each.
 inline constexpr std::size_t kMaxModules = 8192;
-inline constexpr std::size_t kMaxModuleSymbols = 1U << 20;  ///< of one module, and thrice that of all
+inline constexpr std::size_t kMaxModuleSymbols = 1U
+                                                 << 20;  ///< of one module, and thrice that of all
 
 enum class ModuleState : std::uint8_t { live, coming, going, unformed };
 /// As /proc/modules prints it: "Live", "Loading", "Unloading"; "Unformed" is in no listing.
@@ -34,8 +35,14 @@ enum class ModuleState : std::uint8_t { live, coming, going, unformed };
 
 /// A module's memory, by what it holds. In the order of Linux 6.4's enum mod_mem_type.
 enum ModulePart : std::uint8_t {
-  kModuleText, kModuleData, kModuleRodata, kModuleRoAfterInit,
-  kModuleInitText, kModuleInitData, kModuleInitRodata, kModuleParts
+  kModuleText,
+  kModuleData,
+  kModuleRodata,
+  kModuleRoAfterInit,
+  kModuleInitText,
+  kModuleInitData,
+  kModuleInitRodata,
+  kModuleParts
 };
 
 struct ModuleRange {
@@ -60,8 +67,8 @@ struct ModuleLayout {
 
   // From 6.4 on an array of ranges (commit ac3b43283923), by enum mod_mem_type.
   struct Memory {
-    std::uint32_t first = 0;        ///< module.mem
-    std::uint64_t stride = 0;       ///< of one struct module_memory
+    std::uint32_t first = 0;   ///< module.mem
+    std::uint64_t stride = 0;  ///< of one struct module_memory
     std::uint32_t base = 0, size = 0;
     std::array<std::uint8_t, kModuleParts> index{};  ///< 0xff: this kernel has no such part
   };
@@ -87,19 +94,19 @@ struct ModuleLayout {
 
 /// One module, as its struct module says.
 struct Module {
-  Gva address;              ///< of struct module
+  Gva address;  ///< of struct module
   std::string name;
   ModuleState state = ModuleState::live;
   std::array<ModuleRange, kModuleParts> parts;
-  Gva core;                 ///< the address that /proc/modules prints
-  std::uint64_t size = 0;   ///< the size that /proc/modules prints: all parts there still are
+  Gva core;                ///< the address that /proc/modules prints
+  std::uint64_t size = 0;  ///< the size that /proc/modules prints: all parts there still are
   std::uint64_t taints = 0;
   std::uint64_t kallsyms = 0, syms = 0, version = 0, srcversion = 0, parameters = 0, notes = 0;
   std::uint32_t export_count = 0, parameter_count = 0, btf_size = 0;
-  std::uint64_t init = 0, exit = 0;          ///< functions; 0: none
-  std::optional<std::int32_t> references;    ///< module_refcount()
-  std::vector<std::byte> build_id;           ///< with CONFIG_STACKTRACE_BUILD_ID
-  bool leads_back = true;                    ///< mkobj.mod is this module
+  std::uint64_t init = 0, exit = 0;        ///< functions; 0: none
+  std::optional<std::int32_t> references;  ///< module_refcount()
+  std::vector<std::byte> build_id;         ///< with CONFIG_STACKTRACE_BUILD_ID
+  bool leads_back = true;                  ///< mkobj.mod is this module
 
   [[nodiscard]] bool contains(Gva at) const;
 };
@@ -113,8 +120,8 @@ struct Module {
 /// Calls `visit` for each module in the list at `head` (the symbol `modules`), newest
 /// first, until it answers false. Bounded by kMaxModules. Modules that cannot be read are
 /// handed to `unreadable`, if given, and passed over.
-[[nodiscard]] Walked for_each_module(const VirtualMemory& memory, const ModuleLayout& layout, Gva head,
-                                     const std::function<bool(const Module&)>& visit,
+[[nodiscard]] Walked for_each_module(const VirtualMemory& memory, const ModuleLayout& layout,
+                                     Gva head, const std::function<bool(const Module&)>& visit,
                                      const std::function<void(Gva, const Error&)>& unreadable = {});
 
 /// The modules of a kernel, in the order of /proc/modules. Retried while the list changes under us.
@@ -155,13 +162,15 @@ struct SymbolWalk {
 /// same value (is_exported()).
 /// Errors: as VirtualMemory::read; too_large.
 /// Source: kernel/module.c, from 5.19 kernel/module/kallsyms.c: module_get_kallsym(); s_show().
-[[nodiscard]] Result<std::size_t> for_each_symbol_of(const VirtualMemory& memory, const ModuleLayout& layout,
-                                                     const Module& module, std::uint64_t name_limit,
-                                                     const std::function<bool(const ModuleSymbol&)>& visit);
+[[nodiscard]] Result<std::size_t> for_each_symbol_of(
+    const VirtualMemory& memory, const ModuleLayout& layout, const Module& module,
+    std::uint64_t name_limit, const std::function<bool(const ModuleSymbol&)>& visit);
 
-/// The names that a module's symbols give to `address`, in its own order. Errors as for_each_symbol_of().
-/// Cost: one read of the table of symbols; names are read where the address is right.
-[[nodiscard]] Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory, const ModuleLayout& layout,
+/// The names that a module's symbols give to `address`, in its own order. Errors as
+/// for_each_symbol_of(). Cost: one read of the table of symbols; names are read where the address
+/// is right.
+[[nodiscard]] Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory,
+                                                             const ModuleLayout& layout,
                                                              const Module& module, Gva address);
 
 /// Calls `visit` for all that /proc/kallsyms prints after the kernel's own symbols, in its
@@ -170,8 +179,8 @@ struct SymbolWalk {
 /// remembered functions the kernel prints the first twice and the last never; here, each once.
 /// BPF programs are given also where net.core.bpf_jit_kallsyms hides them from readers.)
 /// @returns not_found, unsupported  as read_modules()
-[[nodiscard]] Outcome<SymbolWalk> for_each_module_symbol(const Kernel& kernel,
-                                                         const std::function<bool(const ModuleSymbol&)>& visit);
+[[nodiscard]] Outcome<SymbolWalk> for_each_module_symbol(
+    const Kernel& kernel, const std::function<bool(const ModuleSymbol&)>& visit);
 
 /// The same as a table. Two modules never share a number, even if they share a name.
 [[nodiscard]] Outcome<SymbolTable> read_module_symbols(const Kernel& kernel);

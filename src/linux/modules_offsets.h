@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/problem.h"
-#include "linux/type_path.h"
 #include "linux/type_catalogue.h"
+#include "linux/type_path.h"
 
 namespace vitrine::linux {
 
@@ -33,7 +33,8 @@ class Offsets {
   [[nodiscard]] std::uint32_t need(std::string_view path) {
     const auto compiled = MemberPath::compile(types_, path);
     if (compiled && compiled->route().hop_count == 0) return compiled->route().offset;
-    if (!missing_) missing_ = compiled ? Problem(Errc::invalid, "a path with pointers") : compiled.error();
+    if (!missing_)
+      missing_ = compiled ? Problem(Errc::invalid, "a path with pointers") : compiled.error();
     return 0;
   }
 

@@ -16,9 +16,10 @@
 namespace vitrine::linux {
 namespace {
 
-constexpr std::uint64_t kSymbolSize = 24;  // Elf64_Sym: name u32, info, other, section u16, value, size
+constexpr std::uint64_t kSymbolSize =
+    24;  // Elf64_Sym: name u32, info, other, section u16, value, size
 constexpr std::uint64_t kValueOffset = 8;
-constexpr std::size_t kChunk = 1024;       // symbols to a read
+constexpr std::size_t kChunk = 1024;  // symbols to a read
 constexpr std::size_t kMaxExports = 1U << 16;
 constexpr std::size_t kMaxAllSymbols = 3 * kMaxModuleSymbols;
 constexpr std::size_t kMaxNameBytes = 64 * kMiB;
@@ -30,11 +31,12 @@ constexpr int kAttempts = 3;
 using Exports = std::unordered_multimap<std::uint64_t, std::string>;
 
 /// What a module exports: value to names.
-Result<Exports> read_exports(const VirtualMemory& memory, const ModuleLayout& layout, const Module& module,
-                             StringReader& strings) {
+Result<Exports> read_exports(const VirtualMemory& memory, const ModuleLayout& layout,
+                             const Module& module, StringReader& strings) {
   Exports exports;
   if (module.export_count == 0 || module.syms == 0) return exports;
-  if (module.export_count > kMaxExports) return fail(Errc::too_large, module.address.value, "module.num_syms");
+  if (module.export_count > kMaxExports)
+    return fail(Errc::too_large, module.address.value, "module.num_syms");
   std::vector<std::byte> table(module.export_count * layout.export_size);
   if (auto done = memory.read(Gva{module.syms}, table); !done) return std::unexpected(done.error());
   std::string text;
@@ -62,7 +64,12 @@ class OtherSymbols {
   using Visit = std::function<bool(const ModuleSymbol&)>;
 
   OtherSymbols(const Kernel& kernel, SymbolWalk& walk, std::uint64_t name_limit, const Visit& visit)
-      : kernel_(kernel), memory_(kernel.memory()), of_(kernel.types()), walk_(walk), name_limit_(name_limit), visit_(visit) {}
+      : kernel_(kernel),
+        memory_(kernel.memory()),
+        of_(kernel.types()),
+        walk_(walk),
+        name_limit_(name_limit),
+        visit_(visit) {}
 
   void run() {
     ftrace_functions() && ftrace_trampolines() && programs() && probe_pages("kprobe_insn_slots") &&
@@ -80,25 +87,31 @@ class OtherSymbols {
   template <class Visit>
   bool each(const char* what, Gva head, Visit&& visit) {
     bool go_on = true;
-    const auto walked = walk_list(memory_, head, kMaxNodes, [&](Gva node) { return go_on = visit(node); });
-    if (walked.broken) walk_.warnings.push_back(fmt::format("{}: {}", what, describe(*walked.broken)));
+    const auto walked =
+        walk_list(memory_, head, kMaxNodes, [&](Gva node) { return go_on = visit(node); });
+    if (walked.broken)
+      walk_.warnings.push_back(fmt::format("{}: {}", what, describe(*walked.broken)));
     walk_.truncated |= walked.truncated;
     return go_on;
   }
 
-  [[nodiscard]] std::uint64_t word(Gva at) const { return memory_.load<std::uint64_t>(at).value_or(0); }
+  [[nodiscard]] std::uint64_t word(Gva at) const {
+    return memory_.load<std::uint64_t>(at).value_or(0);
+  }
 
   // Functions of init sections that were traced while their module loaded (4.15 on).
   bool ftrace_functions() {
     const auto head = kernel_.symbols().find("ftrace_mod_maps");
     const auto list = of_.find("ftrace_mod_map.list"), mod = of_.find("ftrace_mod_map.mod"),
-               funcs = of_.find("ftrace_mod_map.funcs"), func_list = of_.find("ftrace_mod_func.list"),
+               funcs = of_.find("ftrace_mod_map.funcs"),
+               func_list = of_.find("ftrace_mod_func.list"),
                name = of_.find("ftrace_mod_func.name"), ip = of_.find("ftrace_mod_func.ip"),
                module_name = of_.find("module.name");
     if (!head || !list || !mod || !funcs || !func_list || !name || !ip || !module_name) return true;
     return each("ftrace_mod_maps", *head, [&](Gva node) {
       const Gva map = node - *list;
-      const auto module = memory_.load_string(Gva{word(map + *mod)} + *module_name, of_.size("module.name"));
+      const auto module =
+          memory_.load_string(Gva{word(map + *mod)} + *module_name, of_.size("module.name"));
       return each("ftrace_mod_map.funcs", map + *funcs, [&](Gva func_node) {
         const Gva func = func_node - *func_list;
         const auto text = memory_.load_string(Gva{word(func + *name)}, kNameLimit);
@@ -121,7 +134,8 @@ class OtherSymbols {
   // struct bpf_ksym: commit 535911c80ad4 (5.7).
   bool programs() {
     const auto head = kernel_.symbols().find("bpf_kallsyms");
-    const auto list = of_.find("bpf_ksym.lnode"), start = of_.find("bpf_ksym.start"), name = of_.find("bpf_ksym.name");
+    const auto list = of_.find("bpf_ksym.lnode"), start = of_.find("bpf_ksym.start"),
+               name = of_.find("bpf_ksym.name");
     if (!head || !list || !start || !name) return true;
     return each("bpf_kallsyms", *head, [&](Gva node) {
       const Gva ksym = node - *list;
@@ -172,7 +186,8 @@ Result<std::size_t> for_each_symbol_of(const VirtualMemory& memory, const Module
   const auto count = TRY(memory.load<std::uint32_t>(table + layout.num_symtab));
   const Gva strtab{TRY(memory.load<std::uint64_t>(table + layout.strtab))};
   const Gva typetab{TRY(memory.load<std::uint64_t>(table + layout.typetab))};
-  if (count > kMaxModuleSymbols) return fail(Errc::too_large, table.value, "mod_kallsyms.num_symtab");
+  if (count > kMaxModuleSymbols)
+    return fail(Errc::too_large, table.value, "mod_kallsyms.num_symtab");
 
   StringReader strings(memory), export_strings(memory);
   const auto exports = TRY(read_exports(memory, layout, module, export_strings));
@@ -192,23 +207,28 @@ Result<std::size_t> for_each_symbol_of(const VirtualMemory& memory, const Module
       TRY(strings.read(strtab + name, name_limit - 1, text));
       if (text.empty()) continue;
       const auto [from, to] = exports.equal_range(value);
-      const bool exported = std::any_of(from, to, [&](const auto& entry) { return entry.second == text; });
+      const bool exported =
+          std::any_of(from, to, [&](const auto& entry) { return entry.second == text; });
       ++given;
-      if (!visit({Gva{value}, shown_type(static_cast<char>(types[i]), exported), text, module.name})) return given;
+      if (!visit(
+              {Gva{value}, shown_type(static_cast<char>(types[i]), exported), text, module.name}))
+        return given;
     }
   }
   return given;
 }
 
-Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory, const ModuleLayout& layout,
-                                               const Module& module, Gva address) {
+Result<std::vector<std::string>> read_names_at(const VirtualMemory& memory,
+                                               const ModuleLayout& layout, const Module& module,
+                                               Gva address) {
   std::vector<std::string> names;
   if (module.kallsyms == 0) return names;
   const Gva table{module.kallsyms};
   const Gva symtab{TRY(memory.load<std::uint64_t>(table + layout.symtab))};
   const auto count = TRY(memory.load<std::uint32_t>(table + layout.num_symtab));
   const Gva strtab{TRY(memory.load<std::uint64_t>(table + layout.strtab))};
-  if (count > kMaxModuleSymbols) return fail(Errc::too_large, table.value, "mod_kallsyms.num_symtab");
+  if (count > kMaxModuleSymbols)
+    return fail(Errc::too_large, table.value, "mod_kallsyms.num_symtab");
   StringReader strings(memory);
   std::vector<std::byte> symbols;
   std::string text;
@@ -243,23 +263,26 @@ Outcome<SymbolWalk> for_each_module_symbol(const Kernel& kernel,
     for (int attempt = 0;; ++attempt) {
       batch = {};
       bool full = false;
-      done = for_each_symbol_of(kernel.memory(), layout, module, name_limit, [&](const ModuleSymbol& symbol) {
-        full = walk.symbols + batch.entries.size() >= kMaxAllSymbols ||
-               name_bytes + batch.names.size() >= kMaxNameBytes;
-        if (full) return false;
-        batch.entries.push_back({symbol.address, static_cast<std::uint32_t>(batch.names.size()),
-                                 static_cast<std::uint32_t>(symbol.name.size()), symbol.type});
-        batch.names += symbol.name;
-        return true;
-      });
+      done = for_each_symbol_of(
+          kernel.memory(), layout, module, name_limit, [&](const ModuleSymbol& symbol) {
+            full = walk.symbols + batch.entries.size() >= kMaxAllSymbols ||
+                   name_bytes + batch.names.size() >= kMaxNameBytes;
+            if (full) return false;
+            batch.entries.push_back({symbol.address, static_cast<std::uint32_t>(batch.names.size()),
+                                     static_cast<std::uint32_t>(symbol.name.size()), symbol.type});
+            batch.names += symbol.name;
+            return true;
+          });
       walk.truncated |= full;
       if (done || attempt == kAttempts || !kernel.machine().live()) break;
       ++walk.retries;
       // It may have finished loading: its init section, and the symbols there, are gone.
-      if (auto again = read_module(kernel.memory(), layout, module.address)) module = *std::move(again);
+      if (auto again = read_module(kernel.memory(), layout, module.address))
+        module = *std::move(again);
     }
     if (!done) {
-      walk.warnings.push_back(fmt::format("symbols of {}: {}", module.name, describe(done.error())));
+      walk.warnings.push_back(
+          fmt::format("symbols of {}: {}", module.name, describe(done.error())));
     }
     name_bytes += batch.names.size();
     for (const auto& entry : batch.entries) {

@@ -28,7 +28,8 @@ std::string_view gate_type_name(std::uint8_t type) noexcept {
 }
 
 std::string_view exception_name(unsigned vector) noexcept {
-  // Intel SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; #VC and #SX: AMD APM vol. 2.
+  // Intel SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; #VC and #SX: AMD APM
+  // vol. 2.
   static constexpr std::array<std::string_view, 32> kNames = {
       "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "",    "#TS",
       "#NP", "#SS", "#GP", "#PF", "",    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",

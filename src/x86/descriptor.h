@@ -10,7 +10,7 @@
 
 namespace vitrine::x86 {
 
-inline constexpr std::uint64_t kGateSize = 16;       ///< bytes, in long mode
+inline constexpr std::uint64_t kGateSize = 16;  ///< bytes, in long mode
 inline constexpr unsigned kVectorCount = 256;
 
 /// One gate of a long-mode IDT, as the CPU reads it.
@@ -18,9 +18,9 @@ inline constexpr unsigned kVectorCount = 256;
 struct Gate {
   Gva handler;
   std::uint16_t selector = 0;
-  std::uint8_t type = 0;   ///< 0xe interrupt gate, 0xf trap gate; long mode has no other
-  std::uint8_t dpl = 0;    ///< the privilege that `int n` needs
-  std::uint8_t ist = 0;    ///< 1 to 7: a stack of the interrupt stack table; 0: none
+  std::uint8_t type = 0;  ///< 0xe interrupt gate, 0xf trap gate; long mode has no other
+  std::uint8_t dpl = 0;   ///< the privilege that `int n` needs
+  std::uint8_t ist = 0;   ///< 1 to 7: a stack of the interrupt stack table; 0: none
   bool present = false;
   bool reserved_bits = false;  ///< a bit that must be 0 is set: the CPU would fault
 

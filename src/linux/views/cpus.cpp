@@ -14,8 +14,28 @@ namespace vitrine::linux {
 namespace {
 
 enum : std::size_t {
-  kCpu, kOnline, kPid, kName, kTask, kIdle, kRip, kRipSymbol, kRsp, kCr3, kPrivilege, kHalted, kApicId, kModel, kVendor,
-  kFamily, kModelNumber, kStepping, kMicrocode, kFlags, kPerCpu, kIdleTask
+  kCpu,
+  kOnline,
+  kPid,
+  kName,
+  kTask,
+  kIdle,
+  kRip,
+  kRipSymbol,
+  kRsp,
+  kCr3,
+  kPrivilege,
+  kHalted,
+  kApicId,
+  kModel,
+  kVendor,
+  kFamily,
+  kModelNumber,
+  kStepping,
+  kMicrocode,
+  kFlags,
+  kPerCpu,
+  kIdleTask
 };
 
 constexpr Column kColumns[] = {
@@ -25,8 +45,10 @@ constexpr Column kColumns[] = {
     {"name", ColumnType::text, "of the thread on it"},
     {"task", ColumnType::address, "of that thread's task_struct", Column::hidden},
     {"idle", ColumnType::boolean, "that thread is the CPU's idle task (rq.idle)"},
-    {"rip", ColumnType::address, "where it executes; this and the next five come from the machine, live only"},
-    {"rip_symbol", ColumnType::text, "the kernel's or module's function there; absent: in a program"},
+    {"rip", ColumnType::address,
+     "where it executes; this and the next five come from the machine, live only"},
+    {"rip_symbol", ColumnType::text,
+     "the kernel's or module's function there; absent: in a program"},
     {"rsp", ColumnType::address, "its stack pointer", Column::hidden},
     {"cr3", ColumnType::mask, "its page tables, with their tag (PCID)", Column::hidden},
     {"privilege", ColumnType::integer, "0: in the kernel, 3: in a program"},
@@ -39,7 +61,8 @@ constexpr Column kColumns[] = {
     {"stepping", ColumnType::integer, "as in /proc/cpuinfo", Column::hidden},
     {"microcode", ColumnType::mask, "revision, as in /proc/cpuinfo", Column::hidden},
     {"flags", ColumnType::list, "features, as in /proc/cpuinfo", Column::hidden},
-    {"per_cpu", ColumnType::address, "what is added to a per-CPU variable's address (__per_cpu_offset)", Column::hidden},
+    {"per_cpu", ColumnType::address,
+     "what is added to a per-CPU variable's address (__per_cpu_offset)", Column::hidden},
     {"idle_task", ColumnType::address, "of its idle task's task_struct", Column::hidden},
 };
 
@@ -55,16 +78,19 @@ constexpr std::size_t kMaxFlagWords = 64;
 constexpr std::size_t kMaxFlagName = 64;
 
 /// The words of x86_cap_flags: what /proc/cpuinfo calls each feature bit.
-std::vector<std::string> flag_names(const Kernel& kernel, const SymbolLookup& lookup, std::uint64_t words) {
+std::vector<std::string> flag_names(const Kernel& kernel, const SymbolLookup& lookup,
+                                    std::uint64_t words) {
   const auto table = kernel.symbols().find("x86_cap_flags");
   const auto room = lookup.room("x86_cap_flags");
   if (!table || !room) return {};
-  std::vector<std::uint64_t> pointers(std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
+  std::vector<std::uint64_t> pointers(
+      std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
   if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers)))) return {};
   std::vector<std::string> names(pointers.size());
   StringReader strings(kernel.memory());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i])) names[i].clear();
+    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i]))
+      names[i].clear();
   }
   return names;
 }
@@ -101,7 +127,10 @@ struct Fields {
 class Reader final : public ViewReader {
  public:
   explicit Reader(const Kernel& kernel)
-      : kernel_(kernel), memory_(kernel.memory()), lookup_(kernel), fields_(Fields::from(kernel.types(), missing_)) {}
+      : kernel_(kernel),
+        memory_(kernel.memory()),
+        lookup_(kernel),
+        fields_(Fields::from(kernel.types(), missing_)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
@@ -192,14 +221,18 @@ class Reader final : public ViewReader {
   }
 
   void set_info(RowSink& rows, unsigned cpu) {
-    if (!rows.wants_any(kApicId, kModel, kVendor, kFamily, kModelNumber, kStepping, kMicrocode, kFlags)) return;
+    if (!rows.wants_any(kApicId, kModel, kVendor, kFamily, kModelNumber, kStepping, kMicrocode,
+                        kFlags))
+      return;
     const auto info = variable("cpu_info", cpu);
     if (!info) return;
     const auto number = [&](std::size_t column, const auto& field) {
-      if (const auto value = field.read(memory_, *info); value && *value) rows.set(column, std::int64_t{**value});
+      if (const auto value = field.read(memory_, *info); value && *value)
+        rows.set(column, std::int64_t{**value});
     };
     const auto text = [&](std::size_t column, const OptionalField<std::string>& field) {
-      if (auto value = field.read(memory_, *info); value && *value) rows.set(column, **std::move(value));
+      if (auto value = field.read(memory_, *info); value && *value)
+        rows.set(column, **std::move(value));
     };
     number(kApicId, fields_.apic_id);
     number(kFamily, fields_.family);
@@ -216,7 +249,8 @@ class Reader final : public ViewReader {
       if (!words) return;
       std::vector<std::string> flags;
       for (std::size_t i = 0; i < flag_names_->size() && i / 32 < words->size(); ++i) {
-        if (((*words)[i / 32] >> (i % 32) & 1) != 0 && !(*flag_names_)[i].empty()) flags.push_back((*flag_names_)[i]);
+        if (((*words)[i / 32] >> (i % 32) & 1) != 0 && !(*flag_names_)[i].empty())
+          flags.push_back((*flag_names_)[i]);
       }
       rows.set(kFlags, std::move(flags));
     }
@@ -224,7 +258,8 @@ class Reader final : public ViewReader {
 
   /// The machine's processors are not numbered by the kernel. One that runs in the kernel
   /// tells which it is by its GS base; the rest are taken in order.
-  [[nodiscard]] const x86::Registers* registers_of(const std::vector<x86::Registers>& all, unsigned cpu) const {
+  [[nodiscard]] const x86::Registers* registers_of(const std::vector<x86::Registers>& all,
+                                                   unsigned cpu) const {
     if (const auto offset = per_cpu_base(cpu)) {
       const auto own = std::ranges::find_if(all, [&](const x86::Registers& one) {
         return one.privilege() == 0 && one.gs.base == offset->value;
@@ -251,7 +286,9 @@ class Reader final : public ViewReader {
     if (registers.privilege() == 0 && rows.wants(kRipSymbol)) {
       auto place = lookup_.place(Gva{registers.rip});
       if (!place.symbol.empty()) {
-        rows.set(kRipSymbol, place.module.empty() ? place.symbol : fmt::format("[{}] {}", place.module, place.symbol));
+        rows.set(kRipSymbol, place.module.empty()
+                                 ? place.symbol
+                                 : fmt::format("[{}] {}", place.module, place.symbol));
       }
     }
   }

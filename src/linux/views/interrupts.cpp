@@ -12,21 +12,41 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kVector, kName, kType, kDpl, kIst, kSelector, kHandler, kSymbol, kModule, kExpected, kTable, kCpus };
+enum : std::size_t {
+  kVector,
+  kName,
+  kType,
+  kDpl,
+  kIst,
+  kSelector,
+  kHandler,
+  kSymbol,
+  kModule,
+  kExpected,
+  kTable,
+  kCpus
+};
 
 constexpr Column kColumns[] = {
     {"vector", ColumnType::integer, "0 to 255"},
-    {"name", ColumnType::text, "what the processor itself uses it for: #PF, NMI; absent: the system's choice"},
-    {"type", ColumnType::text, "interrupt (interrupts are held off) or trap; absent: the gate is not present"},
+    {"name", ColumnType::text,
+     "what the processor itself uses it for: #PF, NMI; absent: the system's choice"},
+    {"type", ColumnType::text,
+     "interrupt (interrupts are held off) or trap; absent: the gate is not present"},
     {"dpl", ColumnType::integer, "the privilege that `int n` needs: 3 lets programs call it"},
     {"ist", ColumnType::integer, "1 to 7: the stack it switches to; 0: none", Column::hidden},
     {"selector", ColumnType::mask, "code segment of the handler; Linux: 0x10", Column::hidden},
     {"handler", ColumnType::address, "where the processor goes"},
     {"symbol", ColumnType::text, "the handler's name"},
-    {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none", Column::hidden},
-    {"expected", ColumnType::boolean, "it leads into the kernel's own text, or is a boot-time gate that nothing replaced; if not, somebody put it there"},
-    {"table", ColumnType::address, "the descriptor table, as the kernel's symbol or the CPU's IDTR has it", Column::hidden},
-    {"cpus", ColumnType::list, "CPUs whose IDTR leads to this table; absent: the machine does not tell", Column::hidden},
+    {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none",
+     Column::hidden},
+    {"expected", ColumnType::boolean,
+     "it leads into the kernel's own text, or is a boot-time gate that nothing replaced; if not, "
+     "somebody put it there"},
+    {"table", ColumnType::address,
+     "the descriptor table, as the kernel's symbol or the CPU's IDTR has it", Column::hidden},
+    {"cpus", ColumnType::list,
+     "CPUs whose IDTR leads to this table; absent: the machine does not tell", Column::hidden},
 };
 
 constexpr ViewInfo kInfo = {
@@ -42,7 +62,7 @@ struct Table {
   std::optional<Gpa> physical;  ///< two addresses of one page are one table
   unsigned vectors = x86::kVectorCount;
   std::vector<std::string> cpus;
-  bool known = false;   ///< it is the kernel's idt_table
+  bool known = false;  ///< it is the kernel's idt_table
 };
 
 class Reader final : public ViewReader {
@@ -58,7 +78,8 @@ class Reader final : public ViewReader {
       const auto used = MutableBytes(bytes).first(table.vectors * x86::kGateSize);
       if (auto done = kernel_.memory().read(table.address, used); !done) {
         if (table.known) return std::unexpected(Problem(done.error()));
-        tally.warnings.push_back(fmt::format("the table at {:#x}: {}", table.address.value, describe(done.error())));
+        tally.warnings.push_back(
+            fmt::format("the table at {:#x}: {}", table.address.value, describe(done.error())));
         continue;
       }
       for (unsigned vector = 0; vector < table.vectors; ++vector) {
@@ -70,7 +91,8 @@ class Reader final : public ViewReader {
         if (cpus && rows.wants(kCpus)) rows.set(kCpus, table.cpus);
         if (!table.known) rows.doubt("not the kernel's own table");
         if (gate->present && gate->reserved_bits) rows.doubt("reserved bits are set");
-        if (gate->present && x86::gate_type_name(gate->type).empty()) rows.doubt("no such type of gate");
+        if (gate->present && x86::gate_type_name(gate->type).empty())
+          rows.doubt("no such type of gate");
         if (!rows.end()) return tally;
       }
     }
@@ -80,7 +102,8 @@ class Reader final : public ViewReader {
  private:
   static void fill(RowSink& rows, SymbolLookup& lookup, unsigned vector, const x86::Gate& gate) {
     rows.set(kVector, std::int64_t{vector});
-    if (const auto text = x86::exception_name(vector); !text.empty()) rows.set(kName, std::string(text));
+    if (const auto text = x86::exception_name(vector); !text.empty())
+      rows.set(kName, std::string(text));
     if (!gate.present) return;
     rows.set(kType, std::string(x86::gate_type_name(gate.type)));
     rows.set(kDpl, std::int64_t{gate.dpl});
@@ -116,8 +139,10 @@ class Reader final : public ViewReader {
         return known.address == idtr.base || (at && known.physical == at);
       });
       if (table == tables.end()) {
-        const auto vectors = std::min<std::uint64_t>((std::uint64_t{idtr.limit} + 1) / x86::kGateSize, x86::kVectorCount);
-        tables.push_back({.address = idtr.base, .physical = at, .vectors = static_cast<unsigned>(vectors)});
+        const auto vectors = std::min<std::uint64_t>(
+            (std::uint64_t{idtr.limit} + 1) / x86::kGateSize, x86::kVectorCount);
+        tables.push_back(
+            {.address = idtr.base, .physical = at, .vectors = static_cast<unsigned>(vectors)});
         table = std::prev(tables.end());
       }
       table->cpus.push_back(fmt::format("{}", cpu));

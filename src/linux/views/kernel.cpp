@@ -16,9 +16,29 @@ namespace vitrine::linux {
 namespace {
 
 enum : std::size_t {
-  kRelease, kVersion, kMachine, kHostname, kDomainname, kBanner, kCommandLine, kTainted, kTaints, kUptime, kBootTime,
-  kCpusOnline, kCpusPossible, kMemory, kMemoryFree, kBuildId, kText, kTextPhysical, kSlide, kKpti, kPagingLevels,
-  kClocksource, kJiffies
+  kRelease,
+  kVersion,
+  kMachine,
+  kHostname,
+  kDomainname,
+  kBanner,
+  kCommandLine,
+  kTainted,
+  kTaints,
+  kUptime,
+  kBootTime,
+  kCpusOnline,
+  kCpusPossible,
+  kMemory,
+  kMemoryFree,
+  kBuildId,
+  kText,
+  kTextPhysical,
+  kSlide,
+  kKpti,
+  kPagingLevels,
+  kClocksource,
+  kJiffies
 };
 
 constexpr Column kColumns[] = {
@@ -27,11 +47,15 @@ constexpr Column kColumns[] = {
     {"machine", ColumnType::text, "as uname -m", Column::hidden},
     {"hostname", ColumnType::text, "of the initial UTS namespace"},
     {"domainname", ColumnType::text, "of the initial UTS namespace", Column::hidden},
-    {"banner", ColumnType::text, "what it said first when it booted (linux_banner)", Column::hidden},
+    {"banner", ColumnType::text, "what it said first when it booted (linux_banner)",
+     Column::hidden},
     {"command_line", ColumnType::text, "as /proc/cmdline (saved_command_line)"},
     {"tainted", ColumnType::mask, "as /proc/sys/kernel/tainted", Column::hidden},
-    {"taints", ColumnType::text, "the same in letters: P proprietary module, O out of tree, E unsigned, W warned, D died ..."},
-    {"uptime", ColumnType::duration, "since boot, sleep included, as of the last tick: idle CPUs with NO_HZ may let it lag for seconds"},
+    {"taints", ColumnType::text,
+     "the same in letters: P proprietary module, O out of tree, E unsigned, W warned, D died ..."},
+    {"uptime", ColumnType::duration,
+     "since boot, sleep included, as of the last tick: idle CPUs with NO_HZ may let it lag for "
+     "seconds"},
     {"boot_time", ColumnType::time, "when it booted, by its own clock: /proc/stat's btime"},
     {"cpus_online", ColumnType::integer, "CPUs that run"},
     {"cpus_possible", ColumnType::integer, "CPUs that there may ever be", Column::hidden},
@@ -41,10 +65,13 @@ constexpr Column kColumns[] = {
     {"text", ColumnType::address, "where _text runs", Column::hidden},
     {"text_physical", ColumnType::address, "where _text lies in RAM", Column::hidden},
     {"slide", ColumnType::mask, "KASLR: how far it runs from where it was linked", Column::hidden},
-    {"kpti", ColumnType::boolean, "page tables of its own for user mode (page table isolation)", Column::hidden},
+    {"kpti", ColumnType::boolean, "page tables of its own for user mode (page table isolation)",
+     Column::hidden},
     {"paging_levels", ColumnType::integer, "4 or 5", Column::hidden},
-    {"clocksource", ColumnType::text, "what it tells time by: tsc, kvm-clock, hpet", Column::hidden},
-    {"jiffies", ColumnType::integer, "ticks; they start five minutes before a 32-bit counter overflows", Column::hidden},
+    {"clocksource", ColumnType::text, "what it tells time by: tsc, kvm-clock, hpet",
+     Column::hidden},
+    {"jiffies", ColumnType::integer,
+     "ticks; they start five minutes before a 32-bit counter overflows", Column::hidden},
 };
 
 constexpr ViewInfo kInfo = {
@@ -96,7 +123,8 @@ class Reader final : public ViewReader {
       const auto start = kernel_.symbols().find(symbol);
       if (!start || !rows.wants(column)) return;
       const auto count = memory_.load<std::int64_t>(*start + index * 8);
-      if (count && *count >= 0 && *count < std::int64_t{1} << 40) rows.set(column, *count * static_cast<std::int64_t>(kPageSize));
+      if (count && *count >= 0 && *count < std::int64_t{1} << 40)
+        rows.set(column, *count * static_cast<std::int64_t>(kPageSize));
     };
     pages(kMemory, "_totalram_pages", 0);
     if (free_pages_ && *free_pages_ >= 0 && *free_pages_ < 64) {
@@ -104,7 +132,8 @@ class Reader final : public ViewReader {
     }
     if (clocksource_name_.bound()) {
       if (const auto source = at<std::uint64_t>("curr_clocksource")) {
-        if (auto text = clocksource_name_.read(memory_, Gva{*source})) rows.set(kClocksource, *std::move(text));
+        if (auto text = clocksource_name_.read(memory_, Gva{*source}))
+          rows.set(kClocksource, *std::move(text));
       }
     }
     if (const auto ticks = at<std::int64_t>("jiffies_64")) rows.set(kJiffies, *ticks);
@@ -116,7 +145,8 @@ class Reader final : public ViewReader {
     std::vector<std::string> missing;
     if (!clock_) missing.push_back("uptime, boot_time: " + clock_problem_);
     if (!free_pages_) missing.emplace_back("memory_free: NR_FREE_PAGES is not in this kernel");
-    if (!clocksource_name_.bound()) missing.emplace_back("clocksource: clocksource.name is not in this kernel");
+    if (!clocksource_name_.bound())
+      missing.emplace_back("clocksource: clocksource.name is not in this kernel");
     return missing;
   }
 
@@ -154,7 +184,8 @@ class Reader final : public ViewReader {
   void set_command_line(RowSink& rows) const {
     const auto pointer = at<std::uint64_t>("saved_command_line");
     if (!pointer) return;
-    if (auto text = memory_.load_string(Gva{*pointer}, kCommandLineLimit)) rows.set(kCommandLine, *std::move(text));
+    if (auto text = memory_.load_string(Gva{*pointer}, kCommandLineLimit))
+      rows.set(kCommandLine, *std::move(text));
   }
 
   void set_time(RowSink& rows, Tally& tally) const {

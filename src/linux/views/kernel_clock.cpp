@@ -24,7 +24,8 @@ Outcome<KernelClock> KernelClock::open(const Kernel& kernel) {
   bind(clock.offs_real_, "timekeeper.offs_real");
   bind(clock.offs_boot_, "timekeeper.offs_boot");
   TRY(bind.done());
-  clock.span_ = Span::covering(clock.base_, clock.fraction_, clock.shift_, clock.offs_real_, clock.offs_boot_);
+  clock.span_ = Span::covering(clock.base_, clock.fraction_, clock.shift_, clock.offs_real_,
+                               clock.offs_boot_);
 
   auto core = kernel.symbols().find("timekeeper_data");
   if (!core) core = TRY(kernel.symbol("tk_core"));
@@ -56,7 +57,8 @@ Result<KernelClock::Moment> KernelClock::read(const VirtualMemory& memory) const
       return fail(Errc::implausible, timekeeper_.value, "timekeeper");
     }
     Moment moment;
-    moment.monotonic_ns = base + static_cast<std::int64_t>(TRY(fraction_.read(copy)) >> shift & 0xffff'ffff);
+    moment.monotonic_ns =
+        base + static_cast<std::int64_t>(TRY(fraction_.read(copy)) >> shift & 0xffff'ffff);
     moment.since_boot_ns = moment.monotonic_ns + boot;
     moment.boot_time_ns = real - boot;
     moment.retries = static_cast<std::size_t>(attempt);

@@ -26,7 +26,8 @@ class KernelClock {
     std::size_t retries = 0;
   };
 
-  /// @returns not_found  the kernel has no such clock, or no types; the message names what is missing
+  /// @returns not_found  the kernel has no such clock, or no types; the message names what is
+  /// missing
   [[nodiscard]] static Outcome<KernelClock> open(const Kernel& kernel);
 
   /// @returns torn         it was being written whenever we looked

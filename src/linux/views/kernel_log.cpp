@@ -8,21 +8,42 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kSequence, kTime, kSeverity, kLevel, kFacility, kCaller, kText, kDictionary, kContinued, kThread, kCpu, kThreadName };
+enum : std::size_t {
+  kSequence,
+  kTime,
+  kSeverity,
+  kLevel,
+  kFacility,
+  kCaller,
+  kText,
+  kDictionary,
+  kContinued,
+  kThread,
+  kCpu,
+  kThreadName
+};
 
 constexpr Column kColumns[] = {
-    {"sequence", ColumnType::integer, "its number since boot; gaps are records that were lost", Column::hidden},
-    {"time", ColumnType::duration, "when it was printed: about the time since boot (local_clock), nanoseconds"},
+    {"sequence", ColumnType::integer, "its number since boot; gaps are records that were lost",
+     Column::hidden},
+    {"time", ColumnType::duration,
+     "when it was printed: about the time since boot (local_clock), nanoseconds"},
     {"severity", ColumnType::integer, "0 (emergency) to 7 (debug)", Column::hidden},
-    {"level", ColumnType::text, "the severity's name: emerg, alert, crit, err, warn, notice, info, debug"},
-    {"facility", ColumnType::text, "kern, or who wrote it through /dev/kmsg: user, daemon, ...", Column::hidden},
-    {"caller", ColumnType::text, "T and a thread's pid, or C and a CPU's number if no thread printed it", Column::hidden},
+    {"level", ColumnType::text,
+     "the severity's name: emerg, alert, crit, err, warn, notice, info, debug"},
+    {"facility", ColumnType::text, "kern, or who wrote it through /dev/kmsg: user, daemon, ...",
+     Column::hidden},
+    {"caller", ColumnType::text,
+     "T and a thread's pid, or C and a CPU's number if no thread printed it", Column::hidden},
     {"text", ColumnType::text, "the message; may have several lines"},
-    {"dictionary", ColumnType::list, "SUBSYSTEM=... and DEVICE=... of messages about a device", Column::hidden},
+    {"dictionary", ColumnType::list, "SUBSYSTEM=... and DEVICE=... of messages about a device",
+     Column::hidden},
     {"continued", ColumnType::boolean, "a later part of a line (LOG_CONT)", Column::hidden},
-    {"thread", ColumnType::integer, "pid of the thread that ran, where the kernel noted it", Column::hidden},
+    {"thread", ColumnType::integer, "pid of the thread that ran, where the kernel noted it",
+     Column::hidden},
     {"cpu", ColumnType::integer, "CPU that printed it, where the kernel noted it", Column::hidden},
-    {"thread_name", ColumnType::text, "that thread's name; Linux 7.0 on, with CONFIG_PRINTK_EXECUTION_CTX", Column::hidden},
+    {"thread_name", ColumnType::text,
+     "that thread's name; Linux 7.0 on, with CONFIG_PRINTK_EXECUTION_CTX", Column::hidden},
 };
 
 constexpr ViewInfo kInfo = {
@@ -42,17 +63,19 @@ class Reader final : public ViewReader {
 
   Outcome<Tally> read(RowSink& rows) override {
     const Gva ring{TRY(kernel_.memory().load<std::uint64_t>(pointer_))};
-    const auto reading = TRY(read_log(kernel_.memory(), layout_, ring, [&](const LogRecord& record) {
-      rows.begin();
-      fill(rows, record);
-      if (*record.doubt != '\0') rows.doubt(record.doubt);
-      return rows.end();
-    }));
+    const auto reading =
+        TRY(read_log(kernel_.memory(), layout_, ring, [&](const LogRecord& record) {
+          rows.begin();
+          fill(rows, record);
+          if (*record.doubt != '\0') rows.doubt(record.doubt);
+          return rows.end();
+        }));
     Tally tally;
     tally.retries = reading.retries;
     tally.dropped = reading.lost + reading.unreadable;
     if (reading.unreadable_why) {
-      tally.warnings.push_back(fmt::format("{} records cannot be read, the first: {}", reading.unreadable, describe(*reading.unreadable_why)));
+      tally.warnings.push_back(fmt::format("{} records cannot be read, the first: {}",
+                                           reading.unreadable, describe(*reading.unreadable_why)));
     }
     tally.truncated = reading.truncated;
     return tally;
@@ -71,7 +94,8 @@ class Reader final : public ViewReader {
     if (rows.wants(kLevel)) rows.set(kLevel, log_level_name(record.level));
     if (rows.wants(kFacility)) rows.set(kFacility, log_facility_name(record.facility));
     if (rows.wants(kCaller)) {
-      rows.set(kCaller, fmt::format("{}{}", (record.caller & kIsCpu) != 0 ? 'C' : 'T', record.caller & ~kIsCpu));
+      rows.set(kCaller, fmt::format("{}{}", (record.caller & kIsCpu) != 0 ? 'C' : 'T',
+                                    record.caller & ~kIsCpu));
     }
     if (rows.wants(kText)) rows.set(kText, record.text);
     if (rows.wants(kDictionary)) {

@@ -15,35 +15,66 @@ namespace vitrine::linux {
 namespace {
 
 enum : std::size_t {
-  kName, kSize, kReferences, kUsedBy, kState, kCore, kTaints, kVersion, kSrcversion, kParameters,
-  kText, kTextSize, kRodata, kRodataSize, kRoAfterInit, kRoAfterInitSize, kData, kDataSize, kInitSize,
-  kInit, kExit, kExitSymbol, kHasBtf, kBuildId, kAddress
+  kName,
+  kSize,
+  kReferences,
+  kUsedBy,
+  kState,
+  kCore,
+  kTaints,
+  kVersion,
+  kSrcversion,
+  kParameters,
+  kText,
+  kTextSize,
+  kRodata,
+  kRodataSize,
+  kRoAfterInit,
+  kRoAfterInitSize,
+  kData,
+  kDataSize,
+  kInitSize,
+  kInit,
+  kExit,
+  kExitSymbol,
+  kHasBtf,
+  kBuildId,
+  kAddress
 };
 
 constexpr Column kColumns[] = {
     {"name", ColumnType::text, "its name (module.name)"},
     {"size", ColumnType::size, "bytes of all its parts, as in /proc/modules"},
-    {"references", ColumnType::integer, "how often it is in use (module_refcount); absent: this kernel does not unload"},
+    {"references", ColumnType::integer,
+     "how often it is in use (module_refcount); absent: this kernel does not unload"},
     {"used_by", ColumnType::list, "modules that use it"},
     {"state", ColumnType::text, "Live, Loading, Unloading, or Unformed"},
     {"core", ColumnType::address, "where its text lies: the address in /proc/modules"},
-    {"taints", ColumnType::text, "letters: P proprietary, O out of tree, E unsigned, F forced, C staging, K live patch ..."},
+    {"taints", ColumnType::text,
+     "letters: P proprietary, O out of tree, E unsigned, F forced, C staging, K live patch ..."},
     {"version", ColumnType::text, "MODULE_VERSION; most have none", Column::hidden},
-    {"srcversion", ColumnType::text, "a hash of its sources, where the module has one", Column::hidden},
-    {"parameters", ColumnType::list, "names of those in /sys/module/NAME/parameters", Column::hidden},
+    {"srcversion", ColumnType::text, "a hash of its sources, where the module has one",
+     Column::hidden},
+    {"parameters", ColumnType::list, "names of those in /sys/module/NAME/parameters",
+     Column::hidden},
     {"text", ColumnType::address, "start of its code", Column::hidden},
     {"text_size", ColumnType::size, "bytes of code", Column::hidden},
     {"rodata", ColumnType::address, "start of its read-only data", Column::hidden},
     {"rodata_size", ColumnType::size, "bytes of read-only data", Column::hidden},
-    {"ro_after_init", ColumnType::address, "start of what is read-only once it is initialized", Column::hidden},
+    {"ro_after_init", ColumnType::address, "start of what is read-only once it is initialized",
+     Column::hidden},
     {"ro_after_init_size", ColumnType::size, "bytes of that", Column::hidden},
     {"data", ColumnType::address, "start of its data", Column::hidden},
     {"data_size", ColumnType::size, "bytes of data", Column::hidden},
-    {"init_size", ColumnType::size, "bytes of its init sections, while they are there", Column::hidden},
-    {"init", ColumnType::address, "its init function; no code is left there once it is live", Column::hidden},
-    {"exit", ColumnType::address, "its exit function; absent: it cannot be unloaded", Column::hidden},
+    {"init_size", ColumnType::size, "bytes of its init sections, while they are there",
+     Column::hidden},
+    {"init", ColumnType::address, "its init function; no code is left there once it is live",
+     Column::hidden},
+    {"exit", ColumnType::address, "its exit function; absent: it cannot be unloaded",
+     Column::hidden},
     {"exit_symbol", ColumnType::text, "the exit function's name", Column::hidden},
-    {"has_btf", ColumnType::boolean, "the kernel keeps its types (/sys/kernel/btf/NAME)", Column::hidden},
+    {"has_btf", ColumnType::boolean, "the kernel keeps its types (/sys/kernel/btf/NAME)",
+     Column::hidden},
     {"build_id", ColumnType::text, "of its ELF note, lower-case hexadecimal", Column::hidden},
     {"address", ColumnType::address, "of its struct module", Column::hidden},
 };
@@ -66,7 +97,7 @@ struct NotesLayout {
   std::optional<std::uint32_t> pointers;  ///< .grp.bin_attrs, ended by NULL; since
   std::uint32_t attributes = 0;           ///< .attrs, of struct bin_attribute
   std::uint64_t stride = 0;
-  std::uint32_t size = 0, data = 0;       ///< bin_attribute.size, .private
+  std::uint32_t size = 0, data = 0;  ///< bin_attribute.size, .private
   bool known = false;
 
   static NotesLayout find(const TypeCatalogue& types) {
@@ -92,7 +123,10 @@ std::string hexadecimal(Bytes bytes) {
 class Reader final : public ViewReader {
  public:
   Reader(const Kernel& kernel, const ModuleLayout& layout)
-      : kernel_(kernel), memory_(kernel.memory()), layout_(layout), notes_(NotesLayout::find(kernel.types())) {
+      : kernel_(kernel),
+        memory_(kernel.memory()),
+        layout_(layout),
+        notes_(NotesLayout::find(kernel.types())) {
     const Offsets of(kernel.types());
     param_size_ = kernel.types().size_of("kernel_param").value_or(0);
     param_name_ = of.find("kernel_param.name").value_or(0);
@@ -112,9 +146,11 @@ class Reader final : public ViewReader {
     for (const Module& module : list.modules) {
       rows.begin();
       fill(rows, module);
-      if (with_btf) rows.set(kHasBtf, std::ranges::find(*with_btf, module.address) != with_btf->end());
+      if (with_btf)
+        rows.set(kHasBtf, std::ranges::find(*with_btf, module.address) != with_btf->end());
       // sysfs has not been told yet of one that loads, and no longer of one that goes.
-      if (!module.leads_back && module.state == ModuleState::live) rows.doubt("mkobj.mod is another module");
+      if (!module.leads_back && module.state == ModuleState::live)
+        rows.doubt("mkobj.mod is another module");
       if (!rows.end()) break;
     }
     return tally;
@@ -122,10 +158,12 @@ class Reader final : public ViewReader {
 
   [[nodiscard]] std::vector<std::string> missing_columns() const override {
     std::vector<std::string> missing;
-    if (!layout_.source_list) missing.emplace_back("used_by: module.source_list is not in this kernel");
+    if (!layout_.source_list)
+      missing.emplace_back("used_by: module.source_list is not in this kernel");
     if (!layout_.refcount) missing.emplace_back("references: module.refcnt is not in this kernel");
     if (!layout_.exit) missing.emplace_back("exit: module.exit is not in this kernel");
-    if (!notes_.known && !layout_.build_id) missing.emplace_back("build_id: module.notes_attrs is not in this kernel");
+    if (!notes_.known && !layout_.build_id)
+      missing.emplace_back("build_id: module.notes_attrs is not in this kernel");
     return missing;
   }
 
@@ -157,7 +195,8 @@ class Reader final : public ViewReader {
     part(kRodata, kRodataSize, kModuleRodata);
     part(kRoAfterInit, kRoAfterInitSize, kModuleRoAfterInit);
     part(kData, kDataSize, kModuleData);
-    rows.set(kInitSize, static_cast<std::int64_t>(module.parts[kModuleInitText].size + module.parts[kModuleInitData].size +
+    rows.set(kInitSize, static_cast<std::int64_t>(module.parts[kModuleInitText].size +
+                                                  module.parts[kModuleInitData].size +
                                                   module.parts[kModuleInitRodata].size));
     if (module.init != 0) rows.set(kInit, module.init);
     if (module.exit != 0) {
@@ -178,8 +217,9 @@ class Reader final : public ViewReader {
   void set_exit_symbol(RowSink& rows, const Module& module) {
     auto names = read_names_at(memory_, layout_, module, Gva{module.exit});
     if (!names || names->empty()) return;
-    const auto best = std::ranges::find_if(
-        *names, [](const std::string& one) { return one != "cleanup_module" && !one.starts_with("__pfx_"); });
+    const auto best = std::ranges::find_if(*names, [](const std::string& one) {
+      return one != "cleanup_module" && !one.starts_with("__pfx_");
+    });
     rows.set(kExitSymbol, best != names->end() ? std::move(*best) : std::move(names->front()));
   }
 
@@ -201,7 +241,8 @@ class Reader final : public ViewReader {
     for (std::uint64_t i = 0; i < module.parameter_count; ++i) {
       const auto at = i * param_size_;
       if (load<std::uint16_t>(table, at + param_perm_).value_or(0) == 0) continue;
-      auto text = memory_.load_string(Gva{load<std::uint64_t>(table, at + param_name_).value_or(0)}, kTextLimit);
+      auto text = memory_.load_string(Gva{load<std::uint64_t>(table, at + param_name_).value_or(0)},
+                                      kTextLimit);
       if (text) names.push_back(*std::move(text));
     }
     rows.set(kParameters, std::move(names));
@@ -216,14 +257,17 @@ class Reader final : public ViewReader {
     const Gva notes{module.notes};
     const auto word = [&](Gva at) { return memory_.load<std::uint64_t>(at).value_or(0); };
     std::uint64_t count = kMaxNotes;
-    if (notes_.count) count = std::min<std::uint64_t>(memory_.load<std::uint32_t>(notes + *notes_.count).value_or(0), kMaxNotes);
+    if (notes_.count)
+      count = std::min<std::uint64_t>(
+          memory_.load<std::uint32_t>(notes + *notes_.count).value_or(0), kMaxNotes);
     for (std::uint64_t i = 0; i < count; ++i) {
       Gva attribute = notes + notes_.attributes + i * notes_.stride;
       if (!notes_.count) {
         attribute = Gva{word(Gva{word(notes + *notes_.pointers)} + i * 8)};
         if (!attribute) break;
       }
-      if (auto id = build_id_in(Gva{word(attribute + notes_.data)}, word(attribute + notes_.size))) {
+      if (auto id =
+              build_id_in(Gva{word(attribute + notes_.data)}, word(attribute + notes_.size))) {
         rows.set(kBuildId, *std::move(id));
         return;
       }
@@ -253,7 +297,8 @@ class Reader final : public ViewReader {
     const auto head = kernel_.symbols().find("btf_modules");
     if (!head || !btf_list_ || !btf_owner_) return owners;
     const auto walked = walk_list(memory_, *head, kMaxModules, [&](Gva node) {
-      if (const auto owner = memory_.load<std::uint64_t>(node - *btf_list_ + *btf_owner_)) owners.push_back(Gva{*owner});
+      if (const auto owner = memory_.load<std::uint64_t>(node - *btf_list_ + *btf_owner_))
+        owners.push_back(Gva{*owner});
       return true;
     });
     if (walked.complete()) return owners;
@@ -276,7 +321,8 @@ class ModulesView final : public View {
   [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
     TRY(kernel.symbol("modules"));
     if (!kernel.has_types()) {
-      return std::unexpected(Problem(Errc::unsupported, "modules cannot be read without the kernel's types",
+      return std::unexpected(Problem(Errc::unsupported,
+                                     "modules cannot be read without the kernel's types",
                                      "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"));
     }
     const auto layout = TRY(ModuleLayout::find(kernel.types()));

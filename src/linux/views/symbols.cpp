@@ -9,17 +9,22 @@ namespace {
 enum : std::size_t { kAddress, kType, kName, kModule };
 
 constexpr Column kColumns[] = {
-    {"address", ColumnType::address, "where it lies as the kernel runs; per-CPU variables until 6.14: their offset"},
-    {"type", ColumnType::text, "as nm: t text, d data, b bss, r read-only, w weak, a absolute; upper case: global, of modules: exported"},
+    {"address", ColumnType::address,
+     "where it lies as the kernel runs; per-CPU variables until 6.14: their offset"},
+    {"type", ColumnType::text,
+     "as nm: t text, d data, b bss, r read-only, w weak, a absolute; upper case: global, of "
+     "modules: exported"},
     {"name", ColumnType::text, "its name"},
-    {"module", ColumnType::text, "the module, or bpf, __builtin__ftrace, __builtin__kprobes; absent: the kernel itself"},
+    {"module", ColumnType::text,
+     "the module, or bpf, __builtin__ftrace, __builtin__kprobes; absent: the kernel itself"},
 };
 
 constexpr ViewInfo kInfo = {
     .name = "symbols",
     .summary = "the symbols of the kernel, its modules and its generated code: /proc/kallsyms",
     .columns = kColumns,
-    .order = "as /proc/kallsyms: the kernel's by address, then the modules', the newest module first",
+    .order =
+        "as /proc/kallsyms: the kernel's by address, then the modules', the newest module first",
     .key = "address name module",
 };
 

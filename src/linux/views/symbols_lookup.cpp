@@ -5,7 +5,9 @@
 namespace vitrine::linux {
 
 SymbolLookup::SymbolLookup(const Kernel& kernel) : kernel_(kernel) {
-  const auto find = [&](std::string_view name) { return kernel.symbols().find(name).value_or(Gva{}); };
+  const auto find = [&](std::string_view name) {
+    return kernel.symbols().find(name).value_or(Gva{});
+  };
   text_start_ = find("_stext");
   text_end_ = find("_etext");
   image_start_ = find("_text");
@@ -50,7 +52,8 @@ CodePlace SymbolLookup::place(Gva address) {
   const auto name_in = [&](const SymbolTable& symbols) {
     if (const auto symbol = symbols.nearest(address)) {
       place.symbol = symbol->name;
-      if (symbol->address != address) place.symbol += fmt::format("+{:#x}", address - symbol->address);
+      if (symbol->address != address)
+        place.symbol += fmt::format("+{:#x}", address - symbol->address);
     }
   };
   if (address >= image_start_ && address < image_end_) {

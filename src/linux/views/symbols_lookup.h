@@ -15,9 +15,9 @@ namespace vitrine::linux {
 
 /// Where an address lies.
 struct CodePlace {
-  std::string symbol;   ///< "asm_exc_page_fault", "do_exit+0x12"; empty: nothing is known there
-  std::string module;   ///< whose memory holds it; empty: the kernel's, or nobody's
-  bool in_text = false; ///< within the kernel's own text, _stext to _etext
+  std::string symbol;    ///< "asm_exc_page_fault", "do_exit+0x12"; empty: nothing is known there
+  std::string module;    ///< whose memory holds it; empty: the kernel's, or nobody's
+  bool in_text = false;  ///< within the kernel's own text, _stext to _etext
 };
 
 class SymbolLookup {

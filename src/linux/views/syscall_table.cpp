@@ -17,17 +17,23 @@ enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kMod
 constexpr Column kColumns[] = {
     {"abi", ColumnType::text, "64, ia32 or x32: who calls through this table"},
     {"number", ColumnType::integer, "of the system call"},
-    {"name", ColumnType::text, "from its handler's name: openat for __x64_sys_openat; absent: not implemented, or unknown"},
-    {"implemented", ColumnType::boolean, "false for sys_ni_syscall and for calls that this kernel was built without"},
+    {"name", ColumnType::text,
+     "from its handler's name: openat for __x64_sys_openat; absent: not implemented, or unknown"},
+    {"implemented", ColumnType::boolean,
+     "false for sys_ni_syscall and for calls that this kernel was built without"},
     {"handler", ColumnType::address, "where the entry leads"},
     {"symbol", ColumnType::text, "the handler's name"},
-    {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none", Column::hidden},
-    {"expected", ColumnType::boolean, "it leads into the kernel's own text; if not, somebody put it there"},
+    {"module", ColumnType::text, "the module in whose memory the handler lies; absent: none",
+     Column::hidden},
+    {"expected", ColumnType::boolean,
+     "it leads into the kernel's own text; if not, somebody put it there"},
 };
 
 constexpr ViewInfo kInfo = {
     .name = "syscall_table",
-    .summary = "the system call tables; from 6.9 (and its stable backports) only tracing reads them: calls go through x64_sys_call",
+    .summary =
+        "the system call tables; from 6.9 (and its stable backports) only tracing reads them: "
+        "calls go through x64_sys_call",
     .columns = kColumns,
     .order = "abi 64, ia32, x32; then by number",
     .key = "abi number",
@@ -89,7 +95,9 @@ class Reader final : public ViewReader {
         tally.warnings.push_back(fmt::format("{}: {}", table.symbol, describe(done.error())));
         continue;
       }
-      const auto entry = [&](std::uint64_t number) { return Gva{load<std::uint64_t>(bytes, number * 8).value_or(0)}; };
+      const auto entry = [&](std::uint64_t number) {
+        return Gva{load<std::uint64_t>(bytes, number * 8).value_or(0)};
+      };
       while (size > 0 && !entry(size - 1)) --size;  // what pads it up to the next symbol
       for (std::uint64_t number = 0; number < size; ++number) {
         rows.begin();

@@ -15,16 +15,24 @@ using test::FakeMemory;
 // As 6.1 tells it.
 constexpr std::string_view kVmcoreinfo =
     "OSRELEASE=6.1.0\n"
-    "SIZE(printk_ringbuffer)=88\nOFFSET(printk_ringbuffer.desc_ring)=0\nOFFSET(printk_ringbuffer.text_data_ring)=48\n"
-    "OFFSET(printk_ringbuffer.fail)=80\nSIZE(prb_desc_ring)=48\nOFFSET(prb_desc_ring.count_bits)=0\n"
-    "OFFSET(prb_desc_ring.descs)=8\nOFFSET(prb_desc_ring.infos)=16\nOFFSET(prb_desc_ring.head_id)=24\n"
+    "SIZE(printk_ringbuffer)=88\nOFFSET(printk_ringbuffer.desc_ring)=0\nOFFSET(printk_ringbuffer."
+    "text_data_ring)=48\n"
+    "OFFSET(printk_ringbuffer.fail)=80\nSIZE(prb_desc_ring)=48\nOFFSET(prb_desc_ring.count_bits)="
+    "0\n"
+    "OFFSET(prb_desc_ring.descs)=8\nOFFSET(prb_desc_ring.infos)=16\nOFFSET(prb_desc_ring.head_id)="
+    "24\n"
     "OFFSET(prb_desc_ring.tail_id)=32\nSIZE(prb_desc)=24\nOFFSET(prb_desc.state_var)=0\n"
-    "OFFSET(prb_desc.text_blk_lpos)=8\nSIZE(prb_data_blk_lpos)=16\nOFFSET(prb_data_blk_lpos.begin)=0\n"
-    "OFFSET(prb_data_blk_lpos.next)=8\nSIZE(printk_info)=88\nOFFSET(printk_info.seq)=0\nOFFSET(printk_info.ts_nsec)=8\n"
-    "OFFSET(printk_info.text_len)=16\nOFFSET(printk_info.caller_id)=20\nOFFSET(printk_info.dev_info)=24\n"
-    "SIZE(dev_printk_info)=64\nOFFSET(dev_printk_info.subsystem)=0\nLENGTH(printk_info_subsystem)=16\n"
+    "OFFSET(prb_desc.text_blk_lpos)=8\nSIZE(prb_data_blk_lpos)=16\nOFFSET(prb_data_blk_lpos.begin)="
+    "0\n"
+    "OFFSET(prb_data_blk_lpos.next)=8\nSIZE(printk_info)=88\nOFFSET(printk_info.seq)=0\nOFFSET("
+    "printk_info.ts_nsec)=8\n"
+    "OFFSET(printk_info.text_len)=16\nOFFSET(printk_info.caller_id)=20\nOFFSET(printk_info.dev_"
+    "info)=24\n"
+    "SIZE(dev_printk_info)=64\nOFFSET(dev_printk_info.subsystem)=0\nLENGTH(printk_info_subsystem)="
+    "16\n"
     "OFFSET(dev_printk_info.device)=16\nLENGTH(printk_info_device)=48\nSIZE(prb_data_ring)=32\n"
-    "OFFSET(prb_data_ring.size_bits)=0\nOFFSET(prb_data_ring.data)=8\nOFFSET(prb_data_ring.head_lpos)=16\n"
+    "OFFSET(prb_data_ring.size_bits)=0\nOFFSET(prb_data_ring.data)=8\nOFFSET(prb_data_ring.head_"
+    "lpos)=16\n"
     "OFFSET(prb_data_ring.tail_lpos)=24\n";
 
 enum State : std::uint64_t { kReserved, kCommitted, kFinalized, kReusable };
@@ -223,7 +231,9 @@ TEST(KernelLog, LostTextIsCounted) {
 
 TEST(KernelLog, ForgedBlocksAreDoubtedNotFollowed) {
   const std::pair<std::uint64_t, std::uint64_t> forged[] = {
-      {0, 0}, {0, 4}, {8, 0}, {0, 0xffff'ffff'ffff'fff8}, {4, 64}, {0, 1024}, {1024, 0}, {0, Ring::kSize * 2}, {1, 64}};
+      {0, 0},  {0, 4},    {8, 0},    {0, 0xffff'ffff'ffff'fff8},
+      {4, 64}, {0, 1024}, {1024, 0}, {0, Ring::kSize * 2},
+      {1, 64}};
   for (const auto& [begin, next] : forged) {
     Ring ring;
     ring.descriptor(ring.add("text"), kFinalized, begin, next);
@@ -335,7 +345,9 @@ TEST(KernelLog, WhatIsOverwrittenMeanwhileIsNeverMixed) {
     std::uint64_t before = 0;
     const auto reading = read_log(memory, ring.layout, Ring::kAt, [&](const LogRecord& record) {
       EXPECT_STREQ(record.doubt, "") << at;
-      EXPECT_EQ(record.text, record.sequence < 20 ? fmt::format("older {}", record.sequence) : "newer") << at;
+      EXPECT_EQ(record.text,
+                record.sequence < 20 ? fmt::format("older {}", record.sequence) : "newer")
+          << at;
       EXPECT_GT(record.sequence, before);
       before = record.sequence;
       return true;

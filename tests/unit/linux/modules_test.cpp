@@ -33,10 +33,13 @@ ModuleLayout layout_of(bool by_parts) {
   layout.exit = 0xb0;
   layout.refcount = 0xb8;
   if (by_parts) {
-    layout.memory = ModuleLayout::Memory{.first = 0xc0, .stride = 16, .base = 0, .size = 8, .index = {0, 1, 2, 3, 4, 5, 6}};
+    layout.memory = ModuleLayout::Memory{
+        .first = 0xc0, .stride = 16, .base = 0, .size = 8, .index = {0, 1, 2, 3, 4, 5, 6}};
   } else {
-    layout.core = {.base = 0xc0, .size = 0xc8, .text_size = 0xcc, .ro_size = 0xd0, .ro_after_init_size = 0xd4};
-    layout.initial = {.base = 0xd8, .size = 0xe0, .text_size = 0xe4, .ro_size = 0xe8, .ro_after_init_size = 0xec};
+    layout.core = {
+        .base = 0xc0, .size = 0xc8, .text_size = 0xcc, .ro_size = 0xd0, .ro_after_init_size = 0xd4};
+    layout.initial = {
+        .base = 0xd8, .size = 0xe0, .text_size = 0xe4, .ro_size = 0xe8, .ro_after_init_size = 0xec};
   }
   layout.symtab = 0;
   layout.num_symtab = 8;
@@ -230,7 +233,8 @@ TEST_F(Modules, SymbolsAreThoseOfProcKallsyms) {
   ASSERT_TRUE(seen.done);
   EXPECT_EQ(*seen.done, 3U);
   // Upper case: of that name and value among the exports. The nameless first is not printed.
-  EXPECT_EQ(seen.lines, (std::vector<std::string>{"t init", "T exported_symbol", "d exported_symbol"}));
+  EXPECT_EQ(seen.lines,
+            (std::vector<std::string>{"t init", "T exported_symbol", "d exported_symbol"}));
 }
 
 TEST_F(Modules, NamesAreCutWhereTheKernelCutsThem) {
