@@ -35,17 +35,22 @@ OF_THE_MACHINE = {
 }
 
 
-def latin1(value):
-    """A value of JSON with every text as the guest's bytes, one character each."""
+def latin1(value, escaped):
+    """A value of JSON with every text as the guest's bytes, one character each (docs/output.md)."""
     if isinstance(value, str):
-        raw = value.encode("utf-8")
-        text = raw.decode("latin-1")
+        text = value.encode("utf-8").decode("latin-1")
+        if not escaped:
+            return text
         return ESCAPE.sub(lambda found: "\\" if found[1] == "\\" else chr(int(found[1][1:], 16)), text)
     if isinstance(value, list):
-        return [latin1(each) for each in value]
-    if isinstance(value, dict):
-        return {key: latin1(each) for key, each in value.items()}
+        return [latin1(each, escaped) for each in value]
     return value
+
+
+def row_of(line):
+    row = json.loads(line)
+    escaped = set(row.pop("escaped", []))
+    return {name: latin1(value, name in escaped) for name, value in row.items()}
 
 
 class Vitrine:
@@ -68,10 +73,20 @@ class Vitrine:
 
     def rows(self, view, machine, *more):
         done = self.run("show", view, machine, "--json", *more)
-        return [latin1(json.loads(line)) for line in done.stdout.splitlines()], done.stderr.decode(errors="replace")
+        return [row_of(line) for line in done.stdout.splitlines()], done.stderr.decode(errors="replace")
 
     def views(self):
         return [json.loads(line)["view"] for line in self.run("views", "--json").stdout.splitlines()]
+
+
+def collect(guest):
+    """What comparisons ask of the guest beside its truth; before that, as asking starts processes."""
+    more = {}
+    for path in sorted(HERE.glob("truth_*.py")):
+        comparison = importlib.import_module(path.stem)
+        if hasattr(comparison, "collect"):
+            more |= comparison.collect(guest)
+    return more
 
 
 def compare_views(vitrine, machine, truth, report, only=None):
@@ -202,12 +217,12 @@ def look(options, label, cpus, memory, report):
         label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend
     ) as guest:
         vitrine = Vitrine(options.vitrine, cache)
-        kallsyms = guest.kallsyms()
+        more = collect(guest)
         if not options.views:
             compare_btf(vitrine, guest.name, guest, report)
         truth = guest.truth()
         guest.pause()
-        truth["kallsyms"] = kallsyms
+        truth |= more
         seen = compare_views(vitrine, guest.name, truth, report, options.views)
         for kind in options.images:
             compare_image(vitrine, kind, guest, seen, report)
