@@ -284,7 +284,8 @@ class Opener {
     if (std::ranges::none_of(layouts, agrees) && hole < usable) {
       layouts.push_back(split_layout(hole, usable));  // max-ram-below-4g
     }
-    std::ranges::stable_partition(layouts, agrees);
+    const auto best = std::ranges::find_if(layouts, agrees);
+    if (best != layouts.end()) std::rotate(layouts.begin(), best, best + 1);
     return agrees(layouts.front()) ? MapSource::verified : MapSource::inferred;
   }
 

@@ -241,7 +241,7 @@ Outcome<ReachedInferred> reach_inferred_ram(pid_t pid, const QemuOptions& option
     }
     order.push_back(judged);
   }
-  std::ranges::stable_sort(order, {}, &Judged::evidence);
+  std::ranges::sort(order, {}, [](const Judged& one) { return std::pair(one.evidence, one.reading); });
   if (layout >= order.size()) {
     return std::unexpected(Problem(Errc::invalid, fmt::format("the RAM can be read in {} ways; there is no number {}",
                                                               order.size(), layout)));

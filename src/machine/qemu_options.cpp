@@ -192,7 +192,7 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
   std::map<std::string, Properties> chardevs;
   std::vector<std::string> qmp_addresses;  // of -qmp
   std::vector<Properties> mons;            // of -mon
-  std::vector<std::pair<unsigned, Properties>> nodes;
+  std::multimap<unsigned, Properties> nodes;
 
   for (std::size_t i = 1; i < words.size(); ++i) {
     std::string_view option = words[i];
@@ -249,7 +249,7 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
       if (get(properties, "type") == "node") {
         const auto number = properties.contains("nodeid") ? get_count(properties, "nodeid")
                                                           : static_cast<unsigned>(nodes.size());
-        nodes.emplace_back(number, properties);
+        nodes.emplace(number, properties);
       }
     } else if (option == "mem-path") {
       options.mem_path = value;
@@ -273,7 +273,6 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
     }
   }
 
-  std::ranges::stable_sort(nodes, {}, &std::pair<unsigned, Properties>::first);
   for (const auto& [number, properties] : nodes) {
     if (const auto memdev = get(properties, "memdev"); !memdev.empty()) options.numa_backends.push_back(memdev);
     if (const auto size = parse_size(get(properties, "mem"), 1ULL << 20)) options.numa_sizes.push_back(*size);

@@ -187,7 +187,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 std::string list_names(std::vector<const QemuProcess*> processes, std::string_view near) {
-  std::ranges::stable_sort(processes, {}, [&](const QemuProcess* one) { return distance(one->name(), near); });
+  std::ranges::sort(processes, {}, [&](const QemuProcess* one) {
+    return std::pair(distance(one->name(), near), one->pid);
+  });
   if (processes.size() > 5) processes.resize(5);
   std::vector<std::string> names;
   for (const auto* one : processes) names.push_back(fmt::format("{} (pid {})", one->name(), one->pid));
