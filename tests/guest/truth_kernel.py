@@ -13,7 +13,8 @@ def compare(truth, rows):
 
     uptime  may lag behind the guest's own by two seconds (idle CPUs do not tick), and is later
             than the truth's begin by as much as the guest ran on until it was paused.
-    memory_free  moves while the guest is asked: within 16 MiB.
+    memory_free  moves while the guest is asked, as the printer holds its answer in the memory that
+            it counts (2 MiB of truth, 10 MiB of kallsyms, buffers for both): within 48 MiB.
     """
     differences = doubts(rows)
     if len(rows) != 1:
@@ -42,7 +43,7 @@ def compare(truth, rows):
     meminfo = dict(line.split(":") for line in files["/proc/meminfo"].splitlines())
     same("memory", int(meminfo["MemTotal"].split()[0]) * 1024)
     free = int(meminfo["MemFree"].split()[0]) * 1024
-    if abs(row["memory_free"] - free) > 16 << 20:
+    if abs(row["memory_free"] - free) > 48 << 20:
         differences.append(f"kernel: memory_free is {row['memory_free']}, the guest says {free}")
     same("clocksource", text(files["/sys/devices/system/clocksource/clocksource0/current_clocksource"]))
     btime = int(re.search(r"^btime (\d+)$", files["/proc/stat"], re.M)[1])
