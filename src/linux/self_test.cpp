@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <optional>
 #include <unordered_set>
 
 #include "linux/field.h"
@@ -87,18 +88,21 @@ Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
   return check;
 }
 
-/// The kernel counts pages up to max_pfn; our map must reach exactly as far.
+/// The kernel counts pages up to max_pfn: that page must be RAM in our map, and RAM must
+/// end soon after it. (What an image holds further up is firmware.)
 Health::Check check_memory(const Kernel& kernel) {
+  constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
   const auto symbol = kernel.symbols().find("max_pfn");
   const auto pages = symbol ? kernel.memory().load<std::uint64_t>(*symbol) : Result<std::uint64_t>(0);
   if (!pages || *pages == 0) return {"memory map", false, "max_pfn cannot be read"};
-  const std::uint64_t kernel_end = *pages * kPageSize;
-  const auto ranges = kernel.ram().ram();
-  const std::uint64_t end = ranges.empty() ? 0 : ranges.back().end().value;
-  // Firmware keeps a little at the very end for itself.
-  const bool ok = kernel_end <= end && end - kernel_end <= 64 * kMiB;
-  return {"memory map", ok,
-          fmt::format("ends at {:#x}, the kernel's last page at {:#x}", end, kernel_end)};
+  const Gpa last{(*pages - 1) * kPageSize};
+  std::optional<Gpa> end;
+  for (const auto& range : kernel.ram().ram()) {
+    if (range.contains(last) || (end && range.start == *end)) end = range.end();
+  }
+  if (!end) return {"memory map", false, fmt::format("the kernel's last page, {:#x}, is not RAM", last.value)};
+  return {"memory map", *end - last <= kKeptByFirmware,
+          fmt::format("the kernel's last page is {:#x}, RAM ends at {:#x}", last.value, end->value)};
 }
 
 }  // namespace
