@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <numeric>
+
+#include "base/edit_distance.h"
 
 namespace vitrine::linux {
 namespace {
@@ -14,27 +15,6 @@ std::uint32_t hash_of(std::string_view name) {
   std::uint64_t hash = 0xcbf2'9ce4'8422'2325;  // FNV-1a, 64 bits
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
   return static_cast<std::uint32_t>(hash ^ hash >> 32);
-}
-
-/// Levenshtein distance, given up above `most`.
-std::size_t distance(std::string_view a, std::string_view b, std::size_t most) {
-  if (a.size() > b.size()) std::swap(a, b);
-  if (b.size() - a.size() > most) return most + 1;
-  std::vector<std::size_t> row(a.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t j = 1; j <= b.size(); ++j) {
-    std::size_t diagonal = row[0];
-    row[0] = j;
-    std::size_t best = j;
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-      const std::size_t above = row[i];
-      row[i] = std::min({above + 1, row[i - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      diagonal = above;
-      best = std::min(best, row[i]);
-    }
-    if (best > most) return most + 1;
-  }
-  return row[a.size()];
 }
 
 }  // namespace
@@ -193,7 +173,7 @@ std::vector<std::string> SymbolTable::similar(std::string_view name, std::size_t
   std::vector<std::pair<std::size_t, std::string>> near;
   for (const auto& entry : data_->entries) {
     const auto candidate = data_->name(entry);
-    const std::size_t far = distance(name, candidate, reach);
+    const std::size_t far = edit_distance(name, candidate, reach);
     if (far <= reach) near.emplace_back(far, candidate);
   }
   std::ranges::sort(near);

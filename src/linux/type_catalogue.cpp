@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 
+#include "base/edit_distance.h"
 namespace vitrine::linux {
 namespace {
 
@@ -185,25 +185,6 @@ std::vector<std::string> TypeCatalogue::similar(std::string_view text, std::size
     if (std::ranges::find(names, each) == names.end()) names.emplace_back(each);
   }
   return names;
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit) {
-  const std::size_t apart = a.size() > b.size() ? a.size() - b.size() : b.size() - a.size();
-  if (apart > limit || a.size() > 128 || b.size() > 128) return limit + 1;
-  std::array<std::size_t, 129> row;
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    std::size_t best = row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-      best = std::min(best, row[j]);
-    }
-    if (best > limit) return limit + 1;
-  }
-  return std::min(row[b.size()], limit + 1);
 }
 
 }  // namespace vitrine::linux

@@ -84,7 +84,4 @@ class TypeCatalogue {
   std::vector<Module> modules_;
 };
 
-/// How many single-character edits apart, at most `limit` (then `limit` + 1).
-[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
-
 }  // namespace vitrine::linux

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/edit_distance.h"
 #include "linux/type_format.h"
 
 namespace vitrine::linux {

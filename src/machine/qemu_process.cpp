@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/edit_distance.h"
 #include "machine/process_maps.h"
 
 namespace vitrine {
@@ -172,23 +173,9 @@ std::optional<QemuProcess> look_at(pid_t pid) {
   return process;
 }
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const auto replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 std::string list_names(std::vector<const QemuProcess*> processes, std::string_view near) {
   std::ranges::sort(processes, {}, [&](const QemuProcess* one) {
-    return std::pair(distance(one->name(), near), one->pid);
+    return std::pair(edit_distance(one->name(), near, std::max(one->name().size(), near.size())), one->pid);
   });
   if (processes.size() > 5) processes.resize(5);
   std::vector<std::string> names;

@@ -1,0 +1,13 @@
+// How far apart two names are: for telling people what they may have meant.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace vitrine {
+
+/// How many single-character edits apart, at most `limit` (then `limit` + 1).
+/// Cost: the product of the lengths, less where `limit` ends it early.
+[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
+
+}  // namespace vitrine
