@@ -5,11 +5,12 @@ namespace vitrine::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all = {
-      vms_command(),      info_command(), ps_command(),    pstree_command(), threads_command(),
-      lsmod_command(),    lsof_command(), ss_command(),    maps_command(),   mounts_command(),
-      dmesg_command(),    show_command(), views_command(), sym_command(),    type_command(),
-      mem_command(),      top_command(),  demo_command(),  help_command(),   completion_command(),
-      complete_command(), man_command()};
+      vms_command(),        info_command(),     ps_command(),    pstree_command(),
+      threads_command(),    lsmod_command(),    lsof_command(),  ss_command(),
+      maps_command(),       mounts_command(),   dmesg_command(), show_command(),
+      views_command(),      sym_command(),      type_command(),  mem_command(),
+      top_command(),        evidence_command(), demo_command(),  help_command(),
+      completion_command(), complete_command(), man_command()};
   return all;
 }
 
