@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/address.h"
 #include "base/problem.h"
 #include "x86/registers.h"
 
@@ -41,6 +42,10 @@ class HeldFiring {
   std::uint64_t monotonic_ns = 0;  ///< CLOCK_MONOTONIC of the host, at the event
   std::optional<std::uint32_t>
       cpu;  ///< the virtual CPU; nothing where no CPU is at it (polling, clock)
+
+  /// The task_struct that process.* and thread.* mean, where that is not the CPU's current one:
+  /// ProcessStart is told by the parent.
+  std::optional<Gva> subject;
 
   /// The registers of the CPU at the event; null where no CPU is at it.
   [[nodiscard]] virtual const x86::Registers* registers() const { return nullptr; }
