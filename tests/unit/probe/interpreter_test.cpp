@@ -257,7 +257,8 @@ TEST(Interpreter, TextOpcodes) {
 TEST(Interpreter, OpcodesOfTextMayWriteOverTheirOwnSource) {
   using enum Opcode;
   Case test;
-  test.environment.memory = std::string("/A/ABC", 6) + std::string(100, '\0');
+  test.environment.memory = "/A/ABC";
+  test.environment.memory.resize(100);
   test.number(3, 0x1000).add(read_text, 0, 3, 0, test.pool(16));
   test.add(move_text, 1, 0)
       .add(move_text, 2, 0)
