@@ -20,7 +20,8 @@ std::string Command::usage() const {
   std::string text(name);
   for (const auto& operand : operands) {
     const bool optional = operand.optional || operand.words == Words::machine;
-    text += optional ? fmt::format(" [{}]", operand.name) : fmt::format(" {}", operand.name);
+    const auto shown = fmt::format("{}{}", operand.name, operand.repeated ? " ..." : "");
+    text += optional ? fmt::format(" [{}]", shown) : fmt::format(" {}", shown);
   }
   if (!options.empty()) text += " [options]";
   return text;

@@ -24,12 +24,28 @@ enum class Status {
 };
 
 /// What stands in the place of an operand or of an option's value; completions ask.
-enum class Words { none, machine, view, column, command, shell, symbol, type, path, number, text };
+enum class Words {
+  none,
+  machine,
+  view,
+  column,
+  command,
+  shell,
+  symbol,
+  type,
+  path,
+  number,
+  text,
+  probe,
+  code,
+  warning
+};
 
 struct Operand {
   std::string_view name;  ///< "VM"
   Words words = Words::text;
   bool optional = false;  ///< a VM may always be left out; this is for the rest
+  bool repeated = false;  ///< the last one may take any number of words
 };
 
 struct Option {

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "cli/columns.h"
+#include "vmipl/catalogue.h"
+#include "vmipl/codes.h"
 
 namespace vitrine::cli {
 namespace {
@@ -114,6 +116,17 @@ class Candidates {
       case Words::shell:
         for (const auto* shell : {"bash", "zsh", "fish"}) add(shell);
         break;
+      case Words::probe:
+        for (const auto& probe : vmipl::probes()) add(probe.name);
+        break;
+      case Words::code:
+        for (const auto& code : vmipl::all_codes()) add(code.code);
+        break;
+      case Words::warning:
+        for (const auto& code : vmipl::all_codes()) {
+          if (code.severity == vmipl::Severity::warning) add(code.name);
+        }
+        break;
       case Words::path:
         found_.emplace_back(":files");
         break;
@@ -184,7 +197,10 @@ std::vector<std::string> candidates(const std::vector<std::string>& words, const
       ++operand;
     }
   }
-  if (operand < command->operands.size()) found.add(command->operands[operand].words, view);
+  const auto& operands = command->operands;
+  if (!operands.empty() && operands.back().repeated)
+    operand = std::min(operand, operands.size() - 1);
+  if (operand < operands.size()) found.add(operands[operand].words, view);
   return std::move(found).take();
 }
 

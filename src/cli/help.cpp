@@ -67,9 +67,18 @@ std::string overview() {
   for (const auto& command : commands()) {
     if (!command.hidden) width = std::max(width, command.name.size());
   }
+  // Group by group, in the order in which they first occur.
+  std::vector<std::string_view> groups;
   for (const auto& command : commands()) {
-    if (!command.hidden)
-      text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
+    if (!command.hidden && std::ranges::find(groups, command.group) == groups.end())
+      groups.push_back(command.group);
+  }
+  for (const auto group : groups) {
+    text += fmt::format("{}\n", group);
+    for (const auto& command : commands()) {
+      if (!command.hidden && command.group == group)
+        text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
+    }
   }
   return text + "\nvitrine help COMMAND explains one; vitrine demo shows them at work.\n";
 }

@@ -102,7 +102,8 @@ std::string man_page() {
   text += term("0", "", "all was shown; also when the reader of a pipe left early");
   text += term("1", "",
                "the machine, its kernel or what was asked of it could not be read, or the output "
-               "not written");
+               "not written; a script has mistakes (check), or is not in canonical form (fmt "
+               "--check)");
   text += term("2", "", "the command line was wrong");
   text += term("3", "",
                "shown, but not all of it is sure: doubtful or unreadable rows, a bound reached, a "

@@ -42,7 +42,8 @@ Outcome<Arguments> sort_operands(const Command& command, Arguments sorted,
     }
     return misuse(command, fmt::format("{} wants a {}", command.name, missing));
   }
-  if (given.size() > command.operands.size()) {
+  const bool any_number = !command.operands.empty() && command.operands.back().repeated;
+  if (given.size() > command.operands.size() && !any_number) {
     const auto& extra = given[command.operands.size()];
     return misuse(command,
                   command.operands.empty()
@@ -63,6 +64,7 @@ Outcome<Arguments> sort_operands(const Command& command, Arguments sorted,
       sorted.operands.push_back(given[next++]);
     }
   }
+  while (next < given.size()) sorted.operands.push_back(given[next++]);
   return sorted;
 }
 

@@ -285,6 +285,11 @@ std::string_view name(FieldType type) noexcept {
   return kNames[static_cast<std::size_t>(type)];
 }
 
+std::string_view name(ProbeKind kind) noexcept {
+  constexpr std::string_view kNames[] = {"event", "filter", "data", "stream", "action"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
 std::string_view describe(ParamKind kind) noexcept {
   switch (kind) {
     case value: return "a value";

@@ -18,6 +18,7 @@ enum class FieldType : std::uint8_t { boolean, integer, word, address, text, byt
 [[nodiscard]] std::string_view name(FieldType type) noexcept;
 
 enum class ProbeKind : std::uint8_t { event, filter, data, stream, action };
+[[nodiscard]] std::string_view name(ProbeKind kind) noexcept;  ///< "event"
 
 /// How an argument is written and what it may be.
 enum class ParamKind : std::uint8_t {

@@ -24,6 +24,7 @@ struct Piece {
   std::string_view text;
   std::vector<Comment> comments;  // before it
   bool empty_before = false;      // an empty line stands before it (or before its comments)
+  bool newline_before = false;    // it stands on another line than what is before it
   bool dropped = false;
 };
 
@@ -43,6 +44,11 @@ class Formatter {
     gap(at, static_cast<std::uint32_t>(text_.size()), end);
     pieces_.push_back(std::move(end));
     drop_semicolons();
+    for (auto& piece : pieces_) {
+      // `a /* of b */ b` on one line: the comment goes with what follows.
+      const bool begins = piece.token.begins_statement || piece.token.begins_item;
+      if (begins && !piece.newline_before && !piece.comments.empty()) piece.comments.front().own_line = true;
+    }
     match_blocks();
     write();
     return std::move(out_);
@@ -59,6 +65,7 @@ class Formatter {
         i += c == '\r' && i + 1 < to && text_[i + 1] == '\n' ? 2 : 1;
         ++newlines;
         any_newline = true;
+        piece.newline_before = true;
         empty = empty || newlines >= 2;
       } else if (c == '/' && i + 1 < to && (text_[i + 1] == '/' || text_[i + 1] == '*')) {
         const bool line = text_[i + 1] == '/';
@@ -104,6 +111,7 @@ class Formatter {
       auto& heir = pieces_[i + 1];
       heir.comments.insert(heir.comments.begin(), pieces_[i].comments.begin(), pieces_[i].comments.end());
       heir.empty_before = heir.empty_before || pieces_[i].empty_before;
+      heir.newline_before = heir.newline_before || pieces_[i].newline_before;
     }
     std::erase_if(pieces_, [](const Piece& piece) { return piece.dropped; });
   }
@@ -237,9 +245,8 @@ class Formatter {
       if (begins && !body_of_head_) {
         const bool trailing = !piece.comments.empty() && !piece.comments.front().own_line;
         if (!trailing && !fresh_ && !out_.empty()) newline();
-        else if (trailing && !fresh_ && !out_.empty() && out_.back() != '\n') {}
         comments(piece, true);
-        if (!fresh_ && !out_.empty() && out_.back() != ' ') newline();
+        if (!fresh_ && !out_.empty()) newline();
         if (last) break;
         if (piece.empty_before && !after_open_ && !out_.empty()) newline();
         indent();

@@ -9,9 +9,8 @@
 #include "vmipl/program.h"
 
 namespace vitrine::vmipl {
-namespace {
 
-std::string carries(const ProbeInfo& probe) {
+std::string carried(const ProbeInfo& probe) {
   std::vector<std::string> parts;
   if ((probe.carries & Carries::moment) != 0) parts.emplace_back("process, thread, cpu, stacks");
   if ((probe.carries & Carries::arguments) != 0) parts.emplace_back("arg0..arg5");
@@ -21,6 +20,14 @@ std::string carries(const ProbeInfo& probe) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string_view permission(const ProbeInfo& probe) noexcept {
+  if ((probe.needs & Needs::writes) != 0) return "--allow-writes";
+  if ((probe.needs & Needs::control) != 0) return "--allow-control";
+  return {};
+}
+
+namespace {
+
 std::string probes_of(ProbeKind kind) {
   const bool event = kind == ProbeKind::event;
   const bool action = kind == ProbeKind::action;
@@ -29,8 +36,8 @@ std::string probes_of(ProbeKind kind) {
     if (probe.kind != kind) continue;
     const auto mark = probe.classic && event ? " (classic)" : "";
     out += fmt::format("| `{}`{} | {} |", signature(probe), mark, probe.summary);
-    if (event) out += fmt::format(" {} |", carries(probe));
-    if (action) out += fmt::format(" {} |", (probe.needs & Needs::writes) != 0 ? "`--allow-writes`" : (probe.needs & Needs::control) != 0 ? "`--allow-control`" : "");
+    if (event) out += fmt::format(" {} |", carried(probe));
+    if (action) out += permission(probe).empty() ? "  |" : fmt::format(" `{}` |", permission(probe));
     out += '\n';
   }
   if (action) out += fmt::format("| `Stop()` | {} | |\n", stop_action()->summary);
@@ -112,12 +119,35 @@ std::string refresh_reference(std::string_view document) {
   return out + std::string(document);
 }
 
-std::string probe_lines(std::string_view glob) {
-  std::string out;
-  for (const auto& probe : probes()) {
-    if (!glob.empty() && !glob_matches(glob, probe.name)) continue;
-    constexpr std::string_view kKinds[] = {"event", "filter", "data", "stream", "action"};
-    out += fmt::format("{:<7} {:<46} {}\n", kKinds[static_cast<std::size_t>(probe.kind)], signature(probe), probe.summary);
+std::string probe_page(const ProbeInfo& probe) {
+  auto out = fmt::format("{}\n\n{} {}: {}.\n", signature(probe), probe.classic ? "Classic" : "Extended",
+                         probe.kind == ProbeKind::event    ? "event probe; it fires when"
+                         : probe.kind == ProbeKind::filter ? "filter"
+                         : probe.kind == ProbeKind::data   ? "data probe; it gives"
+                         : probe.kind == ProbeKind::stream ? "stream probe; it gives"
+                                                           : "action",
+                         probe.summary);
+  if (!permission(probe).empty()) out += fmt::format("\nA script with it is started with {}.\n", permission(probe));
+  if (!probe.params.empty()) {
+    out += "\narguments:\n";
+    for (const auto& param : probe.params) {
+      out += fmt::format("  {:<24} {}{}\n", param.name, describe(param.kind), param.repeated ? "; any number of them" : param.optional ? "; may be left out" : "");
+    }
+  }
+  if (probe.kind == ProbeKind::event) {
+    out += "\nits block can look at:\n";
+    constexpr std::pair<std::uint32_t, std::string_view> kCarried[] = {
+        {Carries::moment, "process.*  thread.*  cpu  kstack  ustack  reg.*"},
+        {Carries::arguments, "arg0 to arg5"},
+        {Carries::result, "ret"},
+        {Carries::system_call, "syscall.name  syscall.number  syscall.compat"}};
+    for (const auto& [bit, words] : kCarried) {
+      if ((probe.carries & bit) != 0) out += fmt::format("  {}\n", words);
+    }
+    for (const auto& field : probe.fields) {
+      out += fmt::format("  {:<24} {}: {}\n", fmt::format("event.{}", field.name), name(field.type), field.summary);
+    }
+    out += "  now  views  maps\n";
   }
   return out;
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "vmipl/catalogue.h"
+
 namespace vitrine::vmipl {
 
 /// `document` with each part between `<!-- generated: NAME -->` and `<!-- end -->` written anew.
@@ -15,7 +17,11 @@ namespace vitrine::vmipl {
 /// One table by its name; Markdown.
 [[nodiscard]] std::string reference_table(std::string_view name);
 
-/// What `vitrine probes [GLOB]` prints: a line for each probe whose name fits.
-[[nodiscard]] std::string probe_lines(std::string_view glob);
+/// What a probe carries, in words: "process, thread, cpu, stacks, event.old".
+[[nodiscard]] std::string carried(const ProbeInfo& probe);
+/// The option that a script with it needs: "--allow-writes"; or nothing.
+[[nodiscard]] std::string_view permission(const ProbeInfo& probe) noexcept;
+/// All about one probe, for `vitrine probes NAME`, the REPL and editors.
+[[nodiscard]] std::string probe_page(const ProbeInfo& probe);
 
 }  // namespace vitrine::vmipl

@@ -8,6 +8,17 @@
 namespace vitrine::vmipl {
 namespace {
 
+// A character that a terminal would obey, or that would hide or turn around what stands beside it.
+bool must_be_shown(const Character& c) {
+  const auto in = [&](char32_t first, char32_t last) { return c.code >= first && c.code <= last; };
+  return !c.valid || c.code < 0x20 || in(0x7f, 0x9f) || in(0x200b, 0x200f) || in(0x2028, 0x202e) || in(0x2060, 0x2069) ||
+         c.code == 0xfeff || in(0xe0000, 0xe007f);
+}
+
+std::string visible(const Character& c) {
+  return c.bytes == 1 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c.code)) : fmt::format("\\u{{{:x}}}", static_cast<unsigned>(c.code));
+}
+
 struct Cell {
   std::string text;
   unsigned width;
@@ -33,10 +44,8 @@ std::vector<Cell> cells_of(const Source& source, Span line, std::uint32_t from, 
     if (c.valid && c.code == '\t') {
       cell.width = 4 - column % 4;
       cell.text = std::string(cell.width, ' ');
-    } else if (!c.valid || c.code < 0x20 || c.code == 0x7f || (c.code >= 0x80 && c.code < 0xa0) ||
-               (c.code >= 0x202a && c.code <= 0x202e) || (c.code >= 0x2066 && c.code <= 0x2069)) {
-      cell.text = c.bytes == 1 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c.code))
-                               : fmt::format("\\u{{{:x}}}", static_cast<unsigned>(c.code));
+    } else if (must_be_shown(c)) {
+      cell.text = visible(c);
       cell.width = static_cast<unsigned>(cell.text.size());
     } else {
       cell.width = display_width(c.code);
@@ -53,8 +62,8 @@ std::string clean(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const Character c = decode_utf8(text);
-    if (!c.valid || c.code < 0x20 || c.code == 0x7f) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c.code));
+    if (must_be_shown(c)) {
+      out += visible(c);
     } else {
       out += text.substr(0, c.bytes);
     }
@@ -216,7 +225,7 @@ std::string render_json(const Source& source, const Diagnostics& diagnostics) {
   };
   for (const auto& item : diagnostics.items()) {
     const auto& code = info(item.code);
-    out += fmt::format(R"({{"file":{},{},"severity":"{}","code":"{}","name":"{}","message":{})",
+    out += fmt::format(R"({{"type":"diagnostic","file":{},{},"severity":"{}","code":"{}","name":"{}","message":{})",
                        json_string(source.name()), place(item.span), item.is_error() ? "error" : "warning",
                        code.code, code.name, json_string(item.message));
     if (!item.label.empty()) out += ",\"label\":" + json_string(item.label);

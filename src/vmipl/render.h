@@ -27,7 +27,7 @@ struct RenderOptions {
 /// All of them, and a closing line that counts: "2 errors, 1 warning". Nothing for none.
 [[nodiscard]] std::string render_text(const Source& source, const Diagnostics& diagnostics,
                                       const RenderOptions& options = {});
-/// One JSON object a line: file, line, column, end_line, end_column, severity, code, name,
+/// One JSON object a line: type ("diagnostic"), file, line, column, end_line, end_column, severity, code, name,
 /// message, label, expected, hint, fix {line, column, end_line, end_column, text}, notes.
 [[nodiscard]] std::string render_json(const Source& source, const Diagnostics& diagnostics);
 

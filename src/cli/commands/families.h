@@ -23,6 +23,10 @@ namespace vitrine::cli {
 [[nodiscard]] Command mem_command();
 [[nodiscard]] Command top_command();
 [[nodiscard]] Command evidence_command();
+[[nodiscard]] Command check_command();
+[[nodiscard]] Command explain_command();
+[[nodiscard]] Command fmt_command();
+[[nodiscard]] Command probes_command();
 [[nodiscard]] Command demo_command();
 [[nodiscard]] Command help_command();
 [[nodiscard]] Command completion_command();

@@ -170,9 +170,24 @@ std::size_t comments(const std::string& text) {
   return count;
 }
 
-// Formatting any script that parses, twice, changes nothing the second time, and no token ever.
+// The program that a script becomes on the kernel of the cases, without the lines it stood on.
+std::optional<Program> meaning(const std::string& text, const Ports& ports) {
+  Diagnostics diagnostics;
+  CheckOptions options;
+  options.ports = ports;
+  auto program = check(Source("meaning.vmi", text), options, diagnostics).program;
+  if (!program) return std::nullopt;
+  for (auto& site : program->sites) site.line = 0;
+  for (auto& probe : program->probes) probe.line = 0;
+  return program;
+}
+
+// Formatting any script that parses, twice, changes nothing the second time, and no token ever;
+// and the program it becomes is the same.
 TEST(Golden, formatting_is_idempotent_and_changes_no_meaning) {
-  std::size_t formatted_scripts = 0;
+  const auto kernel = KernelDescription::parse(read(golden() / "kernel.txt"));
+  ASSERT_TRUE(kernel) << kernel.error().message;
+  std::size_t formatted_scripts = 0, programs = 0;
   for (const auto& entry : fs::recursive_directory_iterator(golden())) {
     if (entry.path().extension() != ".vmi") continue;
     const auto text = read(entry.path());
@@ -185,8 +200,12 @@ TEST(Golden, formatting_is_idempotent_and_changes_no_meaning) {
     EXPECT_EQ(*once, *twice) << entry.path();
     EXPECT_EQ(tokens(text), tokens(*once)) << entry.path() << "\n" << *once;
     EXPECT_EQ(comments(text), comments(*once)) << entry.path();
+    const auto before = meaning(text, kernel->ports()), after = meaning(*once, kernel->ports());
+    EXPECT_EQ(before, after) << entry.path();
+    programs += before.has_value();
   }
   EXPECT_GT(formatted_scripts, 150U);
+  EXPECT_GT(programs, 80U);
 }
 
 // No code without a case, save what no file here could hold.

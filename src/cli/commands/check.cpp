@@ -1,0 +1,139 @@
+// vitrine check: what is wrong with a script, before it is ever started.
+#include "vmipl/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cli/commands/families.h"
+#include "cli/kernel_choice.h"
+#include "cli/script_text.h"
+#include "vmipl/reference.h"
+#include "vmipl/render.h"
+
+namespace vitrine::cli {
+namespace {
+
+struct Judged {
+  std::size_t errors = 0, warnings = 0;
+};
+
+std::string count(std::size_t number, std::string_view word) {
+  return fmt::format("{} {}{}", number, word, number == 1 ? "" : "s");
+}
+
+/// What only a kernel can tell: symbols taken on trust.
+std::set<std::string> assumed(const vmipl::Checked& checked) {
+  std::set<std::string> names;
+  for (const auto& probe : checked.probes)
+    names.insert(probe.unchecked.begin(), probe.unchecked.end());
+  return names;
+}
+
+/// The options that the script has to be started with.
+std::set<std::string_view> permissions(const vmipl::Checked& checked) {
+  std::set<std::string_view> options;
+  for (const auto& probe : checked.probes) {
+    if ((probe.needs & vmipl::Needs::writes) != 0) options.insert("--allow-writes");
+    if ((probe.needs & vmipl::Needs::control) != 0) options.insert("--allow-control");
+  }
+  return options;
+}
+
+/// The line for a script without an error.
+std::string verdict(const vmipl::Source& source, const vmipl::Checked& checked,
+                    const KernelChoice& kernel, const Console& console) {
+  auto text = fmt::format("{}: {}", escape(source.name(), console.charset),
+                          count(checked.probes.size(), "probe"));
+  text += kernel.release().empty()
+              ? ", sound as far as can be known without a kernel"
+              : fmt::format(", sound on Linux {}", escape(kernel.release(), console.charset));
+  if (const auto options = permissions(checked); !options.empty())
+    text += fmt::format("; needs {}", fmt::join(options, " and "));
+  text += '\n';
+  if (!kernel.release().empty()) return text;
+  const auto names = assumed(checked);
+  if (!names.empty()) {
+    constexpr std::size_t kShown = 6;
+    std::vector<std::string> shown(
+        names.begin(),
+        std::next(names.begin(), static_cast<std::ptrdiff_t>(std::min(names.size(), kShown))));
+    text += fmt::format("  taken for symbols of the kernel: {}{}\n", fmt::join(shown, ", "),
+                        names.size() > kShown ? " ..." : "");
+  }
+  if (!checked.program && names.empty()) text += "  it uses the kernel's own types\n";
+  if (!checked.program || !names.empty()) text += "  to be sure: --vm VM or --kernel FILE\n";
+  return text;
+}
+
+Judged check_one(Context& context, const Arguments& words, const KernelChoice& kernel,
+                 const vmipl::Source& source) {
+  auto& console = context.console;
+  vmipl::CheckOptions options{.ports = kernel.ports()};
+  if (const auto allowed = words.options.find("--allow"); allowed != words.options.end())
+    options.allow = allowed->second;
+  vmipl::Diagnostics diagnostics;
+  const auto checked = vmipl::check(source, options, diagnostics);
+  if (words.has("--json")) {
+    console.out.write(vmipl::render_json(source, diagnostics));
+  } else {
+    vmipl::RenderOptions rendering{.colour = console.colour};
+    if (console.width > 48) rendering.width = console.width - 8;
+    console.out.write(vmipl::render_text(source, diagnostics, rendering));
+    if (diagnostics.errors() == 0) console.out.write(verdict(source, checked, kernel, console));
+    if (words.has("--program") && checked.program) console.out.write(vmipl::list(*checked.program));
+  }
+  return {diagnostics.errors(), diagnostics.warnings()};
+}
+
+Outcome<Status> run(Context& context, const Arguments& words) {
+  const auto programs = words.options.find("-e");
+  if (words.operands.empty() && programs == words.options.end()) {
+    return std::unexpected(Problem(Errc::invalid, "check wants a SCRIPT, or -e 'PROGRAM'",
+                                   "- is standard input\nmore: vitrine help check"));
+  }
+  const auto kernel = TRY(KernelChoice::open(context, words));
+  Judged all;
+  const auto add = [&](const Judged& one) {
+    all.errors += one.errors;
+    all.warnings += one.warnings;
+  };
+  if (programs != words.options.end()) {
+    for (const auto& program : programs->second)
+      add(check_one(context, words, kernel, vmipl::Source("<-e>", program)));
+  }
+  for (const auto& path : words.operands)
+    add(check_one(context, words, kernel, TRY(read_script(path))));
+  const bool failed = all.errors > 0 || (words.has("--strict") && all.warnings > 0);
+  return failed ? Status::failed : Status::done;
+}
+
+}  // namespace
+
+Command check_command() {
+  std::vector<Option> options{{"-e", "PROGRAM", "check this text instead of a file"}};
+  for (auto& option : kernel_options()) options.push_back(option);
+  options.push_back({"--json", "", "one JSON object a diagnostic (docs/output.md)"});
+  options.push_back({"--allow", "WARNING", "do not tell warnings of this name", Words::warning});
+  options.push_back({"--strict", "", "fail on warnings too"});
+  options.push_back({"--program", "", "list the program the script becomes"});
+  return {
+      .name = "check",
+      .group = "Language",
+      .summary = "tell what is wrong with a script",
+      .operands = {{.name = "SCRIPT", .words = Words::path, .optional = true, .repeated = true}},
+      .options = std::move(options),
+      .description =
+          "Tells every mistake with its line, what was expected and what was probably meant; "
+          "nothing is started. Without a machine, names that are nothing else are taken for "
+          "symbols of the kernel, and its types are not looked into.\n"
+          "Exit status: 0, sound (there may be warnings); 1, mistakes, or (--strict) warnings, "
+          "or a file that could not be read; 2, the command line was wrong.",
+      .examples = {"vitrine check trace.vmi",
+                   "vitrine check -e 'Syscall(openat) { @opens[process.name] = count() }'",
+                   "vitrine check --kernel web1.kernel rules/*.vmi"},
+      .run = run};
+}
+
+}  // namespace vitrine::cli
