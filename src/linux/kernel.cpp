@@ -45,11 +45,13 @@ struct Kernel::State {
       : machine(m),
         place(f.place),
         symbols(std::move(f.symbols)),
-        memory(m.memory(), f.place.root) {}
+        ahead(m.memory()),
+        memory(ahead, f.place.root) {}
 
   const Machine& machine;
   KernelPlace place;
   SymbolTable symbols;
+  ReadAhead ahead;
   x86::AddressSpace memory;
   TypeCatalogue types;
   Identity identity;
@@ -136,6 +138,7 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
 
 const Machine& Kernel::machine() const { return state_->machine; }
 const x86::AddressSpace& Kernel::memory() const { return state_->memory; }
+const ReadAhead& Kernel::read_ahead() const { return state_->ahead; }
 const Identity& Kernel::identity() const { return state_->identity; }
 const Health& Kernel::health() const { return state_->health; }
 const SymbolTable& Kernel::symbols() const { return state_->symbols; }

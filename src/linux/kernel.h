@@ -12,6 +12,7 @@
 #include "base/problem.h"
 #include "linux/symbols.h"
 #include "machine/machine.h"
+#include "memory/read_ahead.h"
 #include "x86/address_space.h"
 
 namespace vitrine::linux {
@@ -75,6 +76,8 @@ class Kernel {
   [[nodiscard]] const PhysicalMemory& ram() const { return machine().memory(); }
   /// The kernel's address space (never a KPTI user half).
   [[nodiscard]] const x86::AddressSpace& memory() const;
+  /// What memory() reads through: a view that is read again and again makes its looks here.
+  [[nodiscard]] const ReadAhead& read_ahead() const;
 
   [[nodiscard]] const Identity& identity() const;
   [[nodiscard]] const Health& health() const;

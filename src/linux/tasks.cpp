@@ -1,11 +1,11 @@
 #include "linux/tasks.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <tuple>
 #include <utility>
-
-#include <fmt/core.h>
 
 #include "linux/kernel.h"
 #include "linux/type_catalogue.h"
@@ -19,13 +19,18 @@ void TaskListing::note_in(Tally& tally) const {
   tally.warnings.insert(tally.warnings.end(), warnings.begin(), warnings.end());
 }
 
+TaskList::TaskList(const Kernel& kernel)
+    : memory_(&kernel.memory()), ahead_(&kernel.read_ahead()) {}
+
 Outcome<TaskList> TaskList::open(const Kernel& kernel) {
   if (!kernel.has_types()) {
-    return std::unexpected(Problem(
-        Errc::not_found, "this kernel has no BTF, so where a task_struct keeps its members is unknown",
-        "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed; symbols, kernel_log and others work without"));
+    return std::unexpected(
+        Problem(Errc::not_found,
+                "this kernel has no BTF, so where a task_struct keeps its members is unknown",
+                "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed; symbols, kernel_log and "
+                "others work without"));
   }
-  TaskList list(kernel.memory());
+  TaskList list(kernel);
   FieldBinder bind(kernel.types());
   bind(list.pid_, "task_struct.pid");
   bind(list.tgid_, "task_struct.tgid");
@@ -59,6 +64,8 @@ template <class Accept>
 void TaskList::collect(Gva head, const Embedded& link, TaskListing& listing, const char* what,
                        Accept&& accept) const {
   for (int attempt = 1;; ++attempt) {
+    const ReadAhead::In stage(*ahead_,
+                              attempt == 1 ? ReadAhead::Stage::anchors : ReadAhead::Stage::anew);
     const auto walked = walk_list(*memory_, head, kMaxTasks, [&](Gva node) {
       const auto identity = identity_of(link.owner(node));
       if (identity && accept(*identity)) listing.tasks.push_back(identity->task);
@@ -86,9 +93,8 @@ void sort_and_unite(std::vector<TaskRef>& tasks) {
   std::ranges::sort(tasks, [](const TaskRef& a, const TaskRef& b) {
     return std::tie(a.tgid, a.pid, a.address) < std::tie(b.tgid, b.pid, b.address);
   });
-  const auto [first, last] = std::ranges::unique(tasks, {}, [](const TaskRef& task) {
-    return std::pair(task.pid, task.address);
-  });
+  const auto [first, last] = std::ranges::unique(
+      tasks, {}, [](const TaskRef& task) { return std::pair(task.pid, task.address); });
   tasks.erase(first, last);
 }
 
@@ -138,6 +144,7 @@ TaskListing TaskList::threads_of(TaskRef leader) const {
 }
 
 bool TaskList::still(TaskRef task) const {
+  const ReadAhead::In stage(*ahead_, ReadAhead::Stage::again);
   const auto identity = identity_of(task.address);
   if (!identity || identity->task != task) return false;
   // Out of the list means ended: list_del_rcu leaves `next` for those who stand on the

@@ -11,6 +11,10 @@
 #include "linux/field.h"
 #include "linux/view.h"
 
+namespace vitrine {
+class ReadAhead;
+}
+
 namespace vitrine::linux {
 
 class Kernel;
@@ -69,7 +73,7 @@ class TaskList {
   [[nodiscard]] Gva init_task() const { return init_task_; }
 
  private:
-  explicit TaskList(const VirtualMemory& memory) : memory_(&memory) {}
+  explicit TaskList(const Kernel& kernel);
   struct Identity {
     TaskRef task;
     Gva leader;
@@ -80,6 +84,7 @@ class TaskList {
                Accept&& accept) const;
 
   const VirtualMemory* memory_;
+  const ReadAhead* ahead_;
   Gva init_task_;
   Gva child_reaper_;  // &init_pid_ns.child_reaper; 0: unknown
   Field<std::int32_t> pid_, tgid_;

@@ -21,10 +21,13 @@ constexpr std::size_t kPagemapChunk = 4096;  // entries: 16 MiB of the guest a r
 
 std::unexpected<Error> failed(int error, std::uint64_t address) {
   switch (error) {
-    case ESRCH: return fail(Errc::vanished, address, "the process is gone");
+    case ESRCH:
+      return fail(Errc::vanished, address, "the process is gone");
     case EPERM:
-    case EACCES: return fail(Errc::denied, address, "another process's memory");
-    default: return fail(Errc::io, address, "another process's memory");
+    case EACCES:
+      return fail(Errc::denied, address, "another process's memory");
+    default:
+      return fail(Errc::io, address, "another process's memory");
   }
 }
 
@@ -38,7 +41,8 @@ Result<std::unique_ptr<ProcessMemory>> ProcessMemory::create(pid_t pid, MemoryMa
   if (!pidfd) return fail(Errc::io, 0, "pidfd_open");
   FileDescriptor mem(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
   if (!mem) return failed(errno, 0);
-  FileDescriptor pagemap(::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  FileDescriptor pagemap(
+      ::open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
   std::unique_ptr<ProcessMemory> memory(
       new ProcessMemory(pid, std::move(pidfd), std::move(mem), std::move(pagemap), std::move(map)));
   if (!memory->map_.empty()) {
@@ -58,40 +62,42 @@ Result<void> ProcessMemory::read(Gpa from, MutableBytes into) const {
 }
 
 Result<void> ProcessMemory::read_small(Gpa from, MutableBytes into) const {
-  return map_.for_each_piece(
-      from, into.size(),
-      [&](const MapSegment&, std::uint64_t place, std::uint64_t before,
-          std::uint64_t size) -> Result<void> {
-        while (size > 0) {
-          const auto got = ::pread(memory_.get(), into.data() + before, size, static_cast<off_t>(place));
-          // Nothing at all: the memory's last user has gone.
-          if (got <= 0) return failed(got < 0 ? errno : ESRCH, (from + before).value);
-          const auto count = static_cast<std::uint64_t>(got);
-          before += count;
-          place += count;
-          size -= count;
-        }
-        return {};
-      });
+  return map_.for_each_piece(from, into.size(),
+                             [&](const MapSegment&, std::uint64_t place, std::uint64_t before,
+                                 std::uint64_t size) -> Result<void> {
+                               while (size > 0) {
+                                 const auto got = ::pread(memory_.get(), into.data() + before, size,
+                                                          static_cast<off_t>(place));
+                                 // Nothing at all: the memory's last user has gone.
+                                 if (got <= 0)
+                                   return failed(got < 0 ? errno : ESRCH, (from + before).value);
+                                 const auto count = static_cast<std::uint64_t>(got);
+                                 before += count;
+                                 place += count;
+                                 size -= count;
+                               }
+                               return {};
+                             });
 }
 
 Result<void> ProcessMemory::read_large(Gpa from, MutableBytes into) const {
-  auto done = map_.for_each_piece(
-      from, into.size(),
-      [&](const MapSegment&, std::uint64_t place, std::uint64_t before,
-          std::uint64_t size) -> Result<void> {
-        while (size > 0) {
-          const iovec local{into.data() + before, size};
-          const iovec there{remote(place), size};
-          const auto got = ::process_vm_readv(pid_, &local, 1, &there, 1, 0);
-          if (got <= 0) return failed(got < 0 ? errno : EFAULT, (from + before).value);
-          const auto count = static_cast<std::uint64_t>(got);
-          before += count;
-          place += count;
-          size -= count;
-        }
-        return {};
-      });
+  auto done =
+      map_.for_each_piece(from, into.size(),
+                          [&](const MapSegment&, std::uint64_t place, std::uint64_t before,
+                              std::uint64_t size) -> Result<void> {
+                            while (size > 0) {
+                              const iovec local{into.data() + before, size};
+                              const iovec there{remote(place), size};
+                              const auto got = ::process_vm_readv(pid_, &local, 1, &there, 1, 0);
+                              if (got <= 0)
+                                return failed(got < 0 ? errno : EFAULT, (from + before).value);
+                              const auto count = static_cast<std::uint64_t>(got);
+                              before += count;
+                              place += count;
+                              size -= count;
+                            }
+                            return {};
+                          });
   // Alive now means the pid was its own all along.
   if ((done || done.error().code != Errc::outside_ram) && !into.empty() && !alive()) {
     return fail(Errc::vanished, from.value, "the process is gone");
@@ -108,14 +114,15 @@ std::size_t ProcessMemory::read_batch(std::span<BatchRead> batch) const {
   parts.reserve(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const auto before = parts.size();
-    batch[i].ok = map_.for_each_piece(batch[i].from, batch[i].into.size(),
-                                      [&](const MapSegment&, std::uint64_t place, std::uint64_t done,
-                                          std::uint64_t size) -> Result<void> {
-                                        parts.push_back({{batch[i].into.data() + done, size},
-                                                         {remote(place), size}, i});
-                                        return {};
-                                      })
-                      .has_value();
+    batch[i].ok =
+        map_.for_each_piece(
+                batch[i].from, batch[i].into.size(),
+                [&](const MapSegment&, std::uint64_t place, std::uint64_t done,
+                    std::uint64_t size) -> Result<void> {
+                  parts.push_back({{batch[i].into.data() + done, size}, {remote(place), size}, i});
+                  return {};
+                })
+            .has_value();
     if (!batch[i].ok) parts.resize(before);
   }
 
@@ -125,12 +132,20 @@ std::size_t ProcessMemory::read_batch(std::span<BatchRead> batch) const {
   while (next < parts.size()) {
     const auto count = std::min<std::size_t>(parts.size() - next, IOV_MAX);
     std::size_t bytes = 0;
+    std::size_t places = 0;  // of ours: what lies side by side counts once
     for (std::size_t i = 0; i < count; ++i) {
-      local[i] = parts[next + i].local;
+      const auto& into = parts[next + i].local;
       there[i] = parts[next + i].there;
-      bytes += local[i].iov_len;
+      bytes += into.iov_len;
+      if (places > 0 &&
+          static_cast<std::byte*>(local[places - 1].iov_base) + local[places - 1].iov_len ==
+              into.iov_base) {
+        local[places - 1].iov_len += into.iov_len;
+      } else {
+        local[places++] = into;
+      }
     }
-    const auto got = ::process_vm_readv(pid_, local.data(), count, there.data(), count, 0);
+    const auto got = ::process_vm_readv(pid_, local.data(), places, there.data(), count, 0);
     if (got < 0 && errno != EFAULT) {
       for (std::size_t i = next; i < parts.size(); ++i) batch[parts[i].read].ok = false;
       break;

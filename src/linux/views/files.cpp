@@ -1,11 +1,11 @@
 #include "linux/views/files.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "linux/kernel.h"
 #include "linux/path.h"
@@ -18,26 +18,55 @@ namespace vitrine::linux {
 namespace {
 
 enum ColumnIndex : std::size_t {
-  kPid, kName, kFd, kType, kAccess, kPath, kPosition, kSize, kDevice, kRdev, kInode, kDeleted,
-  kCloseOnExec, kFlags, kMountId, kAddress, kColumnCount
+  kPid,
+  kName,
+  kFd,
+  kType,
+  kAccess,
+  kPath,
+  kPosition,
+  kSize,
+  kDevice,
+  kRdev,
+  kInode,
+  kDeleted,
+  kCloseOnExec,
+  kFlags,
+  kMountId,
+  kAddress,
+  kColumnCount
 };
 
 constexpr std::array<Column, kColumnCount> kColumns{{
     {"pid", ColumnType::integer, "pid of the process (task_struct.tgid)", Column::shown},
     {"name", ColumnType::text, "name of the process (task_struct.comm)", Column::shown},
     {"fd", ColumnType::integer, "descriptor (index in files_struct.fdt->fd)", Column::shown},
-    {"type", ColumnType::text, "regular, directory, character, block, pipe, socket, symlink, memfd, or anon:KIND of an anonymous inode (inode.i_mode, the name)", Column::shown},
+    {"type", ColumnType::text,
+     "regular, directory, character, block, pipe, socket, symlink, memfd, or anon:KIND of an "
+     "anonymous inode (inode.i_mode, the name)",
+     Column::shown},
     {"access", ColumnType::text, "r, w, rw, or path for O_PATH (file.f_flags)", Column::shown},
-    {"path", ColumnType::text, "what readlink of /proc/PID/fd/N says: a path, socket:[INODE], anon_inode:[KIND] ... (file.f_path)", Column::shown},
-    {"position", ColumnType::integer, "offset of the next read or write, bytes (file.f_pos)", Column::hidden},
-    {"size", ColumnType::size, "bytes, of regular files, directories and symlinks (inode.i_size)", Column::shown},
-    {"device", ColumnType::text, "MAJOR:MINOR of its file system (super_block.s_dev)", Column::hidden},
-    {"rdev", ColumnType::text, "MAJOR:MINOR that a character or block device stands for (inode.i_rdev)", Column::hidden},
+    {"path", ColumnType::text,
+     "what readlink of /proc/PID/fd/N says: a path, socket:[INODE], anon_inode:[KIND] ... "
+     "(file.f_path)",
+     Column::shown},
+    {"position", ColumnType::integer, "offset of the next read or write, bytes (file.f_pos)",
+     Column::hidden},
+    {"size", ColumnType::size, "bytes, of regular files, directories and symlinks (inode.i_size)",
+     Column::shown},
+    {"device", ColumnType::text, "MAJOR:MINOR of its file system (super_block.s_dev)",
+     Column::hidden},
+    {"rdev", ColumnType::text,
+     "MAJOR:MINOR that a character or block device stands for (inode.i_rdev)", Column::hidden},
     {"inode", ColumnType::integer, "inode number (inode.i_ino)", Column::hidden},
     {"deleted", ColumnType::boolean, "its name is gone (dentry unhashed)", Column::hidden},
-    {"close_on_exec", ColumnType::boolean, "closed at exec (fdtable.close_on_exec)", Column::hidden},
-    {"flags", ColumnType::text, "open flags in octal, as /proc/PID/fdinfo prints them (file.f_flags, close_on_exec)", Column::hidden},
-    {"mount_id", ColumnType::integer, "mount it was opened on (mount.mnt_id): mounts.mount_id", Column::hidden},
+    {"close_on_exec", ColumnType::boolean, "closed at exec (fdtable.close_on_exec)",
+     Column::hidden},
+    {"flags", ColumnType::text,
+     "open flags in octal, as /proc/PID/fdinfo prints them (file.f_flags, close_on_exec)",
+     Column::hidden},
+    {"mount_id", ColumnType::integer, "mount it was opened on (mount.mnt_id): mounts.mount_id",
+     Column::hidden},
     {"address", ColumnType::address, "its struct file", Column::hidden},
 }};
 
@@ -110,14 +139,22 @@ struct Fields {
 
 std::string_view type_of_mode(std::uint16_t mode) {
   switch (mode >> 12) {
-    case 1: return "pipe";
-    case 2: return "character";
-    case 4: return "directory";
-    case 6: return "block";
-    case 8: return "regular";
-    case 10: return "symlink";
-    case 12: return "socket";
-    default: return "unknown";
+    case 1:
+      return "pipe";
+    case 2:
+      return "character";
+    case 4:
+      return "directory";
+    case 6:
+      return "block";
+    case 8:
+      return "regular";
+    case 10:
+      return "symlink";
+    case 12:
+      return "socket";
+    default:
+      return "unknown";
   }
 }
 
@@ -131,9 +168,14 @@ std::string anonymous_type(std::string_view path) {
 class FilesReader final : public ViewReader {
  public:
   FilesReader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths)
-      : memory_(kernel.memory()), f_(std::move(fields)), tasks_(std::move(tasks)), paths_(std::move(paths)) {}
+      : ahead_(kernel.read_ahead()),
+        memory_(kernel.memory()),
+        f_(std::move(fields)),
+        tasks_(std::move(tasks)),
+        paths_(std::move(paths)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
+    const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     paths_.forget();
     const auto processes = tasks_.processes(rows);
@@ -152,7 +194,8 @@ class FilesReader final : public ViewReader {
     bool operator==(const Table&) const = default;
   };
 
-  Result<Table> table_of(const TaskRef& process) {
+  Result<Table> table_of(const TaskRef& process, ReadAhead::Stage of) {
+    const ReadAhead::In stage(ahead_, of);
     Table table;
     table.task_files = TRY(f_.files.read(memory_, process.address));
     if (!table.task_files) return table;  // ended, or a zombie
@@ -176,12 +219,12 @@ class FilesReader final : public ViewReader {
 
   /// @returns false  the sink wants no more rows
   bool read_process(RowSink& rows, const TaskRef& process, Tally& tally) {
-    auto table = table_of(process);
+    auto table = table_of(process, ReadAhead::Stage::anchors);
     // A table that is being grown is left for another: look again.
     for (int attempt = 1; !table && attempt < TaskList::kTries; ++attempt) {
       if (!tasks_.still(process)) return true;
       ++tally.retries;
-      table = table_of(process);
+      table = table_of(process, ReadAhead::Stage::anew);
     }
     if (!table) {
       if (!tasks_.still(process)) return true;
@@ -196,7 +239,11 @@ class FilesReader final : public ViewReader {
       if (table->open[word] == 0) continue;
       std::array<Gva, 64> files{};
       const Gva from = table->files + word * sizeof files;
-      if (auto done = memory_.read(from, std::as_writable_bytes(std::span(files))); !done) {
+      const auto done = [&] {
+        const ReadAhead::In stage(ahead_, ReadAhead::Stage::anchors);
+        return memory_.read(from, std::as_writable_bytes(std::span(files)));
+      }();
+      if (!done) {
         tally.dropped += static_cast<std::size_t>(std::popcount(table->open[word]));
         tally.warnings.push_back(fmt::format("descriptors of {} cannot be read: {}", process.tgid,
                                              describe(done.error())));
@@ -218,6 +265,8 @@ class FilesReader final : public ViewReader {
   bool read_row(RowSink& rows, const TaskRef& process, std::int64_t fd, Gva file, Gva slot,
                 bool closes, Tally& tally) {
     for (int attempt = 1;; ++attempt) {
+      const ReadAhead::In stage(ahead_,
+                                attempt == 1 ? ReadAhead::Stage::objects : ReadAhead::Stage::anew);
       const bool read = is_kernel_pointer(file) && file_.load(memory_, file).has_value();
       if (read) {
         rows.begin();
@@ -229,7 +278,7 @@ class FilesReader final : public ViewReader {
         fill(rows, closes);
       }
       // Still that file in that slot? A file that is closed may become another at once.
-      const auto now = memory_.load<Gva>(slot);
+      const auto now = slot_again(slot);
       if (read && now && *now == file) return true;
       if (now && !*now) return false;
       if (attempt == TaskList::kTries || !now || *now == file) {
@@ -243,6 +292,11 @@ class FilesReader final : public ViewReader {
       file = *now;
       ++tally.retries;
     }
+  }
+
+  Result<Gva> slot_again(Gva slot) const {
+    const ReadAhead::In stage(ahead_, ReadAhead::Stage::again);
+    return memory_.load<Gva>(slot);
   }
 
   void fill(RowSink& rows, bool closes) {
@@ -300,10 +354,12 @@ class FilesReader final : public ViewReader {
     rows.set(kType, std::string(memfd ? "memfd" : kind));
   }
 
+  const ReadAhead& ahead_;
   const VirtualMemory& memory_;
   Fields f_;
   TaskList tasks_;
   PathReader paths_;
+  ReadPlan plan_;
   Value name_;
   Snapshot table_{f_.table}, file_{f_.file}, node_{f_.node};
 };
@@ -316,7 +372,8 @@ class FilesView final : public View {
     auto tasks = TRY(TaskList::open(kernel));
     auto fields = TRY(Fields::open(kernel.types()));
     auto paths = TRY(PathReader::open(kernel));
-    return std::make_unique<FilesReader>(kernel, std::move(fields), std::move(tasks), std::move(paths));
+    return std::make_unique<FilesReader>(kernel, std::move(fields), std::move(tasks),
+                                         std::move(paths));
   }
 };
 

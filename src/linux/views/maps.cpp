@@ -1,8 +1,8 @@
 #include "linux/views/maps.h"
 
-#include <array>
-
 #include <fmt/core.h>
+
+#include <array>
 
 #include "linux/kernel.h"
 #include "linux/path.h"
@@ -19,8 +19,21 @@ using maps::Area;
 using maps::AreaFinder;
 
 enum ColumnIndex : std::size_t {
-  kPid, kStart, kEnd, kSize, kPermissions, kOffset, kDevice, kInode, kPath, kAnonymous, kRwx,
-  kDeleted, kFlags, kAddress, kColumnCount
+  kPid,
+  kStart,
+  kEnd,
+  kSize,
+  kPermissions,
+  kOffset,
+  kDevice,
+  kInode,
+  kPath,
+  kAnonymous,
+  kRwx,
+  kDeleted,
+  kFlags,
+  kAddress,
+  kColumnCount
 };
 
 constexpr std::array<Column, kColumnCount> kColumns{{
@@ -28,12 +41,22 @@ constexpr std::array<Column, kColumnCount> kColumns{{
     {"start", ColumnType::address, "first address (vm_area_struct.vm_start)", Column::shown},
     {"end", ColumnType::address, "address after the last (vm_area_struct.vm_end)", Column::shown},
     {"size", ColumnType::size, "bytes", Column::shown},
-    {"permissions", ColumnType::text, "r w x, and p private or s shared (vm_area_struct.vm_flags)", Column::shown},
-    {"offset", ColumnType::address, "where in the file it starts, bytes; 0 without a file (vm_area_struct.vm_pgoff)", Column::hidden},
-    {"device", ColumnType::text, "MAJOR:MINOR of the file's file system; 0:0 without a file (super_block.s_dev)", Column::hidden},
-    {"inode", ColumnType::integer, "the file's inode number; 0 without a file (inode.i_ino)", Column::hidden},
-    {"path", ColumnType::text, "the file, [heap], [stack], [vdso], [anon:NAME] ...; empty if anonymous (vm_area_struct.vm_file, vm_ops->name, mm_struct.brk, start_stack)", Column::shown},
-    {"anonymous", ColumnType::boolean, "no file is mapped here (vm_area_struct.vm_file is 0)", Column::hidden},
+    {"permissions", ColumnType::text, "r w x, and p private or s shared (vm_area_struct.vm_flags)",
+     Column::shown},
+    {"offset", ColumnType::address,
+     "where in the file it starts, bytes; 0 without a file (vm_area_struct.vm_pgoff)",
+     Column::hidden},
+    {"device", ColumnType::text,
+     "MAJOR:MINOR of the file's file system; 0:0 without a file (super_block.s_dev)",
+     Column::hidden},
+    {"inode", ColumnType::integer, "the file's inode number; 0 without a file (inode.i_ino)",
+     Column::hidden},
+    {"path", ColumnType::text,
+     "the file, [heap], [stack], [vdso], [anon:NAME] ...; empty if anonymous "
+     "(vm_area_struct.vm_file, vm_ops->name, mm_struct.brk, start_stack)",
+     Column::shown},
+    {"anonymous", ColumnType::boolean, "no file is mapped here (vm_area_struct.vm_file is 0)",
+     Column::hidden},
     {"rwx", ColumnType::boolean, "writable and executable at once", Column::hidden},
     {"deleted", ColumnType::boolean, "the file's name is gone (dentry unhashed)", Column::hidden},
     {"flags", ColumnType::mask, "vm_area_struct.vm_flags as they are", Column::hidden},
@@ -65,7 +88,7 @@ struct Fields {
   OptionalField<Gva> user_path;  // backing_file.user_path, by its first member
   Field<Gva> inode, dentry_inode, dentry_superblock, mount_superblock;
   Field<std::uint64_t> number;
-  OptionalField<Gva> vm_name;    // vm_operations_struct.name
+  OptionalField<Gva> vm_name;  // vm_operations_struct.name
   OptionalField<Gva> special_name;
   OptionalField<std::uint64_t> context_flags;
   Embedded anonymous_text;
@@ -99,13 +122,17 @@ struct Fields {
 
 class MapsReader final : public ViewReader {
  public:
-  MapsReader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths, AreaFinder areas)
-      : memory_(kernel.memory()),
+  MapsReader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths,
+             AreaFinder areas)
+      : ahead_(kernel.read_ahead()),
+        memory_(kernel.memory()),
         f_(std::move(fields)),
         tasks_(std::move(tasks)),
         paths_(std::move(paths)),
         areas_(std::move(areas)) {
-    const auto at = [&](std::string_view name) { return kernel.symbols().find(name).value_or(Gva{}); };
+    const auto at = [&](std::string_view name) {
+      return kernel.symbols().find(name).value_or(Gva{});
+    };
     special_mapping_name_ = at("special_mapping_name");
     gate_vma_name_ = at("gate_vma_name");
     gate_ = at("gate_vma");
@@ -113,6 +140,7 @@ class MapsReader final : public ViewReader {
   }
 
   Outcome<Tally> read(RowSink& rows) override {
+    const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     paths_.forget();
     const auto processes = tasks_.processes(rows);
@@ -126,8 +154,15 @@ class MapsReader final : public ViewReader {
  private:
   /// @returns false  the sink wants no more rows
   bool read_process(RowSink& rows, const TaskRef& process, Tally& tally) {
-    const auto flags = f_.task_flags.read(memory_, process.address);
-    const auto mm = f_.mm.read(memory_, process.address);
+    const auto stage_of = [&](ReadAhead::Stage stage) {
+      return exec_retries_ == 0 ? stage : ReadAhead::Stage::anew;
+    };
+    const ReadAhead::In stage(ahead_, stage_of(ReadAhead::Stage::objects));
+    const auto [flags, mm] = [&] {
+      const ReadAhead::In first(ahead_, stage_of(ReadAhead::Stage::anchors));
+      return std::pair(f_.task_flags.read(memory_, process.address),
+                       f_.mm.read(memory_, process.address));
+    }();
     if (!flags || !mm) {
       if (tasks_.still(process)) ++tally.dropped;
       return true;
@@ -137,7 +172,7 @@ class MapsReader final : public ViewReader {
     tally.retries += found.retries;
     const bool loaded = mm_.load(memory_, *mm).has_value();
     // exec and exit change the mm; then these areas are nobody's.
-    const auto mm_now = f_.mm.read(memory_, process.address);
+    const auto mm_now = mm_again(process.address);
     if (!mm_now || *mm_now != *mm || !tasks_.still(process)) {
       return !mm_now || !*mm_now || !tasks_.still(process) || again(rows, process, tally);
     }
@@ -161,6 +196,11 @@ class MapsReader final : public ViewReader {
       if (!rows.end()) return false;
     }
     return true;
+  }
+
+  Result<Gva> mm_again(Gva task) const {
+    const ReadAhead::In stage(ahead_, ReadAhead::Stage::again);
+    return f_.mm.read(memory_, task);
   }
 
   bool again(RowSink& rows, const TaskRef& process, Tally& tally) {
@@ -222,7 +262,8 @@ class MapsReader final : public ViewReader {
       rows.doubt("its file cannot be read");
     } else {
       if (rows.wants(kDevice)) {
-        if (const auto device = f_.device.read(memory_, *inode)) rows.set(kDevice, device_text(*device));
+        if (const auto device = f_.device.read(memory_, *inode))
+          rows.set(kDevice, device_text(*device));
       }
       if (rows.wants(kInode)) rows.set(kInode, integer_value(f_.number.read(memory_, *inode)));
     }
@@ -282,11 +323,13 @@ class MapsReader final : public ViewReader {
     return given.empty() ? std::string() : fmt::format("[anon:{}]", given);
   }
 
+  const ReadAhead& ahead_;
   const VirtualMemory& memory_;
   Fields f_;
   TaskList tasks_;
   PathReader paths_;
   AreaFinder areas_;
+  ReadPlan plan_;
   Gva special_mapping_name_, gate_vma_name_, gate_, vsyscall_mode_;
   int exec_retries_ = 0;
   Snapshot mm_{f_.mm_span};
@@ -301,8 +344,8 @@ class MapsView final : public View {
     auto fields = TRY(Fields::open(kernel.types()));
     auto paths = TRY(PathReader::open(kernel));
     auto areas = TRY(AreaFinder::open(kernel));
-    return std::make_unique<MapsReader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
-                                        std::move(areas));
+    return std::make_unique<MapsReader>(kernel, std::move(fields), std::move(tasks),
+                                        std::move(paths), std::move(areas));
   }
 };
 

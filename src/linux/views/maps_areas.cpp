@@ -7,8 +7,11 @@
 
 namespace vitrine::linux::maps {
 
+AreaFinder::AreaFinder(const Kernel& kernel)
+    : memory_(&kernel.memory()), ahead_(&kernel.read_ahead()) {}
+
 Outcome<AreaFinder> AreaFinder::open(const Kernel& kernel) {
-  AreaFinder f(kernel.memory());
+  AreaFinder f(kernel);
   const auto& types = kernel.types();
   FieldBinder bind(types);
   bind(f.first_, "mm_struct.mmap");
@@ -42,8 +45,8 @@ Outcome<AreaFinder> AreaFinder::open(const Kernel& kernel) {
   place(f.maple_.range_slots, &f.maple_.range_count, "maple_range_64.slot");
   place(f.maple_.arange_pivots, nullptr, "maple_arange_64.pivot");
   place(f.maple_.arange_slots, &f.maple_.arange_count, "maple_arange_64.slot");
-  f.span_ = Span::covering(f.start_, f.end_, f.mm_, f.flags_, f.page_offset_, f.file_, f.operations_,
-                           f.private_data_, f.anonymous_name_);
+  f.span_ = Span::covering(f.start_, f.end_, f.mm_, f.flags_, f.page_offset_, f.file_,
+                           f.operations_, f.private_data_, f.anonymous_name_);
   return f;
 }
 
@@ -112,7 +115,9 @@ Areas AreaFinder::find_once(Gva mm) const {
 
 Areas AreaFinder::find(Gva mm) const {
   std::size_t retries = 0;
+  std::optional<ReadAhead::In> again;
   for (;;) {
+    if (retries > 0) again.emplace(*ahead_, ReadAhead::Stage::anew);
     auto found = find_once(mm);
     if (!found.broken || retries + 1 == TaskList::kTries) {
       found.retries = retries;

@@ -11,6 +11,9 @@
 #include "linux/walk/maple_tree.h"
 #include "linux/walk/walk.h"
 
+namespace vitrine {
+class ReadAhead;
+}
 namespace vitrine::linux {
 class Kernel;
 }
@@ -53,12 +56,13 @@ class AreaFinder {
   [[nodiscard]] Result<Area> read(Gva area) const;
 
  private:
-  explicit AreaFinder(const VirtualMemory& memory) : memory_(&memory) {}
+  explicit AreaFinder(const Kernel& kernel);
   [[nodiscard]] Result<void> add(Areas& found, Gva mm, Gva area, std::optional<Gva> first,
                                  std::optional<Gva> last) const;
   [[nodiscard]] Areas find_once(Gva mm) const;
 
   const VirtualMemory* memory_;
+  const ReadAhead* ahead_;
   OptionalField<Gva> first_;      // mm_struct.mmap
   OptionalField<Gva> next_;       // vm_area_struct.vm_next
   OptionalField<Gva> tree_;       // mm_struct.mm_mt.ma_root

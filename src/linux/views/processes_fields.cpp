@@ -11,24 +11,11 @@ Outcome<Fields> Fields::open(const Kernel& kernel) {
   const auto& types = kernel.types();
   Fields f;
   FieldBinder bind(types);
-  bind(f.pid, "task_struct.pid");
-  bind(f.tgid, "task_struct.tgid");
-  bind(f.comm, "task_struct.comm");
-  bind(f.state, {"task_struct.__state", "task_struct.state"});  // 5.14 (2f064a59a11f)
-  bind(f.exit_state, "task_struct.exit_state");
+  f.bind_to(bind);
   bind(f.exit_signal, "task_struct.exit_signal");
   bind(f.exit_code, "task_struct.exit_code");
-  bind(f.flags, "task_struct.flags");
   bind(f.ptrace, "task_struct.ptrace");
-  bind(f.prio, "task_struct.prio");
-  bind(f.static_prio, "task_struct.static_prio");
-  bind(f.rt_priority, "task_struct.rt_priority");
-  bind(f.policy, "task_struct.policy");
   bind(f.atomic_flags, "task_struct.atomic_flags");
-  bind(f.start_boottime, {"task_struct.start_boottime", "task_struct.real_start_time"});  // 5.5
-  bind(f.utime, "task_struct.utime");
-  bind(f.stime, "task_struct.stime");
-  bind(f.runtime, "task_struct.se.sum_exec_runtime");
   bind(f.real_parent, "task_struct.real_parent");
   bind(f.parent, "task_struct.parent");
   bind(f.group_leader, "task_struct.group_leader");
@@ -98,12 +85,12 @@ Outcome<Fields> Fields::open(const Kernel& kernel) {
   f.process_group = static_cast<std::uint32_t>(types.find_enumerator("PIDTYPE_PGID").value_or(2));
   f.session = static_cast<std::uint32_t>(types.find_enumerator("PIDTYPE_SID").value_or(3));
 
-  f.task = Span::covering(f.pid, f.tgid, f.comm, f.state, f.exit_state, f.exit_signal, f.exit_code,
-                          f.flags, f.ptrace, f.prio, f.static_prio, f.rt_priority, f.policy,
-                          f.atomic_flags, f.start_boottime, f.utime, f.stime, f.runtime)
-               .joined(Span::covering(f.real_parent, f.parent, f.group_leader, f.real_cred, f.signal,
-                                      f.mm, f.fs, f.nsproxy, f.thread_pid, f.cgroups, f.seccomp,
-                                      f.login_uid, f.audit_session, f.dumpable));
+  f.task = f.members_span().joined(
+      Span::covering(f.exit_signal, f.exit_code, f.ptrace, f.atomic_flags, f.real_parent, f.parent,
+                     f.group_leader, f.real_cred, f.signal, f.mm, f.fs, f.nsproxy, f.thread_pid,
+                     f.cgroups, f.seccomp, f.login_uid, f.audit_session, f.dumpable));
+  f.second_look = Span::covering(f.pid, f.tgid, f.comm, f.mm, f.real_cred, f.real_parent, f.signal,
+                                 f.nsproxy, f.exit_state);
   f.signal_span =
       Span::covering(f.nr_threads, f.group_exit_code, f.signal_flags, f.oom_score_adj, f.dead_utime,
                      f.dead_stime, f.dead_runtime, f.told_utime, f.told_stime, f.tty)
@@ -111,8 +98,8 @@ Outcome<Fields> Fields::open(const Kernel& kernel) {
                    static_cast<std::uint32_t>(f.pids.size())});
   f.cred = Span::covering(f.uid, f.euid, f.suid, f.fsuid, f.gid, f.egid, f.sgid, f.fsgid, f.ns_user,
                           f.group_info);
-  for (const auto* capability : {&f.cap_inheritable, &f.cap_permitted, &f.cap_effective,
-                                 &f.cap_bounding, &f.cap_ambient}) {
+  for (const auto* capability :
+       {&f.cap_inheritable, &f.cap_permitted, &f.cap_effective, &f.cap_bounding, &f.cap_ambient}) {
     f.cred = f.cred.joined({static_cast<std::uint32_t>(capability->offset().value_or(0)),
                             static_cast<std::uint32_t>(capability->size())});
   }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "linux/field.h"
-#include "linux/tasks_memory.h"
+#include "linux/tasks_members.h"
 
 namespace vitrine::linux {
 class Kernel;
@@ -15,17 +15,16 @@ class Kernel;
 
 namespace vitrine::linux::processes {
 
-struct Fields {
-  // task_struct
-  Field<std::int32_t> pid, tgid, exit_state, exit_signal, exit_code, prio, static_prio;
-  Field<std::uint32_t> flags, rt_priority, policy, ptrace;
-  Field<std::uint64_t> state, atomic_flags, start_boottime, utime, stime, runtime;
-  Field<std::string> comm;
+struct Fields : TaskMembers {
+  // task_struct, beside what threads have too
+  Field<std::int32_t> exit_signal, exit_code;
+  Field<std::uint32_t> ptrace;
+  Field<std::uint64_t> atomic_flags;
   Field<Gva> real_parent, parent, group_leader, real_cred, signal, mm, fs, nsproxy, thread_pid;
   OptionalField<Gva> cgroups;
   OptionalField<std::int32_t> seccomp;
   OptionalField<std::uint32_t> login_uid, audit_session, dumpable;
-  Span task;
+  Span task, second_look;  // second_look: what a row hangs on
 
   // signal_struct
   Field<std::int32_t> nr_threads, group_exit_code;

@@ -1,13 +1,14 @@
 #include "linux/views/threads.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <vector>
 
-#include <fmt/core.h>
-
 #include "linux/kernel.h"
 #include "linux/tasks.h"
+#include "linux/tasks_members.h"
 #include "linux/tasks_row.h"
 #include "linux/tasks_state.h"
 #include "linux/tasks_time.h"
@@ -16,11 +17,25 @@
 namespace vitrine::linux {
 namespace {
 
-constexpr std::uint32_t kKernelThreadFlag = 0x0020'0000;  // PF_KTHREAD
-
 enum ColumnIndex : std::size_t {
-  kPid, kTid, kName, kState, kCpu, kCpuUser, kCpuSystem, kStarted, kStartTime, kNice, kPriority,
-  kRealtimePriority, kPolicy, kKernelThread, kCpusAllowed, kVoluntary, kInvoluntary, kAddress,
+  kPid,
+  kTid,
+  kName,
+  kState,
+  kCpu,
+  kCpuUser,
+  kCpuSystem,
+  kStarted,
+  kStartTime,
+  kNice,
+  kPriority,
+  kRealtimePriority,
+  kPolicy,
+  kKernelThread,
+  kCpusAllowed,
+  kVoluntary,
+  kInvoluntary,
+  kAddress,
   kColumnCount
 };
 
@@ -28,20 +43,37 @@ constexpr std::array<Column, kColumnCount> kColumns{{
     {"pid", ColumnType::integer, "pid of its process (task_struct.tgid)", Column::shown},
     {"tid", ColumnType::integer, "its own number (task_struct.pid)", Column::shown},
     {"name", ColumnType::text, "its name, at most 15 bytes (task_struct.comm)", Column::shown},
-    {"state", ColumnType::text, "R running, S sleeping, D uninterruptible, T stopped, t traced, X dead, Z zombie, P parked, I idle (task_struct.__state, exit_state)", Column::shown},
+    {"state", ColumnType::text,
+     "R running, S sleeping, D uninterruptible, T stopped, t traced, X dead, Z zombie, P parked, I "
+     "idle (task_struct.__state, exit_state)",
+     Column::shown},
     {"cpu", ColumnType::integer, "CPU it last ran on (thread_info.cpu)", Column::shown},
-    {"cpu_user", ColumnType::duration, "CPU time in user mode, ns: run time, divided as the ticks were (task_struct.utime, se.sum_exec_runtime, prev_cputime)", Column::shown},
-    {"cpu_system", ColumnType::duration, "CPU time in the kernel, ns, likewise (task_struct.stime)", Column::shown},
-    {"started", ColumnType::time, "wall time of the start by the guest's clock now (start_time + boot time)", Column::hidden},
-    {"start_time", ColumnType::duration, "start, ns since boot, sleep included (task_struct.start_boottime)", Column::hidden},
-    {"nice", ColumnType::integer, "nice value, -20 to 19 (task_struct.static_prio - 120)", Column::hidden},
-    {"priority", ColumnType::integer, "priority as top shows it, below 0 real-time (task_struct.prio - 100)", Column::shown},
-    {"rt_priority", ColumnType::integer, "real-time priority, 0 to 99 (task_struct.rt_priority)", Column::hidden},
-    {"policy", ColumnType::text, "other, fifo, rr, batch, idle, deadline, ext (task_struct.policy)", Column::shown},
-    {"kernel_thread", ColumnType::boolean, "runs in the kernel alone (task_struct.flags & PF_KTHREAD)", Column::hidden},
-    {"cpus_allowed", ColumnType::text, "CPUs it may run on: 0-1,3 (task_struct.cpus_mask)", Column::hidden},
-    {"voluntary_switches", ColumnType::integer, "times it gave the CPU up to wait (task_struct.nvcsw)", Column::hidden},
-    {"involuntary_switches", ColumnType::integer, "times the CPU was taken from it (task_struct.nivcsw)", Column::hidden},
+    {"cpu_user", ColumnType::duration,
+     "CPU time in user mode, ns: run time, divided as the ticks were (task_struct.utime, "
+     "se.sum_exec_runtime, prev_cputime)",
+     Column::shown},
+    {"cpu_system", ColumnType::duration, "CPU time in the kernel, ns, likewise (task_struct.stime)",
+     Column::shown},
+    {"started", ColumnType::time,
+     "wall time of the start by the guest's clock now (start_time + boot time)", Column::hidden},
+    {"start_time", ColumnType::duration,
+     "start, ns since boot, sleep included (task_struct.start_boottime)", Column::hidden},
+    {"nice", ColumnType::integer, "nice value, -20 to 19 (task_struct.static_prio - 120)",
+     Column::hidden},
+    {"priority", ColumnType::integer,
+     "priority as top shows it, below 0 real-time (task_struct.prio - 100)", Column::shown},
+    {"rt_priority", ColumnType::integer, "real-time priority, 0 to 99 (task_struct.rt_priority)",
+     Column::hidden},
+    {"policy", ColumnType::text, "other, fifo, rr, batch, idle, deadline, ext (task_struct.policy)",
+     Column::shown},
+    {"kernel_thread", ColumnType::boolean,
+     "runs in the kernel alone (task_struct.flags & PF_KTHREAD)", Column::hidden},
+    {"cpus_allowed", ColumnType::text, "CPUs it may run on: 0-1,3 (task_struct.cpus_mask)",
+     Column::hidden},
+    {"voluntary_switches", ColumnType::integer,
+     "times it gave the CPU up to wait (task_struct.nvcsw)", Column::hidden},
+    {"involuntary_switches", ColumnType::integer,
+     "times the CPU was taken from it (task_struct.nivcsw)", Column::hidden},
     {"address", ColumnType::address, "its task_struct", Column::hidden},
 }};
 
@@ -53,42 +85,36 @@ constexpr ViewInfo kInfo{
     .key = "tid",
 };
 
-struct Fields {
-  Field<std::int32_t> pid, tgid, exit_state, prio, static_prio;
-  Field<std::uint32_t> flags, rt_priority, policy, cpu;
-  Field<std::uint64_t> state, start_boottime, utime, stime, runtime, told_utime, told_stime, nvcsw,
-      nivcsw;
-  Field<std::string> comm;
+constexpr TaskMembers::Columns kMembers{.name = kName,
+                                        .state = kState,
+                                        .kernel_thread = kKernelThread,
+                                        .nice = kNice,
+                                        .priority = kPriority,
+                                        .rt_priority = kRealtimePriority,
+                                        .policy = kPolicy,
+                                        .start_time = kStartTime,
+                                        .started = kStarted};
+
+struct Fields : TaskMembers {
+  Field<std::uint32_t> cpu;
+  Field<std::uint64_t> told_utime, told_stime, nvcsw, nivcsw;
   Embedded cpus;
-  Span task;
+  Span task, second_look;
 
   static Outcome<Fields> open(const TypeCatalogue& types) {
     Fields f;
     FieldBinder bind(types);
-    bind(f.pid, "task_struct.pid");
-    bind(f.tgid, "task_struct.tgid");
-    bind(f.comm, "task_struct.comm");
-    bind(f.state, {"task_struct.__state", "task_struct.state"});  // 5.14 (2f064a59a11f)
-    bind(f.exit_state, "task_struct.exit_state");
-    bind(f.flags, "task_struct.flags");
-    bind(f.prio, "task_struct.prio");
-    bind(f.static_prio, "task_struct.static_prio");
-    bind(f.rt_priority, "task_struct.rt_priority");
-    bind(f.policy, "task_struct.policy");
+    f.bind_to(bind);
     bind(f.cpu, {"task_struct.thread_info.cpu", "task_struct.cpu"});  // 5.16 (bcf9033e5449)
-    bind(f.start_boottime, {"task_struct.start_boottime", "task_struct.real_start_time"});
-    bind(f.utime, "task_struct.utime");
-    bind(f.stime, "task_struct.stime");
-    bind(f.runtime, "task_struct.se.sum_exec_runtime");
     bind(f.told_utime, "task_struct.prev_cputime.utime");
     bind(f.told_stime, "task_struct.prev_cputime.stime");
     bind(f.nvcsw, "task_struct.nvcsw");
     bind(f.nivcsw, "task_struct.nivcsw");
     bind(f.cpus, {"task_struct.cpus_mask", "task_struct.cpus_allowed"});  // 5.3
     TRY(bind.done());
-    f.task = Span::covering(f.pid, f.tgid, f.comm, f.state, f.exit_state, f.flags, f.prio,
-                            f.static_prio, f.rt_priority, f.policy, f.cpu, f.start_boottime, f.utime,
-                            f.stime, f.runtime, f.told_utime, f.told_stime, f.nvcsw, f.nivcsw);
+    f.task = f.members_span().joined(
+        Span::covering(f.cpu, f.told_utime, f.told_stime, f.nvcsw, f.nivcsw));
+    f.second_look = Span::covering(f.pid, f.tgid, f.comm);
     return f;
   }
 };
@@ -96,13 +122,15 @@ struct Fields {
 class ThreadsReader final : public ViewReader {
  public:
   ThreadsReader(const Kernel& kernel, Fields fields, TaskList tasks, std::optional<BootClock> clock)
-      : memory_(kernel.memory()),
+      : ahead_(kernel.read_ahead()),
+        memory_(kernel.memory()),
         cpu_count_(kernel.cpu_count()),
         f_(std::move(fields)),
         tasks_(std::move(tasks)),
         clock_(std::move(clock)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
+    const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     boot_time_ = clock_ && rows.wants(kStarted) ? clock_->boot_time() : std::nullopt;
     const auto processes = tasks_.processes(rows);
@@ -127,6 +155,8 @@ class ThreadsReader final : public ViewReader {
   /// @returns false  it has ended, or cannot be read
   bool read_row(RowSink& rows, const TaskRef& ref, Tally& tally) {
     for (int attempt = 1;; ++attempt) {
+      const ReadAhead::In stage(ahead_,
+                                attempt > 1 ? ReadAhead::Stage::anew : ReadAhead::Stage::anchors);
       if (!task_.load(memory_, ref.address)) {
         if (tasks_.still(ref)) ++tally.dropped;
         return false;
@@ -134,9 +164,7 @@ class ThreadsReader final : public ViewReader {
       if (f_.pid.read(task_) != ref.pid || f_.tgid.read(task_) != ref.tgid) return false;
       rows.begin();
       fill(rows, ref);
-      const auto name = f_.comm.read(task_);
-      const auto name_now = f_.comm.read(memory_, ref.address);
-      const bool same = name && name_now && *name == *name_now;
+      const bool same = unchanged(ref.address);
       if (!tasks_.still(ref)) return false;
       if (same) return true;
       if (attempt == TaskList::kTries) {
@@ -147,47 +175,30 @@ class ThreadsReader final : public ViewReader {
     }
   }
 
+  bool unchanged(Gva task) {
+    const ReadAhead::In stage(ahead_, ReadAhead::Stage::again);
+    if (!again_.load(memory_, task)) return false;
+    const auto name = f_.comm.read(task_);
+    const auto name_now = f_.comm.read(again_);
+    return name && name_now && *name == *name_now;
+  }
+
   void fill(RowSink& rows, const TaskRef& ref) {
     rows.set(kPid, std::int64_t{ref.tgid});
     rows.set(kTid, std::int64_t{ref.pid});
     rows.set(kAddress, ref.address.value);
-    const auto name = f_.comm.read(task_);
-    if (!name || name->size() > 15) rows.doubt("its name has no end");
-    rows.set(kName, text_value(name));
-    const auto state = f_.state.read(task_);
-    const auto exit_state = f_.exit_state.read(task_);
-    if (state && exit_state) {
-      rows.set(kState, std::string(1, state_letter(*state, static_cast<std::uint32_t>(*exit_state))));
-    }
+    f_.fill(rows, task_, kMembers, boot_time_);
     rows.set(kCpu, integer_value(f_.cpu.read(task_)));
     if (const auto cpu = f_.cpu.read(task_); cpu && *cpu >= cpu_count_) {
       rows.doubt("its CPU does not exist");
     }
-    fill_times(rows);
-    if (const auto nice = f_.static_prio.read(task_)) rows.set(kNice, std::int64_t{*nice} - 120);
-    if (const auto prio = f_.prio.read(task_)) rows.set(kPriority, std::int64_t{*prio} - 100);
-    rows.set(kRealtimePriority, integer_value(f_.rt_priority.read(task_)));
-    if (const auto policy = f_.policy.read(task_)) {
-      const auto words = policy_name(*policy);
-      rows.set(kPolicy, words ? std::string(*words) : fmt::format("{}", *policy));
-    }
-    if (const auto flags = f_.flags.read(task_)) {
-      rows.set(kKernelThread, (*flags & kKernelThreadFlag) != 0);
-    }
+    fill_cpu_time(rows);
     if (rows.wants(kCpusAllowed)) fill_cpus(rows, ref.address);
     rows.set(kVoluntary, integer_value(f_.nvcsw.read(task_)));
     rows.set(kInvoluntary, integer_value(f_.nivcsw.read(task_)));
   }
 
-  void fill_times(RowSink& rows) {
-    if (const auto start = f_.start_boottime.read(task_)) {
-      const auto nanoseconds = static_cast<std::int64_t>(*start);
-      if (nanoseconds < 0) rows.doubt("its start time is implausible");
-      rows.set(kStartTime, nanoseconds);
-      if (boot_time_ && nanoseconds >= 0 && nanoseconds < INT64_MAX - *boot_time_) {
-        rows.set(kStarted, *boot_time_ + nanoseconds);
-      }
-    }
+  void fill_cpu_time(RowSink& rows) {
     if (!rows.wants_any(kCpuUser, kCpuSystem)) return;
     const auto time = [&]() -> Result<CpuTime> {
       return adjusted_cpu_time({TRY(f_.utime.read(task_)), TRY(f_.stime.read(task_))},
@@ -206,13 +217,15 @@ class ThreadsReader final : public ViewReader {
     rows.set(kCpusAllowed, cpu_list(mask.data(), mask.size(), cpu_count_));
   }
 
+  const ReadAhead& ahead_;
   const VirtualMemory& memory_;
   unsigned cpu_count_;
   Fields f_;
   TaskList tasks_;
   std::optional<BootClock> clock_;
   std::optional<std::int64_t> boot_time_;
-  Snapshot task_{f_.task};
+  ReadPlan plan_;
+  Snapshot task_{f_.task}, again_{f_.second_look};
 };
 
 class ThreadsView final : public View {
