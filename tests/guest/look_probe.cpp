@@ -1,6 +1,8 @@
 // What tests and benches ask of the kernel floor that no command says.
 //
 //   look_probe refresh MACHINE VIEW RUNS   times a view read again and again in one process
+//   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a paused guest
+//   look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be, counted
 //   look_probe btf MACHINE NAME            writes a BTF blob as recovered: vmlinux, or a module's
 #include <fmt/core.h>
 
@@ -57,6 +59,106 @@ int refresh(linux::Kernel& kernel, std::string_view name, int runs) {
   return 0;
 }
 
+/// Keeps every row.
+class Keeper final : public linux::RowSink {
+ public:
+  using RowSink::RowSink;
+  std::vector<std::vector<linux::Value>> kept;
+  std::vector<std::string> doubts;
+
+ protected:
+  bool row(std::span<const linux::Value> values, std::string_view doubt) override {
+    kept.emplace_back(values.begin(), values.end());
+    doubts.emplace_back(doubt);
+    return true;
+  }
+};
+
+/// One reader, six looks, each against a reader that never looked before. All columns.
+int agree(linux::Kernel& kernel, std::string_view name) {
+  const auto* view = linux::find_view(name);
+  if (view == nullptr) return complain({Errc::not_found, fmt::format("no view {}", name)});
+  const linux::Query query{.wanted = std::vector<bool>(view->info().columns.size(), true)};
+  const auto again = view->open(kernel);
+  if (!again) return complain(again.error());
+  std::size_t differing = 0, rows = 0;
+  for (int look = 0; look < 6; ++look) {
+    const auto fresh = view->open(kernel);
+    if (!fresh) return complain(fresh.error());
+    Keeper one(view->info(), query), other(view->info(), query);
+    kernel.refresh();
+    if (const auto tally = (*again)->read(one); !tally) return complain(tally.error());
+    kernel.refresh();
+    if (const auto tally = (*fresh)->read(other); !tally) return complain(tally.error());
+    rows = other.kept.size();
+    differing += one.kept != other.kept || one.doubts != other.doubts;
+  }
+  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"looks\": 6, \"differing\": {}}}\n", name, rows, differing);
+  return differing == 0 ? 0 : 1;
+}
+
+/// The pid (and the tid where there is one) is in columns of those names.
+int listings(linux::Kernel& kernel, std::string_view view_name, int runs) {
+  const auto* view = linux::find_view(view_name);
+  if (view == nullptr) return complain({Errc::not_found, fmt::format("no view {}", view_name)});
+  const auto columns = view->info().columns;
+  const auto column = [&](std::string_view wanted) {
+    const auto found = std::ranges::find(columns, wanted, &linux::Column::name);
+    return static_cast<std::size_t>(found - columns.begin());
+  };
+  const auto key = column(view->info().key), text = column("name"), state = column("state");
+  if (key == columns.size() || text == columns.size() || state == columns.size()) {
+    return complain({Errc::invalid, "listings counts processes and threads"});
+  }
+  const auto reader = view->open(kernel);
+  if (!reader) return complain(reader.error());
+  linux::Query query;
+  for (const auto& each : columns) query.wanted.push_back(each.show == linux::Column::shown);
+  query.wanted[key] = query.wanted[text] = query.wanted[state] = true;
+  std::size_t rows = 0, failed = 0, twice = 0, impossible = 0, doubtful = 0, retries = 0, dropped = 0, truncated = 0;
+  std::vector<double> times;
+  for (int i = 0; i < runs; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    kernel.refresh();
+    Keeper keeper(view->info(), query);
+    const auto tally = (*reader)->read(keeper);
+    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (!tally) {
+      ++failed;
+      continue;
+    }
+    retries += tally->retries;
+    dropped += tally->dropped;
+    truncated += tally->truncated ? 1 : 0;
+    std::vector<std::int64_t> keys;
+    for (std::size_t row = 0; row < keeper.kept.size(); ++row) {
+      const auto& values = keeper.kept[row];
+      const auto* number = std::get_if<std::int64_t>(&values[key]);
+      const auto* name = std::get_if<std::string>(&values[text]);
+      const auto* letter = std::get_if<std::string>(&values[state]);
+      keys.push_back(number != nullptr ? *number : -1);
+      if (!keeper.doubts[row].empty()) {
+        ++doubtful;
+        continue;
+      }
+      const bool printable = name != nullptr && !name->empty() &&
+                             std::ranges::all_of(*name, [](char c) { return c >= ' ' && c < 127; });
+      const bool possible = number != nullptr && *number > 0 && *number <= 4'194'304 && letter != nullptr &&
+                            letter->size() == 1 && std::string_view("RSDTtXZPI").contains(letter->front());
+      if (!printable || !possible) ++impossible;
+    }
+    rows += keys.size();
+    std::ranges::sort(keys);
+    for (std::size_t k = 1; k < keys.size(); ++k) twice += keys[k] == keys[k - 1];
+  }
+  std::ranges::sort(times);
+  fmt::print("{{\"view\": \"{}\", \"listings\": {}, \"rows\": {}, \"failed\": {}, \"twice\": {}, \"impossible\": {}, "
+             "\"doubtful\": {}, \"retries\": {}, \"dropped\": {}, \"truncated\": {}, \"median_ms\": {:.4f}, \"worst_ms\": {:.4f}}}\n",
+             view_name, runs, rows, failed, twice, impossible, doubtful, retries, dropped, truncated,
+             times[times.size() / 2], times.back());
+  return failed + twice + impossible == 0 ? 0 : 1;
+}
+
 int write_btf(const linux::Kernel& kernel, std::string_view name) {
   std::vector<std::byte> blob;
   if (name == "vmlinux") {
@@ -80,8 +182,8 @@ int write_btf(const linux::Kernel& kernel, std::string_view name) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (argc < 4 || (what != "refresh" && what != "btf")) {
-    fmt::print(stderr, "usage: look_probe refresh MACHINE VIEW RUNS | btf MACHINE NAME\n");
+  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "btf")) {
+    fmt::print(stderr, "usage: look_probe refresh|listings MACHINE VIEW RUNS | agree MACHINE VIEW | btf MACHINE NAME\n");
     return 2;
   }
   const auto machine = open_machine(argv[2]);
@@ -89,5 +191,7 @@ int main(int argc, char** argv) {
   const auto kernel = linux::Kernel::attach(**machine, {linux::default_cache_directory()});
   if (!kernel) return complain(kernel.error());
   if (what == "btf") return write_btf(**kernel, argv[3]);
+  if (what == "agree") return agree(**kernel, argv[3]);
+  if (what == "listings") return listings(**kernel, argv[3], argc > 4 ? std::atoi(argv[4]) : 100);
   return refresh(**kernel, argv[3], argc > 4 ? std::atoi(argv[4]) : 100);
 }
