@@ -53,7 +53,7 @@ bool has_user_table(const PhysicalMemory& ram, const KernelPlace& place) {
 
 }  // namespace
 
-std::string find_build_id(Bytes notes) {
+std::optional<BuildIdNote> find_build_id_note(Bytes notes) {
   constexpr std::uint32_t kBuildId = 3;  // NT_GNU_BUILD_ID
   constexpr std::uint64_t kHeader = 12;
   const auto padded = [](std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; };
@@ -63,18 +63,24 @@ std::string find_build_id(Bytes notes) {
     const std::uint64_t data_size = *load<std::uint32_t>(*header, 4);
     const auto name = slice(notes, at + kHeader, name_size);
     const auto data = slice(notes, at + kHeader + padded(name_size), data_size);
-    if (!name || !data) return {};
+    if (!name || !data) return std::nullopt;
     if (*load<std::uint32_t>(*header, 8) == kBuildId && name_size == 4 &&
         std::memcmp(name->data(), "GNU", 4) == 0) {
-      std::string id;
-      for (const auto byte : data->first(std::min<std::size_t>(data->size(), 32))) {
-        id += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
-      }
-      return id;
+      return BuildIdNote{at, *data};
     }
     at += kHeader + padded(name_size) + padded(data_size);
   }
-  return {};
+  return std::nullopt;
+}
+
+std::string find_build_id(Bytes notes) {
+  std::string id;
+  const auto note = find_build_id_note(notes);
+  if (!note) return id;
+  for (const auto byte : note->id.first(std::min<std::size_t>(note->id.size(), 32))) {
+    id += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+  }
+  return id;
 }
 
 Identity read_identity(const VirtualMemory& memory, const PhysicalMemory& ram,

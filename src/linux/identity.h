@@ -12,8 +12,16 @@ namespace vitrine::linux {
                                      const KernelPlace& place, const SymbolTable& symbols,
                                      std::vector<std::string>& warnings);
 
-/// The first GNU build id in a run of ELF notes, as lower-case hexadecimal; empty if
-/// there is none. Source: System V gABI, "Note Section"; the kernel's .notes.
+/// A note in a run of ELF notes.
+struct BuildIdNote {
+  std::uint64_t offset = 0;  ///< of its header
+  Bytes id;
+};
+/// The first GNU build id in a run of ELF notes.
+/// Source: System V gABI, "Note Section"; the kernel's .notes.
+[[nodiscard]] std::optional<BuildIdNote> find_build_id_note(Bytes notes);
+
+/// That id as lower-case hexadecimal; empty if there is none.
 [[nodiscard]] std::string find_build_id(Bytes notes);
 
 }  // namespace vitrine::linux

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "linux/code_sample.h"
 #include "linux/field.h"
 #include "linux/find_kernel.h"
 #include "linux/identity.h"
@@ -19,23 +20,98 @@ namespace {
 constexpr unsigned kMaxCpus = 8192;  // CONFIG_NR_CPUS, at most
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 /// vmlinux's BTF, copied out of .rodata.
-Outcome<TypeCatalogue> read_types(const VirtualMemory& memory, const SymbolTable& symbols) {
+Outcome<std::vector<std::byte>> read_types(const VirtualMemory& memory,
+                                           const SymbolTable& symbols) {
   const auto start = symbols.find("__start_BTF");
   const auto stop = symbols.find("__stop_BTF");
   if (!start || !stop) {
-    return std::unexpected(Problem(Errc::not_found, "this kernel was built without BTF (CONFIG_DEBUG_INFO_BTF)"));
+    return std::unexpected(
+        Problem(Errc::not_found, "this kernel was built without BTF (CONFIG_DEBUG_INFO_BTF)"));
   }
   const std::uint64_t size = *stop - *start;
   if (size > btf::kMaxBlobSize) {
-    return std::unexpected(Problem(Errc::too_large, fmt::format("the kernel's BTF claims {} bytes", size)));
+    return std::unexpected(
+        Problem(Errc::too_large, fmt::format("the kernel's BTF claims {} bytes", size)));
   }
   std::vector<std::byte> blob(size);
   TRY(memory.read(*start, blob));
-  return TRY(TypeCatalogue::parse(std::move(blob)));
+  return blob;
+}
+
+/// What is said where the guest's own tables are not those of its kernel, and the kept serve.
+void tell_altered(Health& health, const char* what, double likeness, std::string_view path) {
+  health.checks.push_back(
+      {what, false,
+       fmt::format("the guest's own {} differs from what its kernel carried before", what)});
+  health.warnings.push_back(
+      fmt::format("THE GUEST'S {} WAS ALTERED: its bytes are not those that this kernel (same "
+                  "build id, {:.0f} % of a sample of "
+                  "its code the same) carried when it was kept. What was kept serves instead: {}. "
+                  "Memory is damaged, or someone "
+                  "is hiding; --no-cache shows what the guest itself says",
+                  what, likeness * 100, path));
+}
+
+void keep(const KernelCache& cache, const PhysicalMemory& ram, const FoundKernel& found,
+          Bytes types, Health& health) {
+  if (const auto kept = cache.keep(ram, found, types); !kept)
+    health.warnings.push_back(kept.error().message);
+}
+
+/// The guest's own types. A kernel that is not in the cache is put there; for one that is,
+/// the guest's BTF is held against what was kept, which serves where they differ.
+/// Empty where there are none; `health` says why.
+TypeCatalogue learn_types(const PhysicalMemory& ram, const FoundKernel& found,
+                          const KernelCache& cache, const CachedKernel* cached, Health& health) {
+  const auto start = std::chrono::steady_clock::now();
+  const x86::AddressSpace memory(ram, found.place.root);
+  auto blob = read_types(memory, found.symbols);
+  const bool types_altered = cached != nullptr && cached->types_hash != 0 &&
+                             (!blob || hash_types(*blob) != cached->types_hash);
+  const char* whence = "BTF";
+  if (types_altered || (cached != nullptr && cached->symbols_altered)) {
+    const auto likeness = cache.code_likeness(ram, *cached);
+    if (cached->symbols_altered) tell_altered(health, "kallsyms", likeness, cached->path);
+    if (types_altered) {
+      auto kept = likeness >= CodeSample::kSame ? cache.types(*cached) : std::nullopt;
+      if (kept) {
+        tell_altered(health, "BTF", likeness, cached->path);
+        blob = std::move(*kept);
+        whence = "BTF as kept";
+      } else {
+        health.warnings.push_back(
+            fmt::format("the guest's BTF is not what was kept with its kernel ({}), and cannot be "
+                        "replaced by it: the guest's own is used",
+                        cached->path));
+      }
+    }
+  }
+  Outcome<TypeCatalogue> types = std::unexpected(Problem(Errc::not_found, ""));
+  if (blob) {
+    auto copy = cached == nullptr ? *blob : std::vector<std::byte>();
+    if (auto parsed = TypeCatalogue::parse(std::move(*blob))) {
+      types = std::move(*parsed);
+    } else {
+      types = std::unexpected(Problem(parsed.error()));
+      copy.clear();  // what does not parse is not kept; the symbols are worth keeping without
+    }
+    if (cached == nullptr) keep(cache, ram, found, copy, health);
+  } else {
+    types = std::unexpected(blob.error());
+    if (cached == nullptr) keep(cache, ram, found, {}, health);
+  }
+  if (!types) {
+    health.warnings.push_back(types.error().message);
+    return {};
+  }
+  health.notes.push_back(
+      fmt::format("types: {}, read in {:.1f} ms", whence, milliseconds_since(start)));
+  return std::move(*types);
 }
 
 }  // namespace
@@ -97,29 +173,26 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   std::string doubt;
   auto cached = cache.find(machine.memory(), hints, doubt);
   if (!doubt.empty()) health.warnings.push_back(doubt);
-  const bool known = cached.has_value();
-  auto found = known ? std::move(*cached) : TRY(find_kernel(machine.memory(), hints));
-  if (!known) {
-    if (const auto kept = cache.keep(machine.memory(), found); !kept) health.warnings.push_back(kept.error().message);
-  }
-  health.notes.push_back(fmt::format("kernel: found by {} in {:.1f} ms", found.how, milliseconds_since(start)));
-  health.notes.push_back(fmt::format("symbols: {} from kallsyms", found.symbols.size()));
+  auto found = cached ? std::move(cached->kernel) : TRY(find_kernel(machine.memory(), hints));
+  if (cached) cached->kernel.place = found.place;
+  health.notes.push_back(
+      fmt::format("kernel: found by {} in {:.1f} ms", found.how, milliseconds_since(start)));
+  health.notes.push_back(fmt::format("symbols: {} from kallsyms{}", found.symbols.size(),
+                                     cached && cached->symbols_altered ? " as kept" : ""));
+  auto types = learn_types(machine.memory(), found, cache, cached ? &*cached : nullptr, health);
 
   auto state = std::make_unique<State>(machine, std::move(found));
-  state->identity = read_identity(state->memory, machine.memory(), state->place, state->symbols, health.warnings);
-
-  const auto types_start = std::chrono::steady_clock::now();
-  if (auto types = read_types(state->memory, state->symbols)) {
-    state->types = std::move(*types);
-    health.notes.push_back(fmt::format("types: BTF, read in {:.1f} ms", milliseconds_since(types_start)));
+  state->identity =
+      read_identity(state->memory, machine.memory(), state->place, state->symbols, health.warnings);
+  state->types = std::move(types);
+  if (!state->types.empty()) {
     FieldBinder bind(state->types);
     bind(state->mm_pgd, "mm_struct.pgd");
     if (auto bound = bind.done(); !bound) health.warnings.push_back(bound.error().message);
-  } else {
-    health.warnings.push_back(types.error().message);
   }
 
-  if (const auto offsets = state->symbols.find("__per_cpu_offset")) state->per_cpu_offsets = *offsets;
+  if (const auto offsets = state->symbols.find("__per_cpu_offset"))
+    state->per_cpu_offsets = *offsets;
   if (const auto ids = state->symbols.find("nr_cpu_ids")) {
     const auto count = state->memory.load<std::uint32_t>(*ids).value_or(1);
     if (count == 0 || count > kMaxCpus) {
@@ -156,13 +229,15 @@ const SymbolTable& Kernel::module_symbols() const {
 
 Outcome<Gva> Kernel::symbol(std::string_view name) const {
   if (const auto found = symbols().find(name)) return *found;
-  return std::unexpected(Problem(Errc::not_found, fmt::format("this kernel has no symbol {}", name)));
+  return std::unexpected(
+      Problem(Errc::not_found, fmt::format("this kernel has no symbol {}", name)));
 }
 
 Result<Gva> Kernel::per_cpu(Gva variable, unsigned cpu) const {
   if (cpu >= cpu_count()) return fail(Errc::out_of_bounds, cpu, "cpu");
   if (!state_->per_cpu_offsets) return fail(Errc::not_found, 0, "__per_cpu_offset");
-  const auto offset = TRY(memory().load<std::uint64_t>(state_->per_cpu_offsets + cpu * sizeof(std::uint64_t)));
+  const auto offset =
+      TRY(memory().load<std::uint64_t>(state_->per_cpu_offsets + cpu * sizeof(std::uint64_t)));
   return variable + offset;
 }
 

@@ -12,16 +12,18 @@
 #include <filesystem>
 #include <memory>
 
+#include "linux/code_sample.h"
 #include "linux/identity.h"
 
 namespace vitrine::linux {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x314e'4c4b'5254'5631;  // changes with the format
+constexpr std::uint64_t kMagic = 0x324e'4c4b'5254'5631;  // changes with the format
 constexpr std::size_t kMaxKept = 64;                     // files looked at, newest first
 constexpr std::uint64_t kMaxFile = 256 * kMiB;
 constexpr std::uint64_t kTextAlign = 2 * kMiB;
 constexpr std::uint64_t kMaxText = 96 * kMiB;  // from _text to an interrupt handler
+constexpr std::uint64_t kSomeText = 2 * kMiB;  // of a kernel that does not say where its code ends
 constexpr std::size_t kNoteSize = 36;          // of the build id's note, what is compared
 
 /// The first bytes of a file. Then come entries, slots and names.
@@ -35,6 +37,8 @@ struct Header {
   std::array<ImageRange, 3> kallsyms{};
   std::uint64_t kallsyms_hash = 0;
   std::uint64_t entries_size = 0, slots_size = 0, names_size = 0;
+  std::uint64_t types_hash = 0;  // of the file beside this one; 0: there is none
+  CodeSample code;
 };
 constexpr std::size_t kHashed = offsetof(Header, note_offset);
 
@@ -63,6 +67,18 @@ bool write_all(int file, const void* from, std::size_t size) {
   return true;
 }
 
+/// The file appears whole or not at all; errno says why not.
+bool write_file(const std::string& path, Bytes content) {
+  const std::string temporary = fmt::format("{}.{}", path, ::getpid());
+  const File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (file.get() < 0) return false;
+  if (write_all(file.get(), content.data(), content.size()) && ::rename(temporary.c_str(), path.c_str()) == 0) return true;
+  const int reason = errno;
+  ::unlink(temporary.c_str());
+  errno = reason;
+  return false;
+}
+
 /// A hash over the guest's own kallsyms.
 std::optional<std::uint64_t> hash_kallsyms(const PhysicalMemory& ram, Gpa text,
                                            const std::array<ImageRange, 3>& ranges) {
@@ -89,11 +105,13 @@ std::optional<std::uint64_t> find_note(const PhysicalMemory& ram, const FoundKer
   const std::uint64_t offset = *start - kernel.place.text;
   std::vector<std::byte> notes(*stop - *start);
   if (!ram.read(kernel.place.text_physical + offset, notes)) return std::nullopt;
-  static constexpr std::array<std::uint32_t, 2> kTypeAndName{3, 0x00554e47};  // NT_GNU_BUILD_ID, "GNU"
-  for (std::size_t at = 8; at - 8 + kNoteSize <= notes.size(); at += 4) {
-    if (std::memcmp(notes.data() + at, kTypeAndName.data(), sizeof kTypeAndName) == 0) return offset + at - 8;
-  }
-  return std::nullopt;
+  const auto note = find_build_id_note(notes);
+  if (!note || note->offset + kNoteSize > notes.size()) return std::nullopt;
+  return offset + note->offset;
+}
+
+std::string types_path(const std::string& kernel_path) {
+  return std::filesystem::path(kernel_path).replace_extension(".btf").string();
 }
 
 struct Kept {
@@ -149,6 +167,11 @@ std::optional<SymbolTable> load_symbols(const Kept& kept, Gva text) {
   return std::move(*table);
 }
 
+/// How much of a kept kernel's code stands at `text`.
+double likeness(const PhysicalMemory& ram, Gpa text, const Header& header) {
+  return header.code.likeness(CodeSample::take(ram, text, header.code.text_size));
+}
+
 /// Calls `visit` with each place where a kernel's text could start.
 template <class Visit>
 void each_text(const PhysicalMemory& ram, std::span<const Gpa> hints, const Visit& visit) {
@@ -171,10 +194,10 @@ void each_text(const PhysicalMemory& ram, std::span<const Gpa> hints, const Visi
 
 KernelCache::KernelCache(std::string directory) : directory_(std::move(directory)) {}
 
-std::optional<FoundKernel> KernelCache::find(const PhysicalMemory& ram, std::span<const Gpa> hints,
-                                             std::string& doubt) const {
+std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram, std::span<const Gpa> hints,
+                                              std::string& doubt) const {
   if (directory_.empty()) return std::nullopt;
-  std::optional<FoundKernel> found;
+  std::optional<CachedKernel> found;
   const auto all = list(directory_);
   each_text(ram, hints, [&](Gpa text) {
     for (const auto& kept : all) {
@@ -182,8 +205,9 @@ std::optional<FoundKernel> KernelCache::find(const PhysicalMemory& ram, std::spa
       if (!ram.read(text + kept.header.note_offset, note) || note != kept.header.note) continue;
       const auto place = find_text_mapping(ram, text, text + kept.header.root_offset);
       if (!place) continue;
-      if (hash_kallsyms(ram, text, kept.header.kallsyms) != kept.header.kallsyms_hash) {
-        doubt = fmt::format("{} has this kernel's build id but other symbols: recovered anew", kept.path);
+      const bool altered = hash_kallsyms(ram, text, kept.header.kallsyms) != kept.header.kallsyms_hash;
+      if (altered && likeness(ram, text, kept.header) < CodeSample::kSame) {
+        doubt = fmt::format("{} has this kernel's build id but other symbols and other code: recovered anew", kept.path);
         continue;
       }
       auto symbols = load_symbols(kept, place->text);
@@ -191,7 +215,11 @@ std::optional<FoundKernel> KernelCache::find(const PhysicalMemory& ram, std::spa
         doubt = fmt::format("{} is damaged: recovered anew", kept.path);
         continue;
       }
-      found = FoundKernel{*place, std::move(*symbols), kept.header.kallsyms, "its build id, from the cache"};
+      found = CachedKernel{.kernel = {*place, std::move(*symbols), kept.header.kallsyms, "its build id, from the cache"},
+                           .path = kept.path,
+                           .symbols_altered = altered,
+                           .types_hash = kept.header.types_hash,
+                           .text_size = kept.header.code.text_size};
       return true;
     }
     return false;
@@ -199,7 +227,31 @@ std::optional<FoundKernel> KernelCache::find(const PhysicalMemory& ram, std::spa
   return found;
 }
 
-Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& kernel) const {
+double KernelCache::code_likeness(const PhysicalMemory& ram, const CachedKernel& cached) const {
+  const File file(::open(cached.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  Header header;
+  if (file.get() < 0 || ::pread(file.get(), &header, sizeof header, 0) != sizeof header) return 0;
+  return likeness(ram, cached.kernel.place.text_physical, header);
+}
+
+std::uint64_t hash_types(Bytes types) noexcept {
+  return types.empty() ? 0 : std::max<std::uint64_t>(XXH3_64bits(types.data(), types.size()), 1);
+}
+
+std::optional<std::vector<std::byte>> KernelCache::types(const CachedKernel& cached) const {
+  if (cached.types_hash == 0) return std::nullopt;
+  const File file(::open(types_path(cached.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat status {};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (status.st_uid != ::geteuid() || size > kMaxFile) return std::nullopt;
+  std::vector<std::byte> blob(size);
+  if (::pread(file.get(), blob.data(), size, 0) != static_cast<ssize_t>(size)) return std::nullopt;
+  if (hash_types(blob) != cached.types_hash) return std::nullopt;
+  return blob;
+}
+
+Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& kernel, Bytes types) const {
   const auto note = find_note(ram, kernel);
   const auto root = kernel.symbols.find("init_top_pgt");
   if (directory_.empty() || !note || !root) return {};
@@ -213,6 +265,10 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
   const std::string id = find_build_id(header.note);
   if (!hash || id.empty()) return {};
   header.kallsyms_hash = *hash;
+  header.types_hash = hash_types(types);
+  const auto code_end = kernel.symbols.find("_etext");
+  const std::uint64_t code_size = code_end && *code_end > kernel.place.text ? *code_end - kernel.place.text : kSomeText;
+  header.code = CodeSample::take(ram, kernel.place.text_physical, std::min(code_size, kMaxText));
   const auto raw = kernel.symbols.raw();
   header.entries_size = raw.entries.size();
   header.slots_size = raw.slots.size();
@@ -236,15 +292,9 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
   std::filesystem::create_directories(std::filesystem::path(directory_).parent_path(), error);
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return cannot("cannot make");
   const std::string path = fmt::format("{}/{}.kernel", directory_, id);
-  const std::string temporary = fmt::format("{}.{}", path, ::getpid());
-  const File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (file.get() < 0) return cannot("cannot write in");
-  if (!write_all(file.get(), content.data(), content.size()) || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    errno = reason;
-    return cannot("cannot write in");
-  }
+  // The types first: a kernel's file says that they are there.
+  if (!types.empty() && !write_file(types_path(path), types)) return cannot("cannot write in");
+  if (!write_file(path, content)) return cannot("cannot write in");
   return {};
 }
 

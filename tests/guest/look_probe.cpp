@@ -3,6 +3,7 @@
 //   look_probe refresh MACHINE VIEW RUNS   times a view read again and again in one process
 //   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a paused guest
 //   look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be, counted
+//   look_probe tables MACHINE -            where the kernel keeps kallsyms and BTF, physically
 //   look_probe btf MACHINE NAME            writes a BTF blob as recovered: vmlinux, or a module's
 #include <fmt/core.h>
 
@@ -13,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "linux/find_kernel.h"
 #include "linux/kernel.h"
 #include "linux/modules.h"
 #include "linux/view.h"
@@ -178,16 +180,33 @@ int write_btf(const linux::Kernel& kernel, std::string_view name) {
   return blob.empty() ? 1 : 0;
 }
 
+int tables(const Machine& machine) {
+  const auto cpus = machine.registers();
+  const auto hints = cpus ? linux::text_hints(machine.memory(), *cpus) : std::vector<Gpa>();
+  const auto found = linux::find_kernel(machine.memory(), hints);
+  if (!found) return complain(found.error());
+  const auto text = found->place.text_physical.value;
+  fmt::print("{{\"kallsyms\": [");
+  for (const auto& range : found->kallsyms) {
+    fmt::print("{}[{}, {}]", &range == found->kallsyms.data() ? "" : ", ", text + range.offset, range.size);
+  }
+  const auto start = found->symbols.find("__start_BTF"), stop = found->symbols.find("__stop_BTF");
+  if (!start || !stop) return complain({Errc::not_found, "no BTF"});
+  fmt::print("], \"btf\": [[{}, {}]]}}\n", text + (*start - found->place.text), *stop - *start);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "btf")) {
-    fmt::print(stderr, "usage: look_probe refresh|listings MACHINE VIEW RUNS | agree MACHINE VIEW | btf MACHINE NAME\n");
+  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "btf")) {
+    fmt::print(stderr, "usage: look_probe refresh|listings MACHINE VIEW RUNS | agree MACHINE VIEW | tables MACHINE - | btf MACHINE NAME\n");
     return 2;
   }
   const auto machine = open_machine(argv[2]);
   if (!machine) return complain(machine.error());
+  if (what == "tables") return tables(**machine);
   const auto kernel = linux::Kernel::attach(**machine, {linux::default_cache_directory()});
   if (!kernel) return complain(kernel.error());
   if (what == "btf") return write_btf(**kernel, argv[3]);

@@ -102,6 +102,9 @@ Lab::Lab(const LabOptions& options)
   build_image(options);
 }
 
+std::uint64_t Lab::btf_offset() { return kBtfOffset; }
+std::uint64_t Lab::kallsyms_offset() { return kKallsymsOffset; }
+
 void Lab::lay_out(const LabOptions& options) {
   std::mt19937_64 random(options.seed);
   text_physical_ = Gpa{(8 + random() % 12 * 2) * kMiB};  // 8 to 30 MiB, 2 MiB apart
@@ -184,6 +187,8 @@ void Lab::build_image(const LabOptions& options) {
   const auto put_bytes = [&](std::uint64_t offset, Bytes bytes) {
     std::memcpy(memory_.bytes(text_physical_ + offset, bytes.size()).data(), bytes.data(), bytes.size());
   };
+  std::mt19937_64 code(options.code);
+  for (std::uint64_t at = kHandlerOffset; at < kBannerOffset; at += 8) memory_.put(text_physical_ + at, code());
   put_bytes(kBannerOffset, bytes_of(kBanner));
   std::array<std::uint32_t, 9> note{4, 20, 3, 0x00554e47, 1, 2, 3, 4, 5};
   put_bytes(kNotesOffset, std::as_bytes(std::span(note)));

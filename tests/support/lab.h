@@ -47,6 +47,7 @@ struct LabTask {
 
 struct LabOptions {
   std::uint64_t seed = 1;     ///< places and slide
+  std::uint64_t code = 1;     ///< another one: other code in its text
   unsigned levels = 4;
   bool user_half = false;     ///< KPTI: the CPUs' CR3 point at the user tables
   KallsymsOrder order = KallsymsOrder::from_6_4;
@@ -77,6 +78,9 @@ class Lab final : public Machine {
   [[nodiscard]] Gpa text_physical() const { return text_physical_; }
   [[nodiscard]] const std::vector<LabTask>& tasks() const { return tasks_; }  ///< init_task first
   [[nodiscard]] const std::vector<BuiltSymbol>& symbols() const { return symbols_; }
+  /// Where its tables begin, from its text.
+  [[nodiscard]] static std::uint64_t btf_offset();
+  [[nodiscard]] static std::uint64_t kallsyms_offset();
   [[nodiscard]] std::uint64_t image_size() const { return image_size_; }
 
  private:

@@ -22,10 +22,12 @@ void expect_found(const Lab& lab, const Kernel& kernel) {
   EXPECT_EQ(kernel.symbols().size(), lab.symbols().size());
   for (const auto& symbol : lab.symbols()) {
     bool there = false;
-    for (const auto& found : kernel.symbols().all(symbol.name)) there |= found.address.value == symbol.address;
+    for (const auto& found : kernel.symbols().all(symbol.name))
+      there |= found.address.value == symbol.address;
     EXPECT_TRUE(there) << symbol.name;
   }
-  for (const auto& check : kernel.health().checks) EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
+  for (const auto& check : kernel.health().checks)
+    EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
 }
 
 struct Layout {
@@ -41,8 +43,12 @@ TEST_P(Attach, FindsTheKernelByRegistersAndByScan) {
     for (const bool registers : {true, false}) {
       for (const bool user_half : {false, true}) {
         for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-          const Lab lab({.seed = seed, .levels = levels, .user_half = user_half, .order = GetParam().order,
-                         .form = GetParam().form, .registers = registers});
+          const Lab lab({.seed = seed,
+                         .levels = levels,
+                         .user_half = user_half,
+                         .order = GetParam().order,
+                         .form = GetParam().form,
+                         .registers = registers});
           const auto kernel = Kernel::attach(lab, {});
           ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
           expect_found(lab, **kernel);
@@ -55,12 +61,13 @@ TEST_P(Attach, FindsTheKernelByRegistersAndByScan) {
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Attach,
-    testing::Values(Layout{"absolute", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
-                    Layout{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
-                    Layout{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
-                    Layout{"percpu_6_4", KallsymsOrder::from_6_4, KallsymsAddresses::based_percpu},
-                    Layout{"based_6_15", KallsymsOrder::from_6_4, KallsymsAddresses::based},
-                    Layout{"self_relative_7", KallsymsOrder::from_7, KallsymsAddresses::self_relative}),
+    testing::Values(
+        Layout{"absolute", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
+        Layout{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
+        Layout{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
+        Layout{"percpu_6_4", KallsymsOrder::from_6_4, KallsymsAddresses::based_percpu},
+        Layout{"based_6_15", KallsymsOrder::from_6_4, KallsymsAddresses::based},
+        Layout{"self_relative_7", KallsymsOrder::from_7, KallsymsAddresses::self_relative}),
     [](const auto& one) { return one.param.name; });
 
 TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
@@ -68,7 +75,8 @@ TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
     Lab lab({.seed = 4, .form = form, .registers = false});
     // What unpacking leaves behind: the same image, lower in memory, met first.
     const auto image = lab.forge().bytes(lab.text_physical(), lab.image_size());
-    std::memcpy(lab.forge().bytes(Gpa{2 * kMiB}, lab.image_size()).data(), image.data(), image.size());
+    std::memcpy(lab.forge().bytes(Gpa{2 * kMiB}, lab.image_size()).data(), image.data(),
+                image.size());
     const auto kernel = Kernel::attach(lab, {});
     ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
     EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
@@ -142,13 +150,18 @@ class Cache : public testing::Test {
 TEST_F(Cache, AKernelIsKeptAndFoundAgainAtAnotherPlace) {
   for (const auto form : {KallsymsAddresses::based_percpu, KallsymsAddresses::self_relative}) {
     std::filesystem::remove_all(directory_);
-    const auto order = form == KallsymsAddresses::self_relative ? KallsymsOrder::from_7 : KallsymsOrder::from_6_4;
+    const auto order =
+        form == KallsymsAddresses::self_relative ? KallsymsOrder::from_7 : KallsymsOrder::from_6_4;
     const Lab first({.seed = 1, .order = order, .form = form});
     const auto cold = Kernel::attach(first, {directory_});
     ASSERT_TRUE(cold.has_value());
     EXPECT_FALSE(from_cache(**cold));
     for (std::uint64_t seed = 1; seed <= 6; ++seed) {
-      const Lab lab({.seed = seed, .levels = seed % 2 == 0 ? 5U : 4U, .order = order, .form = form, .registers = seed % 3 != 0});
+      const Lab lab({.seed = seed,
+                     .levels = seed % 2 == 0 ? 5U : 4U,
+                     .order = order,
+                     .form = form,
+                     .registers = seed % 3 != 0});
       const auto warm = Kernel::attach(lab, {directory_});
       ASSERT_TRUE(warm.has_value());
       EXPECT_TRUE(from_cache(**warm)) << seed;
@@ -160,18 +173,81 @@ TEST_F(Cache, AKernelIsKeptAndFoundAgainAtAnotherPlace) {
 TEST_F(Cache, AnotherKernelUnderTheSameBuildIdIsRecoveredAnew) {
   const Lab first({.symbols = 2'200});
   ASSERT_TRUE(Kernel::attach(first, {directory_}).has_value());
-  const Lab forged({.symbols = 2'300});  // the same note at the same place
+  const Lab forged({.code = 2, .symbols = 2'300});  // the same note at the same place
   const auto kernel = Kernel::attach(forged, {directory_});
   ASSERT_TRUE(kernel.has_value());
   EXPECT_FALSE(from_cache(**kernel));
   expect_found(forged, **kernel);
 }
 
+/// One byte of the guest's own kallsyms or BTF is another: what was kept serves, and all is said.
+TEST_F(Cache, AlteredTablesOfAKnownKernelAreReplacedAndTold) {
+  for (const char* table : {"kallsyms", "BTF"}) {
+    std::filesystem::remove_all(directory_);
+    const Lab whole({});
+    ASSERT_TRUE(Kernel::attach(whole, {directory_}).has_value());
+    std::size_t replaced = 0;
+    for (const std::uint64_t seed : {1, 2, 3}) {
+      Lab lab({.seed = seed});
+      const auto at = std::string_view(table) == "BTF" ? lab.btf_offset() : lab.kallsyms_offset();
+      const std::uint64_t step = std::string_view(table) == "BTF" ? 60 : 3'000;
+      for (std::uint64_t offset = 0; offset < 7 * step; offset += step) {
+        const auto byte = lab.forge().bytes(lab.text_physical() + at + offset, 1);
+        byte[0] ^= std::byte{0x41};
+        const auto kernel = Kernel::attach(lab, {directory_});
+        ASSERT_TRUE(kernel.has_value()) << table << ' ' << offset << ": " << kernel.error().message;
+        EXPECT_TRUE(from_cache(**kernel));
+        EXPECT_EQ((*kernel)->symbols().size(), lab.symbols().size());
+        EXPECT_TRUE((*kernel)->has_types());
+        const auto& health = (*kernel)->health();
+        const bool said = std::ranges::any_of(
+            health.checks, [&](const auto& check) { return check.name == table && !check.ok; });
+        if (said) {
+          ++replaced;
+          EXPECT_FALSE(health.ok());
+          EXPECT_TRUE(std::ranges::any_of(
+              health.warnings, [](const auto& text) { return text.contains("ALTERED"); }));
+        }
+        byte[0] ^= std::byte{0x41};
+        const auto healed = Kernel::attach(lab, {directory_});
+        ASSERT_TRUE(healed.has_value());
+        EXPECT_TRUE((*healed)->health().ok());
+      }
+    }
+    EXPECT_GE(replaced, 12U) << table;  // the others are bytes beside the tables
+  }
+}
+
+TEST_F(Cache, AlteredTypesWhoseKeptOnesAreGoneAreSaid) {
+  Lab lab({});
+  ASSERT_TRUE(Kernel::attach(lab, {directory_}).has_value());
+  std::filesystem::remove(std::filesystem::path(file()).replace_extension(".btf"));
+  lab.forge().bytes(lab.text_physical() + lab.btf_offset(), 1)[0] ^= std::byte{1};  // its magic
+  const auto kernel = Kernel::attach(lab, {directory_});
+  ASSERT_TRUE(kernel.has_value());
+  EXPECT_FALSE((*kernel)->has_types());
+  EXPECT_FALSE((*kernel)->health().ok());
+  EXPECT_GE((*kernel)->health().warnings.size(), 2U);
+}
+
+TEST_F(Cache, AKernelsBuildIdOverOtherCodeServesNothingOfIt) {
+  Lab lab({});
+  ASSERT_TRUE(Kernel::attach(lab, {directory_}).has_value());
+  Lab other({.code = 2});
+  other.forge().bytes(other.text_physical() + other.btf_offset() + 40, 1)[0] ^= std::byte{1};
+  const auto kernel = Kernel::attach(other, {directory_});
+  ASSERT_TRUE(kernel.has_value());
+  for (const auto& warning : (*kernel)->health().warnings)
+    EXPECT_FALSE(warning.contains("serves instead")) << warning;
+  EXPECT_FALSE((*kernel)->health().warnings.empty());
+}
+
 TEST_F(Cache, ADamagedFileIsNoticed) {
   const Lab lab({});
   ASSERT_TRUE(Kernel::attach(lab, {directory_}).has_value());
   const auto size = std::filesystem::file_size(file());
-  for (const std::uint64_t at : {std::uint64_t{9}, std::uint64_t{100}, size / 3, size / 2, size - 1}) {
+  for (const std::uint64_t at :
+       {std::uint64_t{9}, std::uint64_t{100}, size / 3, size / 2, size - 1}) {
     const Lab fresh({});
     ASSERT_TRUE(Kernel::attach(fresh, {directory_}).has_value());
     std::FILE* out = std::fopen(file().c_str(), "r+b");
