@@ -21,6 +21,9 @@ class AttachedGuest final : public Guest {
     return kernel_->module_symbols();
   }
 
+  [[nodiscard]] const linux::Kernel* kernel() const override { return kernel_.get(); }
+  [[nodiscard]] const linux::TypeCatalogue& types() const override { return kernel_->types(); }
+
   [[nodiscard]] Outcome<std::string> describe_type(std::string_view path) const override {
     const auto& types = kernel_->types();
     if (types.empty()) {

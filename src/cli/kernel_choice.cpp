@@ -4,7 +4,10 @@
 
 namespace vitrine::cli {
 
-struct KernelChoice::Live {};
+struct KernelChoice::Live {
+  explicit Live(const linux::Kernel& kernel) : ports(kernel) {}
+  probe::KernelPorts ports;
+};
 
 KernelChoice::KernelChoice() = default;
 KernelChoice::KernelChoice(KernelChoice&&) noexcept = default;
@@ -18,6 +21,14 @@ Outcome<KernelChoice> KernelChoice::open(Context& context, const Arguments& word
     return std::unexpected(Problem(Errc::invalid, "--vm and --kernel exclude each other",
                                    "a script is checked against one kernel"));
   }
+  if (const auto vm = words.value("--vm")) {
+    auto named = words;
+    named.machine = vm;
+    choice.session_ = TRY(Session::open(context, named));
+    choice.release_ = choice.session_->guest().identity().release;
+    if (const auto* kernel = choice.session_->guest().kernel())
+      choice.live_ = std::make_unique<Live>(*kernel);
+  }
   if (const auto file = words.value("--kernel")) {
     const auto text = TRY(read_text(*file));
     choice.saved_ = TRY(vmipl::KernelDescription::parse(text));
@@ -28,6 +39,10 @@ Outcome<KernelChoice> KernelChoice::open(Context& context, const Arguments& word
 
 vmipl::Ports KernelChoice::ports() const {
   vmipl::Ports ports{nullptr, nullptr, views_.get()};
+  if (live_) {
+    const auto live = live_->ports.ports();
+    ports = {live.types, live.symbols, views_.get()};
+  }
   if (saved_) {
     const auto saved = saved_->ports();
     ports = {saved.types, saved.symbols, views_.get()};
@@ -36,7 +51,9 @@ vmipl::Ports KernelChoice::ports() const {
 }
 
 std::vector<Option> kernel_options() {
-  return {{"--kernel", "FILE", "check against a saved description of a kernel", Words::path}};
+  return {{"--vm", "VM", "check against the kernel of this machine or image", Words::machine},
+          {"--kernel", "FILE", "check against a kernel saved by `vitrine kernel`", Words::path},
+          {"--no-cache", "", "recover the kernel's symbols and types anew"}};
 }
 
 }  // namespace vitrine::cli

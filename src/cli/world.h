@@ -12,6 +12,7 @@
 
 #include "base/problem.h"
 #include "linux/kernel.h"
+#include "linux/type_catalogue.h"
 #include "linux/view.h"
 #include "machine/machine.h"
 
@@ -41,6 +42,10 @@ class Guest {
   [[nodiscard]] virtual const linux::Health& health() const = 0;
   [[nodiscard]] virtual const linux::SymbolTable& symbols() const = 0;
   [[nodiscard]] virtual const linux::SymbolTable& module_symbols() const = 0;
+  /// The kernel behind it, for those who run programs; null in tests that have none.
+  [[nodiscard]] virtual const linux::Kernel* kernel() const { return nullptr; }
+  /// vmlinux's own types; empty for a kernel without BTF.
+  [[nodiscard]] virtual const linux::TypeCatalogue& types() const = 0;
   /// A kernel structure as C declares it, or one member of it: "task_struct.mm".
   [[nodiscard]] virtual Outcome<std::string> describe_type(std::string_view path) const = 0;
 

@@ -119,7 +119,7 @@ struct KernelDescription::Data final : TypePort {
       if (!element) return std::nullopt;
       const auto& of = shapes[static_cast<std::size_t>(*element)];
       std::uint64_t size = 0;
-      if (__builtin_mul_overflow(of.size, count, &size)) return std::nullopt;
+      if (__builtin_mul_overflow(of.size, count, &size)) size = 0;
       shape = {.kind = GuestKind::array, .name = fmt::format("{}[{}]", of.name, count), .size = size, .target = *element, .has_target = true, .count = count};
     } else if ((head == "struct" || head == "union") && !rest.empty()) {
       // Named before it is described, or never.
@@ -154,7 +154,14 @@ struct KernelDescription::Data final : TypePort {
   }
   GuestShape shape(GuestType type) const override {
     const auto index = static_cast<std::size_t>(type);
-    return index < shapes.size() ? shapes[index] : GuestShape{};
+    if (index >= shapes.size()) return {};
+    auto shape = shapes[index];
+    // Its elements may have been described after it was named.
+    if (shape.kind == GuestKind::array) {
+      std::uint64_t size = 0;
+      shape.size = __builtin_mul_overflow(this->shape(shape.target).size, shape.count, &size) ? 0 : size;
+    }
+    return shape;
   }
   std::optional<GuestMember> member(GuestType structure, std::string_view name) const override {
     const auto at = members.find(static_cast<std::uint32_t>(structure));
@@ -251,6 +258,15 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
       const auto type = data->intern(rest);
       if (name.empty() || !type) return bad("typedef NAME TYPE");
       (head == "typedef" ? data->typedefs : data->variables).try_emplace(std::string(name), *type);
+    } else if (head == "enum") {
+      const auto name = word(rest);
+      const auto type = data->intern(rest);
+      if (name.empty() || !type || data->shapes[static_cast<std::size_t>(*type)].kind != GuestKind::integer) return bad("enum NAME TYPE");
+      auto shape = data->shapes[static_cast<std::size_t>(*type)];
+      shape.kind = GuestKind::enumeration;
+      shape.is_character = false;
+      shape.name = fmt::format("enum {}", name);
+      if (data->types.try_emplace(shape.name, static_cast<GuestType>(data->shapes.size())).second) data->shapes.push_back(std::move(shape));
     } else if (head == "enumerator") {
       const auto name = word(rest);
       std::int64_t value = 0;

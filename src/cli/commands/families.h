@@ -21,6 +21,7 @@ namespace vitrine::cli {
 [[nodiscard]] Command sym_command();
 [[nodiscard]] Command type_command();
 [[nodiscard]] Command mem_command();
+[[nodiscard]] Command kernel_command();
 [[nodiscard]] Command top_command();
 [[nodiscard]] Command evidence_command();
 [[nodiscard]] Command check_command();

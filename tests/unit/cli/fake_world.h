@@ -152,6 +152,7 @@ class FakeGuest final : public Guest {
     return std::make_unique<FakeReader>(things ? script_.things : script_.processes);
   }
   void refresh() override {}
+  [[nodiscard]] const linux::TypeCatalogue& types() const override { return types_; }
   [[nodiscard]] bool still_there() const override { return script_.still_there; }
 
  private:
@@ -159,6 +160,7 @@ class FakeGuest final : public Guest {
   linux::Identity identity_;
   linux::SymbolTable symbols_ = make_symbols();
   linux::SymbolTable modules_;
+  linux::TypeCatalogue types_;
   FakeMemory memory_{0xffffffff81000000, "Hello, examiner.\x01"};
 
   static linux::SymbolTable make_symbols() {
