@@ -2,7 +2,7 @@
 
 #include "cli/attached_guest.h"
 #include "machine/open.h"
-#include "machine/qemu_process.h"
+#include "machine/summary.h"
 
 namespace vitrine::cli {
 namespace {
@@ -11,19 +11,18 @@ class RealWorld final : public World {
  public:
   [[nodiscard]] Outcome<std::vector<MachineEntry>> machines() const override {
     std::vector<MachineEntry> entries;
-    for (const auto& process : find_qemu_processes()) {
-      MachineEntry entry{.name = process.name(),
-                         .pid = process.pid,
-                         .user = process.user,
-                         .architecture = process.architecture,
-                         .memory_bytes = process.options.memory_bytes,
-                         .cpus = process.options.vcpus};
-      if (!process.monitors.empty()) {
-        entry.monitor = process.monitors.front().shown;
-      } else if (!process.unreachable_monitors.empty()) {
-        entry.remark = process.unreachable_monitors.front();
-      }
-      entries.push_back(std::move(entry));
+    // Their state is not asked for: a monitor serves one client at a time.
+    for (auto& summary : list_machines(false)) {
+      entries.push_back({.name = std::move(summary.name),
+                         .pid = summary.pid,
+                         .user = std::move(summary.user),
+                         .architecture = std::move(summary.architecture),
+                         .memory_bytes = summary.memory_bytes,
+                         .cpus = summary.vcpus,
+                         .accelerator = std::move(summary.accelerator),
+                         .monitor = std::move(summary.monitor),
+                         .ram = std::move(summary.ram),
+                         .remark = std::move(summary.remark)});
     }
     return entries;
   }

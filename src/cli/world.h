@@ -26,8 +26,10 @@ struct MachineEntry {
   std::string architecture;        ///< "x86_64"; empty if its program does not say
   std::uint64_t memory_bytes = 0;  ///< 0: unknown
   unsigned cpus = 0;               ///< 0: unknown
+  std::string accelerator;         ///< "kvm", "tcg"
   std::string monitor;             ///< path of its QMP socket; empty if none can be reached
-  std::string remark;              ///< why it may not be readable: "permission denied: try sudo"
+  std::string ram;                 ///< how its RAM would be reached; empty if not at all
+  std::string remark;              ///< why not, or why not better, and what to do
 };
 
 /// An attached kernel, as far as commands need it.

@@ -10,6 +10,7 @@
 #include "linux/find_kernel.h"
 #include "linux/identity.h"
 #include "linux/kernel_cache.h"
+#include "linux/map_check.h"
 #include "linux/modules.h"
 #include "linux/self_test.h"
 #include "linux/type_catalogue.h"
@@ -203,6 +204,7 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   }
 
   auto kernel = std::unique_ptr<Kernel>(new Kernel(std::move(state)));
+  check_inferred_map(*kernel, health);
   run_self_test(*kernel, health);
   health.notes.push_back(fmt::format("attached in {:.1f} ms", milliseconds_since(start)));
   kernel->state_->health = std::move(health);

@@ -95,7 +95,8 @@ void LabMemory::fail_reads(std::uint64_t first, std::uint64_t count) {
 Lab::Lab(const LabOptions& options)
     : memory_({{Gpa{0}, 640 * kKiB}, {Gpa{kMiB}, 47 * kMiB}, {Gpa{4 * kGiB}, 2 * kMiB}}),
       levels_(options.levels),
-      has_registers_(options.registers) {
+      has_registers_(options.registers),
+      map_source_(options.map_source) {
   lay_out(options);
   build_tasks(options);
   build_page_tables(options);
@@ -201,6 +202,18 @@ void Lab::build_image(const LabOptions& options) {
   memory_.put(text_physical_ + frames, (4 * kGiB + 2 * kMiB) / kPageSize);
   memory_.put(text_physical_ + map_base, direct_map_.value);
 
+  // struct e820_table: a count, then packed entries of address, size, type.
+  const std::uint64_t e820 = kVariablesOffset + 0x800, e820_pointer = map_base + 8;
+  const std::array<GpaRange, 3> told{{{Gpa{0}, 640 * kKiB}, {Gpa{kMiB}, 47 * kMiB}, {Gpa{4 * kGiB}, options.e820_end - 4 * kGiB}}};
+  memory_.put(text_physical_ + e820, std::uint32_t{3});
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    const Gpa entry = text_physical_ + e820 + 4 + i * 20;
+    memory_.put(entry, told[i].start.value);
+    memory_.put(entry + 8, told[i].size);
+    memory_.put(entry + 16, std::uint32_t{1});
+  }
+  memory_.put(text_physical_ + e820_pointer, (text_ + e820).value);
+
   symbols_ = make_symbols(options.symbols, text_.value);
   const auto add = [&](std::uint64_t offset, char type, const char* symbol) {
     symbols_.push_back({(text_ + offset).value, type, symbol});
@@ -220,6 +233,7 @@ void Lab::build_image(const LabOptions& options) {
   add(cpus, 'D', "nr_cpu_ids");
   add(frames, 'B', "max_pfn");
   add(map_base, 'D', "page_offset_base");
+  add(e820_pointer, 'D', "e820_table_firmware");
   add(kTasksOffset, 'D', "init_task");
   std::ranges::stable_sort(symbols_, {}, &BuiltSymbol::address);
   if (options.form == format::KallsymsAddresses::based_percpu) {

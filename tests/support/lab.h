@@ -56,6 +56,8 @@ struct LabOptions {
   std::size_t symbols = 2'200;
   std::size_t tasks = 20;
   bool registers = true;
+  MapSource map_source = MapSource::told;
+  std::uint64_t e820_end = 4 * kGiB + 2 * kMiB;  ///< what the kernel was told of its RAM's end
 };
 
 class Lab final : public Machine {
@@ -69,6 +71,7 @@ class Lab final : public Machine {
   [[nodiscard]] std::vector<std::string> notes() const override { return {}; }
   [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
   [[nodiscard]] bool alive() const noexcept override { return true; }
+  [[nodiscard]] MapSource map_source() const noexcept override { return map_source_; }
 
   [[nodiscard]] LabMemory& forge() { return memory_; }
   /// Where the kernel put a virtual address of its own image.
@@ -101,6 +104,7 @@ class Lab final : public Machine {
   std::uint64_t cr3_ = 0;
   unsigned levels_;
   bool has_registers_;
+  MapSource map_source_;
   std::vector<LabTask> tasks_;
   std::vector<BuiltSymbol> symbols_;
 };

@@ -8,7 +8,7 @@ namespace {
 using linux::Column;
 using linux::ColumnType;
 
-enum : std::size_t { kName, kPid, kCpus, kMemory, kUser, kArchitecture, kMonitor, kRemark };
+enum : std::size_t { kName, kPid, kCpus, kMemory, kUser, kArchitecture, kAccelerator, kMonitor, kRam, kRemark };
 
 constexpr Column kColumns[] = {
     {"name", ColumnType::text, "-name of the machine, or qemu-PID"},
@@ -17,8 +17,10 @@ constexpr Column kColumns[] = {
     {"memory", ColumnType::size, "RAM, in bytes"},
     {"user", ColumnType::text, "who runs it"},
     {"architecture", ColumnType::text, "what it emulates", Column::hidden},
+    {"accelerator", ColumnType::text, "kvm or tcg", Column::hidden},
     {"monitor", ColumnType::text, "its QMP socket, if one can be reached"},
-    {"remark", ColumnType::text, "why it may not be readable"},
+    {"ram", ColumnType::text, "how its RAM would be reached: shared mapping, process_vm_readv, QMP monitor", Column::hidden},
+    {"remark", ColumnType::text, "why it cannot be read, or not better, and what to do"},
 };
 
 constexpr linux::ViewInfo kInfo = {"machines", "the QEMU machines running on this host", kColumns,
@@ -47,7 +49,9 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       rows.set(kMemory, number(machine.memory_bytes));
       rows.set(kUser, text(machine.user));
       rows.set(kArchitecture, text(machine.architecture));
+      rows.set(kAccelerator, text(machine.accelerator));
       rows.set(kMonitor, text(machine.monitor));
+      rows.set(kRam, text(machine.ram));
       rows.set(kRemark, text(machine.remark));
       if (!rows.end()) break;
     }

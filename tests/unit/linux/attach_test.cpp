@@ -131,6 +131,34 @@ TEST(AttachForged, ATaskListThatLoopsFailsTheSelfTest) {
   EXPECT_FALSE((*kernel)->health().ok());
 }
 
+TEST(AttachInferredMap, IsHeldAgainstTheKernelsOwnTable) {
+  const auto check_of = [](const Kernel& kernel) -> std::optional<Health::Check> {
+    for (const auto& check : kernel.health().checks) {
+      if (check.name == "inferred map") return check;
+    }
+    return std::nullopt;
+  };
+  const Lab right({.map_source = MapSource::inferred});
+  const auto agreed = Kernel::attach(right, {});
+  ASSERT_TRUE(agreed.has_value());
+  ASSERT_TRUE(check_of(**agreed).has_value());
+  EXPECT_TRUE(check_of(**agreed)->ok) << check_of(**agreed)->detail;
+
+  const Lab wrong({.map_source = MapSource::inferred, .e820_end = 6 * kGiB});
+  const auto refuted = Kernel::attach(wrong, {});
+  ASSERT_TRUE(refuted.has_value());
+  ASSERT_TRUE(check_of(**refuted).has_value());
+  EXPECT_FALSE(check_of(**refuted)->ok);
+  EXPECT_FALSE((*refuted)->health().ok());
+  EXPECT_TRUE(std::ranges::any_of((*refuted)->health().warnings,
+                                  [](const auto& text) { return text.contains("e820_table_firmware"); }));
+
+  const Lab plain({.e820_end = 6 * kGiB});
+  const auto told = Kernel::attach(plain, {});
+  ASSERT_TRUE(told.has_value());
+  EXPECT_FALSE(check_of(**told).has_value()) << "QEMU's own word needs no second";
+}
+
 class Cache : public testing::Test {
  protected:
   Cache() { std::filesystem::remove_all(directory_); }
