@@ -46,7 +46,7 @@ static void put_namespace(const char* name, void* argument) {
 }
 
 static void put_thread(const char* name, void* argument) {
-  static const char* const files[] = {"stat", "status", "comm"};
+  static const char* const files[] = {"stat", "status", "comm", "stack"};
   const struct place* place = argument;
   char path[128];
   json_open(place->out, name, '{');

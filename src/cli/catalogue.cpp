@@ -23,6 +23,7 @@ const std::vector<Command>& commands() {
       sym_command(),
       type_command(),
       mem_command(),
+      stack_command(),
       kernel_command(),
       top_command(),
       check_command(),

@@ -6,6 +6,7 @@
 #include "linux/views/interrupts.h"
 #include "linux/views/kernel.h"
 #include "linux/views/kernel_log.h"
+#include "linux/views/kernel_stacks.h"
 #include "linux/views/maps.h"
 #include "linux/views/modules.h"
 #include "linux/views/mounts.h"
@@ -14,6 +15,7 @@
 #include "linux/views/symbols.h"
 #include "linux/views/syscall_table.h"
 #include "linux/views/threads.h"
+#include "linux/views/user_stacks.h"
 
 namespace vitrine::linux {
 namespace {
@@ -26,6 +28,7 @@ std::span<const View* const> all() noexcept {
       &interrupts_view(),
       &kernel_view(),
       &kernel_log_view(),
+      &kernel_stacks_view(),
       &maps_view(),
       &modules_view(),
       &mounts_view(),
@@ -34,6 +37,7 @@ std::span<const View* const> all() noexcept {
       &symbols_view(),
       &syscall_table_view(),
       &threads_view(),
+      &user_stacks_view(),
   };
   return kViews;
 }

@@ -22,6 +22,7 @@ namespace vitrine::cli {
 [[nodiscard]] Command type_command();
 [[nodiscard]] Command mem_command();
 [[nodiscard]] Command kernel_command();
+[[nodiscard]] Command stack_command();
 [[nodiscard]] Command top_command();
 [[nodiscard]] Command evidence_command();
 [[nodiscard]] Command check_command();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "linux/field.h"
+#include "linux/current_tasks.h"
 #include "linux/kernel.h"
 #include "linux/modules_strings.h"
 #include "linux/type_catalogue.h"
@@ -98,7 +99,7 @@ std::vector<std::string> flag_names(const Kernel& kernel, const SymbolLookup& lo
 struct Fields {
   Field<std::int32_t> pid;
   Field<std::string> comm;
-  OptionalField<Gva> current, idle;
+  OptionalField<Gva> idle;
   OptionalField<std::uint32_t> apic_id, microcode;
   OptionalField<std::uint8_t> family, model_number, stepping;
   OptionalField<std::string> model, vendor;
@@ -109,7 +110,6 @@ struct Fields {
     FieldBinder bind(types);
     bind(fields.pid, "task_struct.pid");
     bind(fields.comm, "task_struct.comm");
-    bind(fields.current, "pcpu_hot.current_task");
     bind(fields.idle, "rq.idle");
     bind(fields.apic_id, {"cpuinfo_x86.topo.apicid", "cpuinfo_x86.apicid"});
     bind(fields.microcode, "cpuinfo_x86.microcode");
@@ -130,6 +130,7 @@ class Reader final : public ViewReader {
       : kernel_(kernel),
         memory_(kernel.memory()),
         lookup_(kernel),
+        current_(kernel),
         fields_(Fields::from(kernel.types(), missing_)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
@@ -154,7 +155,7 @@ class Reader final : public ViewReader {
       if (runs) {
         set_task(rows, cpu);
         set_info(rows, cpu);
-        if (const auto* found = registers_of(registers, cpu)) set_registers(rows, *found);
+        if (const auto* found = current_.registers_of(registers, cpu)) set_registers(rows, *found);
       }
       if (!rows.end()) break;
     }
@@ -183,23 +184,9 @@ class Reader final : public ViewReader {
     return *at;
   }
 
-  /// current_task until 6.1 and from 6.15 on; in between the first member of pcpu_hot
-  /// (commits e57ef2ed97c1, 46e8fff6d45f).
-  [[nodiscard]] std::optional<Gva> current(unsigned cpu) const {
-    auto at = variable("current_task", cpu);
-    if (!at) {
-      at = variable("pcpu_hot", cpu);
-      if (at && fields_.current.exists()) *at += fields_.current.field().offset().value_or(0);
-    }
-    if (!at) return std::nullopt;
-    const auto task = memory_.load<std::uint64_t>(*at);
-    if (!task || *task == 0) return std::nullopt;
-    return Gva{*task};
-  }
-
   void set_task(RowSink& rows, unsigned cpu) {
     if (!rows.wants_any(kPid, kName, kTask, kIdle, kIdleTask)) return;
-    const auto task = current(cpu);
+    const auto task = current_.on(cpu);
     if (const auto queue = variable("runqueues", cpu); queue && fields_.idle.exists()) {
       if (const auto idle = fields_.idle.field().read(memory_, *queue)) {
         rows.set(kIdleTask, idle->value);
@@ -217,7 +204,7 @@ class Reader final : public ViewReader {
     }
     rows.set(kPid, std::int64_t{*pid});
     rows.set(kName, *std::move(comm));
-    if (kernel_.machine().live() && current(cpu) != task) rows.doubt("it switched tasks meanwhile");
+    if (kernel_.machine().live() && current_.on(cpu) != task) rows.doubt("it switched tasks meanwhile");
   }
 
   void set_info(RowSink& rows, unsigned cpu) {
@@ -256,27 +243,6 @@ class Reader final : public ViewReader {
     }
   }
 
-  /// The machine's processors are not numbered by the kernel. One that runs in the kernel
-  /// tells which it is by its GS base; the rest are taken in order.
-  [[nodiscard]] const x86::Registers* registers_of(const std::vector<x86::Registers>& all,
-                                                   unsigned cpu) const {
-    if (const auto offset = per_cpu_base(cpu)) {
-      const auto own = std::ranges::find_if(all, [&](const x86::Registers& one) {
-        return one.privilege() == 0 && one.gs.base == offset->value;
-      });
-      if (own != all.end()) return &*own;
-    }
-    return cpu < all.size() && all[cpu].long_mode() ? &all[cpu] : nullptr;
-  }
-
-  /// GS base in the kernel: where per-CPU variables start. Until 6.14 their addresses are
-  /// offsets from 0; since, they are linked at __per_cpu_start and GS holds the difference.
-  [[nodiscard]] std::optional<Gva> per_cpu_base(unsigned cpu) const {
-    const auto offset = kernel_.per_cpu(Gva{}, cpu);
-    if (!offset) return std::nullopt;
-    return *offset;
-  }
-
   void set_registers(RowSink& rows, const x86::Registers& registers) {
     rows.set(kRip, registers.rip);
     rows.set(kRsp, registers.gpr[x86::kRsp]);
@@ -296,6 +262,7 @@ class Reader final : public ViewReader {
   const Kernel& kernel_;
   const VirtualMemory& memory_;
   SymbolLookup lookup_;
+  CurrentTasks current_;
   std::vector<std::string> missing_;
   Fields fields_;
   std::optional<std::vector<std::string>> flag_names_;

@@ -123,4 +123,35 @@ template <class Visit>
   return walked;
 }
 
+/// The entry at `index` of the tree whose head is `head`: 0 if there is none; a sibling entry
+/// (of a folio of several pages) gives what it stands beside.
+/// @returns malformed, cycle; errors as VirtualMemory::read
+/// Cost: two reads for each level.
+[[nodiscard]] inline Result<std::uint64_t> find_in_xarray(const VirtualMemory& memory,
+                                                          const XArrayLayout& layout,
+                                                          std::uint64_t head, std::uint64_t index) {
+  const auto is_internal = [](std::uint64_t entry) { return (entry & 3) == 2; };
+  std::uint64_t entry = head;
+  unsigned above = 64;
+  while (is_internal(entry) && entry > 4096) {
+    const Gva node{entry - 2};
+    if (!is_kernel_pointer(node)) return fail(Errc::malformed, entry, "xa_node");
+    const unsigned shift = TRY(memory.load<std::uint8_t>(node + layout.shift));
+    if (shift >= above) return fail(Errc::cycle, node.value, "xa_node.shift");
+    auto slot = index >> shift;
+    // The head's node covers what its slots do; below it the index was narrowed already.
+    if (above == 64 && slot >= layout.slot_count) return std::uint64_t{0};
+    slot %= layout.slot_count;
+    entry = TRY(memory.load<std::uint64_t>(node + layout.slots + slot * 8));
+    if (is_internal(entry) && entry < 4096 && entry >> 2 < slot) {
+      entry = TRY(memory.load<std::uint64_t>(node + layout.slots + (entry >> 2) * 8));
+      if (is_internal(entry)) return fail(Errc::malformed, node.value, "a sibling of an xa_node");
+    }
+    above = shift;
+  }
+  // A lone entry at the head is that of index 0.
+  if (entry == head && index != 0) return std::uint64_t{0};
+  return is_internal(entry) ? std::uint64_t{0} : entry;
+}
+
 }  // namespace vitrine::linux

@@ -1,0 +1,27 @@
+#include "linux/stack/frame_names.h"
+
+#include <fmt/core.h>
+
+#include "linux/kernel.h"
+
+namespace vitrine::linux {
+
+FrameName name_frame(const Kernel& kernel, Gva address, bool exact) {
+  const Gva within = exact ? address : address - 1;
+  auto symbol = kernel.symbols().nearest(within);
+  const auto end = kernel.symbols().find("_end");
+  if (!symbol || (end && within >= *end)) symbol = kernel.module_symbols().nearest(within);
+  if (!symbol) return {};
+  FrameName name{std::string(symbol->name), std::string(symbol->module)};
+  if (address != symbol->address) name.symbol += fmt::format("+{:#x}", address - symbol->address);
+  return name;
+}
+
+std::string frame_text(const Kernel& kernel, const StackFrame& frame) {
+  auto name = name_frame(kernel, frame.address, frame.exact);
+  if (name.symbol.empty()) return fmt::format("{:#x}", frame.address.value);
+  if (!name.module.empty()) name.symbol += fmt::format(" [{}]", name.module);
+  return name.symbol;
+}
+
+}  // namespace vitrine::linux
