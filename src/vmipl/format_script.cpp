@@ -131,6 +131,8 @@ class Formatter {
 
   [[nodiscard]] bool space_between(const Piece& left, const Piece& right) const {
     const auto l = left.token, r = right.token;
+    // `- -x` and `& &x` are other tokens without their space.
+    if (l.role == LaidToken::prefix && l.kind == r.kind && (l.kind == TokenKind::minus || l.kind == TokenKind::plus || l.kind == TokenKind::amp)) return true;
     if (r.role == LaidToken::glued || l.role == LaidToken::prefix || l.role == LaidToken::cast_close) return false;
     if (r.role == LaidToken::call_paren || l.role == LaidToken::call_paren || r.role == LaidToken::call_close) return false;
     if (l.role == LaidToken::head_paren || r.role == LaidToken::head_close) return false;
