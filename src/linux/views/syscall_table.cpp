@@ -7,12 +7,13 @@
 
 #include "base/bytes.h"
 #include "linux/kernel.h"
+#include "linux/kernel_code.h"
 #include "linux/views/symbols_lookup.h"
 
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kExpected };
+enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kExpected, kOwner, kHandlerOfCall };
 
 constexpr Column kColumns[] = {
     {"abi", ColumnType::text, "64, ia32 or x32: who calls through this table"},
@@ -27,6 +28,10 @@ constexpr Column kColumns[] = {
      Column::hidden},
     {"expected", ColumnType::boolean,
      "it leads into the kernel's own text; if not, somebody put it there"},
+    {"owner", ColumnType::text, "whose code is there: kernel, module NAME, bpf ..., unknown", Column::hidden},
+    {"handler_of_call", ColumnType::boolean,
+     "what is there is a system call's handler by its name (or the one of calls that are not implemented)",
+     Column::hidden},
 };
 
 constexpr ViewInfo kInfo = {
@@ -81,6 +86,7 @@ class Reader final : public ViewReader {
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
+    code_.reset();
     SymbolLookup lookup(kernel_);
     for (const Table& table : kTables) {
       const auto start = kernel_.symbols().find(table.symbol);
@@ -115,11 +121,13 @@ class Reader final : public ViewReader {
   }
 
  private:
-  static void fill(RowSink& rows, SymbolLookup& lookup, const Table& table, Gva address) {
+  void fill(RowSink& rows, SymbolLookup& lookup, const Table& table, Gva address) {
     rows.set(kHandler, address.value);
     auto handler = handler_at(lookup, table, address);
     auto place = lookup.place(address);
     if (handler.symbol.empty()) handler.symbol = place.symbol;
+    rows.set(kHandlerOfCall, handler.name.has_value() || !handler.implemented);
+    if (rows.wants(kOwner)) rows.set(kOwner, place.in_text ? std::string("kernel") : owner_of(address));
     if (handler.name) rows.set(kName, *handler.name);
     rows.set(kImplemented, handler.implemented);
     if (!handler.symbol.empty()) rows.set(kSymbol, std::move(handler.symbol));
@@ -127,7 +135,18 @@ class Reader final : public ViewReader {
     rows.set(kExpected, place.in_text);
   }
 
+  /// All code is only looked for where an entry leads out of the kernel's.
+  std::string owner_of(Gva address) {
+    if (!code_) {
+      auto code = KernelCode::read(kernel_);
+      if (!code) return "unknown";
+      code_ = *std::move(code);
+    }
+    return code_->where(address).text;
+  }
+
   const Kernel& kernel_;
+  std::optional<KernelCode> code_;
 };
 
 class SyscallTableView final : public View {

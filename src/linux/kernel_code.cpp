@@ -1,0 +1,337 @@
+#include "linux/kernel_code.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "linux/modules_offsets.h"
+#include "linux/type_catalogue.h"
+#include "linux/walk/list.h"
+#include "x86/paging.h"
+
+namespace vitrine::linux {
+namespace {
+
+constexpr std::size_t kMaxNodes = 1U << 16;
+constexpr std::uint64_t kMaxTrampoline = 64 * kKiB;
+constexpr std::uint64_t kMaxProgram = 16 * kMiB;
+constexpr std::size_t kMaxPacks = 4096;
+constexpr std::uint64_t kPackSize = 2 * kMiB;  // BPF_PROG_PACK_SIZE, at most
+constexpr std::uint64_t kChunk = 64;           // BPF_PROG_CHUNK_SIZE
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) / to * to;
+}
+
+}  // namespace
+
+std::string_view name(CodeOwner owner) noexcept {
+  switch (owner) {
+    case CodeOwner::kernel:
+      return "kernel";
+    case CodeOwner::module:
+      return "module";
+    case CodeOwner::bpf:
+      return "bpf";
+    case CodeOwner::ftrace:
+      return "ftrace";
+    case CodeOwner::kprobes:
+      return "kprobes";
+    case CodeOwner::unused:
+      return "unused";
+    case CodeOwner::unknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+std::string hexadecimal_at(const VirtualMemory& memory, Gva at, std::size_t size) {
+  std::string text;
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto byte = memory.load<std::uint8_t>(at + i);
+    if (!byte) break;
+    text += fmt::format("{:02x}", *byte);
+  }
+  return text;
+}
+
+void KernelCode::add_known(Gva start, std::uint64_t size, CodeOwner owner, std::string name) {
+  if (size == 0 || start + size < start) return;
+  if (known_.size() == kMaxRanges) {
+    truncated_ = true;
+    return;
+  }
+  known_.push_back({start, size, owner, std::move(name)});
+}
+
+Outcome<KernelCode> KernelCode::read(const Kernel& kernel) {
+  KernelCode code(kernel);
+  const auto text = TRY(kernel.symbol("_text"));
+  const auto end = TRY(kernel.symbol("_etext"));
+  code.text_start_ = text;
+  code.text_end_ = end;
+  // The last page is executable to its end; what follows _etext there is padding of the link.
+  code.add_known(text, round_up(end - text, kPageSize), CodeOwner::kernel, {});
+  const auto state = kernel.symbols().find("system_state");
+  const auto running = kernel.types().find_enumerator("SYSTEM_RUNNING");
+  if (state && running && kernel.memory().load<std::uint32_t>(*state).value_or(0) < *running) {
+    const auto from = kernel.symbols().find("_sinittext"), to = kernel.symbols().find("_einittext");
+    if (from && to && *to > *from)
+      code.add_known(*from, round_up(*to - *from, kPageSize), CodeOwner::kernel, "init");
+  }
+  // What starts the other CPUs and wakes from sleep, in low memory.
+  const auto blob = kernel.symbols().find("real_mode_blob"),
+             blob_end = kernel.symbols().find("real_mode_blob_end"),
+             header = kernel.symbols().find("real_mode_header");
+  if (blob && blob_end && header && *blob_end > *blob && *blob_end - *blob < kMiB) {
+    const auto at = kernel.memory().load<std::uint64_t>(*header).value_or(0);
+    if (at != 0)
+      code.add_known(Gva{at}, round_up(*blob_end - *blob, kPageSize), CodeOwner::kernel,
+                     "real_mode");
+  }
+  code.read_modules_text();
+  code.read_bpf();
+  code.read_bpf_packs();
+  code.read_ftrace();
+  code.read_kprobes();
+  // The narrower of two that overlap comes first and wins: a program within a pack.
+  std::ranges::sort(code.known_, [](const CodeRange& a, const CodeRange& b) {
+    return a.start != b.start ? a.start < b.start : a.size < b.size;
+  });
+  TRY(code.read_tables());
+  return code;
+}
+
+void KernelCode::read_modules_text() {
+  auto list = read_modules(*kernel_);
+  if (!list) {
+    warnings_.push_back(list.error().message);
+    return;
+  }
+  truncated_ |= list->truncated;
+  for (auto& warning : list->warnings) warnings_.push_back(std::move(warning));
+  modules_ = std::move(list->modules);
+  for (const Module& module : modules_) {
+    const auto& text = module.parts[kModuleText];
+    add_known(text.start, round_up(text.size, kPageSize), CodeOwner::module, module.name);
+    if (module.state == ModuleState::live) continue;
+    const auto& init = module.parts[kModuleInitText];
+    add_known(init.start, round_up(init.size, kPageSize), CodeOwner::module, module.name);
+  }
+}
+
+void KernelCode::read_bpf() {
+  const Offsets of(kernel_->types());
+  const auto& memory = kernel_->memory();
+  const auto word = [&](Gva at) { return memory.load<std::uint64_t>(at).value_or(0); };
+  const auto list = of.find("bpf_ksym.lnode"), start = of.find("bpf_ksym.start"),
+             end = of.find("bpf_ksym.end"), title = of.find("bpf_ksym.name");
+  if (const auto head = kernel_->symbols().find("bpf_kallsyms"); head && list && start && end) {
+    const auto walked = walk_list(memory, *head, kMaxNodes, [&](Gva node) {
+      const Gva symbol = node - *list;
+      const std::uint64_t from = word(symbol + *start), to = word(symbol + *end);
+      if (to > from && to - from <= kMaxProgram) {
+        const auto text =
+            title ? memory.load_string(symbol + *title, of.size("bpf_ksym.name")) : std::string();
+        add_known(Gva{from}, to - from, CodeOwner::bpf, text.value_or(""));
+      }
+      return true;
+    });
+    if (walked.broken)
+      warnings_.push_back(fmt::format("bpf_kallsyms: {}", describe(*walked.broken)));
+    truncated_ |= walked.truncated;
+  }
+}
+
+/// Programs share packs of pages since 5.18 (commit 57631054fae6). Those made from classic BPF
+/// (socket filters, seccomp) have no name in bpf_kallsyms: the pack's own bitmap tells of them.
+void KernelCode::read_bpf_packs() {
+  const Offsets of(kernel_->types());
+  const auto& memory = kernel_->memory();
+  const auto head = kernel_->symbols().find("pack_list");
+  const auto list = of.find("bpf_prog_pack.list"), at = of.find("bpf_prog_pack.ptr"),
+             bitmap = of.find("bpf_prog_pack.bitmap");
+  if (!head || !list || !at || !bitmap) return;
+  const auto walked = walk_list(memory, *head, kMaxPacks, [&](Gva node) {
+    const Gva pack = node - *list;
+    const Gva start{memory.load<std::uint64_t>(pack + *at).value_or(0)};
+    std::array<std::uint64_t, kPackSize / kChunk / 64> bits{};
+    // A pack is smaller on a machine of many nodes' worth; what lies behind its bitmap is another
+    // object's, and its chunks are not executable.
+    if (!start || !memory.read(pack + *bitmap, std::as_writable_bytes(std::span(bits))))
+      return true;
+    const auto used = [&](std::uint64_t chunk) {
+      return (bits[chunk / 64] >> chunk % 64 & 1) != 0;
+    };
+    for (std::uint64_t chunk = 0; chunk < kPackSize / kChunk; ++chunk) {
+      if (!used(chunk)) continue;
+      const auto first = chunk;
+      while (chunk + 1 < kPackSize / kChunk && used(chunk + 1)) ++chunk;
+      add_known(start + first * kChunk, (chunk + 1 - first) * kChunk, CodeOwner::bpf, "pack");
+    }
+    return true;
+  });
+  truncated_ |= walked.truncated;
+}
+
+void KernelCode::read_ftrace() {
+  const Offsets of(kernel_->types());
+  const auto& memory = kernel_->memory();
+  const auto list = of.find("ftrace_ops.list"), at = of.find("ftrace_ops.trampoline"),
+             size = of.find("ftrace_ops.trampoline_size");
+  const auto head = kernel_->symbols().find("ftrace_ops_trampoline_list");
+  if (!head || !list || !at || !size) return;
+  const auto walked = walk_list(memory, *head, kMaxNodes, [&](Gva node) {
+    const Gva ops = node - *list;
+    const auto start = memory.load<std::uint64_t>(ops + *at).value_or(0);
+    const auto bytes = memory.load<std::uint64_t>(ops + *size).value_or(0);
+    if (start != 0 && bytes <= kMaxTrampoline) {
+      add_known(Gva{start}, round_up(bytes, kPageSize), CodeOwner::ftrace, "ftrace_trampoline");
+    }
+    return true;
+  });
+  if (walked.broken)
+    warnings_.push_back(fmt::format("ftrace_ops_trampoline_list: {}", describe(*walked.broken)));
+  truncated_ |= walked.truncated;
+}
+
+void KernelCode::read_kprobes() {
+  const Offsets of(kernel_->types());
+  const auto& memory = kernel_->memory();
+  const auto pages = of.find("kprobe_insn_cache.pages"), list = of.find("kprobe_insn_page.list"),
+             insns = of.find("kprobe_insn_page.insns");
+  if (!pages || !list || !insns) return;
+  for (const char* cache : {"kprobe_insn_slots", "kprobe_optinsn_slots"}) {
+    const auto head = kernel_->symbols().find(cache);
+    if (!head) continue;
+    const auto walked = walk_list(memory, *head + *pages, kMaxNodes, [&](Gva node) {
+      const auto page = memory.load<std::uint64_t>(node - *list + *insns).value_or(0);
+      if (page != 0) add_known(Gva{page}, kPageSize, CodeOwner::kprobes, cache);
+      return true;
+    });
+    truncated_ |= walked.truncated;
+  }
+}
+
+Outcome<void> KernelCode::read_tables() {
+  const auto& memory = kernel_->memory();
+  const Gva upper{kernel_->identity().levels == 5 ? 0xff00'0000'0000'0000 : 0xffff'8000'0000'0000};
+  const auto walked = x86::for_each_mapping(kernel_->ram(), memory.root(), upper, Gva{}, kMaxTables,
+                                            [&](const x86::Mapping& mapping) {
+                                              if (mapping.first.executable)
+                                                split_rest(mapping.start, mapping.size);
+                                              return rest_.size() < kMaxRanges;
+                                            });
+  if (!walked) {
+    truncated_ = true;
+    warnings_.push_back(fmt::format("the kernel's page tables: {}", describe(walked.error())));
+  }
+  truncated_ |= rest_.size() >= kMaxRanges;
+  has_unknown_ = std::ranges::any_of(
+      rest_, [](const CodeRange& range) { return range.owner == CodeOwner::unknown; });
+  return {};
+}
+
+/// What of an executable mapping no known range covers, page by page.
+void KernelCode::split_rest(Gva start, std::uint64_t size) {
+  const std::uint64_t end = start.value + (size - 1);  // inclusive: the last page ends at 2^64
+  std::uint64_t at = start.value;
+  auto next = std::ranges::lower_bound(known_, start, {},
+                                       [](const CodeRange& range) { return range.start; });
+  // Ranges overlap only where one lies in the other, so those before may still reach in here.
+  while (next != known_.begin() && std::prev(next)->end() > start) --next;
+  const auto piece = [&](std::uint64_t from, std::uint64_t last) {
+    for (;;) {
+      const std::uint64_t stop = std::min(last, from | (kPageSize - 1));
+      const bool empty = nothing_to_run(Gva{from}, stop - from + 1);
+      const auto owner = empty ? CodeOwner::unused : CodeOwner::unknown;
+      if (!rest_.empty() && rest_.back().owner == owner && rest_.back().end() == Gva{from}) {
+        rest_.back().size += stop - from + 1;
+      } else {
+        if (rest_.size() == kMaxRanges) return;
+        rest_.push_back({Gva{from}, stop - from + 1, owner, {}});
+      }
+      if (stop == last) return;
+      from = stop + 1;
+    }
+  };
+  for (; next != known_.end() && next->start.value <= end; ++next) {
+    if (next->end().value <= at) continue;
+    if (next->start.value > at) piece(at, next->start.value - 1);
+    at = std::max(at, next->end().value);
+    if (at > end || at == 0) return;
+  }
+  piece(at, end);
+}
+
+/// Traps (what the kernel fills free executable memory with), zeros and what cannot be read.
+bool KernelCode::nothing_to_run(Gva start, std::uint64_t size) const {
+  auto& looked_at = const_cast<KernelCode*>(this)->pages_looked_at_;
+  if (++looked_at > kMaxPages) {
+    const_cast<KernelCode*>(this)->truncated_ = true;
+    return true;
+  }
+  std::array<std::byte, kPageSize> page;
+  const auto bytes = MutableBytes(page).first(std::min<std::uint64_t>(size, kPageSize));
+  if (!kernel_->memory().read(start, bytes)) return true;
+  return std::ranges::all_of(
+      bytes, [](std::byte byte) { return byte == std::byte{0xcc} || byte == std::byte{0}; });
+}
+
+const CodeRange* KernelCode::find(Gva at) const {
+  const auto in = [at](const std::vector<CodeRange>& ranges) -> const CodeRange* {
+    auto after = std::ranges::upper_bound(ranges, at, {},
+                                          [](const CodeRange& range) { return range.start; });
+    for (int tries = 0; after != ranges.begin() && tries < 64; ++tries) {
+      --after;
+      if (after->contains(at)) return &*after;
+    }
+    return nullptr;
+  };
+  const CodeRange* found = in(known_);
+  return found != nullptr ? found : in(rest_);
+}
+
+bool KernelCode::is_known(Gva at) const {
+  const CodeRange* range = find(at);
+  return range != nullptr && range->owner != CodeOwner::unknown &&
+         range->owner != CodeOwner::unused;
+}
+
+std::string KernelCode::symbol_at(Gva at) const {
+  const auto told = [&](const SymbolTable& symbols) -> std::string {
+    const auto symbol = symbols.nearest(at);
+    if (!symbol) return {};
+    const auto beyond = at - symbol->address;
+    return beyond == 0 ? std::string(symbol->name) : fmt::format("{}+{:#x}", symbol->name, beyond);
+  };
+  const CodeRange* range = find(at);
+  if (range == nullptr || range->owner == CodeOwner::unknown || range->owner == CodeOwner::unused) {
+    // Names of data: an address in the kernel's image may still be told.
+    const auto end = kernel_->symbols().find("_end");
+    return end && at >= text_start_ && at < *end ? told(kernel_->symbols()) : std::string();
+  }
+  if (range->owner == CodeOwner::kernel) return told(kernel_->symbols());
+  if (range->owner == CodeOwner::module) return told(kernel_->module_symbols());
+  const auto beyond = at - range->start;
+  return beyond == 0 ? range->name : fmt::format("{}+{:#x}", range->name, beyond);
+}
+
+CodeWhere KernelCode::where(Gva at) const {
+  CodeWhere where;
+  if (const CodeRange* range = find(at)) {
+    where.owner = range->owner;
+    where.executable = true;
+    where.text = range->owner == CodeOwner::module ? fmt::format("module {}", range->name)
+                                                   : std::string(name(range->owner));
+    if (range->owner == CodeOwner::module) where.module = range->name;
+  } else {
+    where.text = "not executable";
+  }
+  where.symbol = symbol_at(at);
+  return where;
+}
+
+}  // namespace vitrine::linux

@@ -1,0 +1,220 @@
+#include "linux/patch_sites.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "linux/modules_offsets.h"
+#include "linux/type_catalogue.h"
+#include "linux/walk/list.h"
+
+namespace vitrine::linux {
+namespace {
+
+constexpr std::uint64_t kMaxTable = 64 * kMiB;
+constexpr std::size_t kMaxPages = 1U << 16;
+constexpr std::size_t kKprobeBuckets = 64;
+constexpr std::uint64_t kJumpEntry = 16;      // s32 code, s32 target, s64 key: relative, since 4.19
+constexpr std::uint64_t kStaticCallSite = 8;  // s32 address, s32 key
+
+class Collector {
+ public:
+  Collector(const Kernel& kernel, const KernelCode& code, std::vector<PatchSite>& sites,
+            std::vector<std::string>& warnings)
+      : kernel_(kernel),
+        memory_(kernel.memory()),
+        code_(code),
+        of_(kernel.types()),
+        sites_(sites),
+        warnings_(warnings) {}
+
+  void run() {
+    ftrace();
+    static_keys();
+    static_calls();
+    trampolines();
+    kprobes();
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t word(Gva at) const {
+    return memory_.load<std::uint64_t>(at).value_or(0);
+  }
+
+  void add(const PatchSite& site) {
+    if (sites_.size() < PatchSites::kMaxSites) sites_.push_back(site);
+  }
+
+  void ftrace() {
+    const auto start = kernel_.symbols().find("ftrace_pages_start");
+    const auto next = of_.find("ftrace_page.next"), records = of_.find("ftrace_page.records"),
+               index = of_.find("ftrace_page.index"), ip = of_.find("dyn_ftrace.ip");
+    const auto stride = kernel_.types().size_of("dyn_ftrace");
+    if (!start || !next || !records || !index || !ip || !stride || *stride > 64) return;
+    std::unordered_set<Gva> seen;
+    std::vector<std::byte> block;
+    for (Gva page{word(*start)}; page; page = Gva{word(page + *next)}) {
+      if (!is_kernel_pointer(page) || !seen.insert(page).second || seen.size() > kMaxPages) {
+        warnings_.emplace_back("the pages of ftrace records break off");
+        return;
+      }
+      const auto count = memory_.load<std::uint32_t>(page + *index).value_or(0);
+      if (count == 0 || count * *stride > kMaxTable) continue;
+      block.resize(count * *stride);
+      if (!memory_.read(Gva{word(page + *records)}, block)) continue;
+      for (std::uint64_t i = 0; i < count; ++i) {
+        add({.kind = PatchSite::Kind::ftrace,
+             .at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}});
+      }
+    }
+  }
+
+  void jump_table(Gva start, std::uint64_t size) {
+    if (size == 0 || size > kMaxTable) return;
+    std::vector<std::byte> table(size / kJumpEntry * kJumpEntry);
+    if (auto done = memory_.read(start, table); !done) {
+      warnings_.push_back(fmt::format("a table of static keys: {}", describe(done.error())));
+      return;
+    }
+    for (std::uint64_t at = 0; at < table.size(); at += kJumpEntry) {
+      const std::int64_t code = load<std::int32_t>(table, at).value_or(0),
+                         target = load<std::int32_t>(table, at + 4).value_or(0);
+      const Gva site = start + at + static_cast<std::uint64_t>(code);
+      const auto first = memory_.load<std::uint8_t>(site);
+      if (!first) continue;  // init text, gone
+      const bool is_short = *first == 0xeb || *first == 0x66;
+      add({.kind = PatchSite::Kind::static_key,
+           .at = site,
+           .size = static_cast<std::uint8_t>(is_short ? 2 : 5),
+           .target = start + at + 4 + static_cast<std::uint64_t>(target)});
+    }
+  }
+
+  void static_keys() {
+    const auto start = kernel_.symbols().find("__start___jump_table"),
+               end = kernel_.symbols().find("__stop___jump_table");
+    if (start && end && *end > *start) jump_table(*start, *end - *start);
+    const auto entries = of_.find("module.jump_entries"),
+               count = of_.find("module.num_jump_entries");
+    if (!entries || !count) return;
+    for (const Module& module : code_.modules()) {
+      jump_table(Gva{word(module.address + *entries)},
+                 memory_.load<std::uint32_t>(module.address + *count).value_or(0) * kJumpEntry);
+    }
+  }
+
+  void call_table(Gva start, std::uint64_t size) {
+    if (size == 0 || size > kMaxTable) return;
+    std::vector<std::byte> table(size / kStaticCallSite * kStaticCallSite);
+    if (!memory_.read(start, table)) return;
+    for (std::uint64_t at = 0; at < table.size(); at += kStaticCallSite) {
+      const std::int64_t place = load<std::int32_t>(table, at).value_or(0);
+      // A conditional tail call (0f 8x) is a byte longer.
+      add({.kind = PatchSite::Kind::static_call,
+           .at = start + at + static_cast<std::uint64_t>(place),
+           .size = 6});
+    }
+  }
+
+  void static_calls() {
+    const auto start = kernel_.symbols().find("__start_static_call_sites"),
+               end = kernel_.symbols().find("__stop_static_call_sites");
+    if (start && end && *end > *start) call_table(*start, *end - *start);
+    const auto sites = of_.find("module.static_call_sites"),
+               count = of_.find("module.num_static_call_sites");
+    if (!sites || !count) return;
+    for (const Module& module : code_.modules()) {
+      call_table(
+          Gva{word(module.address + *sites)},
+          memory_.load<std::uint32_t>(module.address + *count).value_or(0) * kStaticCallSite);
+    }
+  }
+
+  void trampolines() {
+    const auto take = [&](const SymbolTable& symbols) {
+      for (std::size_t i = 0; i < symbols.size(); ++i) {
+        const auto symbol = symbols.at(i);
+        const bool call = symbol.name.starts_with("__SCT__");
+        const bool dispatcher =
+            symbol.name.starts_with("bpf_dispatcher_") && symbol.name.ends_with("_func");
+        if (call || dispatcher)
+          add({.kind = PatchSite::Kind::trampoline,
+               .at = symbol.address,
+               .size = static_cast<std::uint8_t>(call ? 8 : 16)});
+      }
+    };
+    take(kernel_.symbols());
+    take(kernel_.module_symbols());
+  }
+
+  void kprobes() {
+    const auto table = kernel_.symbols().find("kprobe_table");
+    const auto hlist = of_.find("kprobe.hlist"), addr = of_.find("kprobe.addr"),
+               opcode = of_.find("kprobe.opcode"), kp = of_.find("optimized_kprobe.kp"),
+               copied = of_.find("optimized_kprobe.optinsn.copied_insn");
+    if (!table || !hlist || !addr || !opcode) return;
+    for (std::size_t i = 0; i < kKprobeBuckets; ++i) {
+      (void)walk_hlist(memory_, *table + i * 8, kMaxPages, [&](Gva node) {
+        const Gva probe = node - *hlist;
+        PatchSite site{.kind = PatchSite::Kind::kprobe, .at = Gva{word(probe + *addr)}, .size = 1};
+        site.opcode = memory_.load<std::uint8_t>(probe + *opcode).value_or(0);
+        if (memory_.load<std::uint8_t>(site.at).value_or(0) == 0xe9 && site.opcode != 0xe9 && kp &&
+            copied) {
+          site.size = 5;
+          site.copied = memory_.load<std::array<std::uint8_t, 4>>(probe - *kp + *copied)
+                            .value_or(std::array<std::uint8_t, 4>{});
+        }
+        add(site);
+        return true;
+      });
+    }
+  }
+
+  const Kernel& kernel_;
+  const VirtualMemory& memory_;
+  const KernelCode& code_;
+  Offsets of_;
+  std::vector<PatchSite>& sites_;
+  std::vector<std::string>& warnings_;
+};
+
+}  // namespace
+
+PatchSites PatchSites::read(const Kernel& kernel, const KernelCode& code) {
+  PatchSites sites;
+  Collector(kernel, code, sites.sites_, sites.warnings_).run();
+  if (sites.sites_.size() >= kMaxSites)
+    sites.warnings_.emplace_back("the kernel claims more patch sites than are looked at");
+  std::ranges::sort(sites.sites_, {}, &PatchSite::at);
+  return sites;
+}
+
+const PatchSite* PatchSites::find(Gva at) const {
+  const auto found = std::ranges::lower_bound(sites_, at, {}, &PatchSite::at);
+  return found != sites_.end() && found->at == at ? &*found : nullptr;
+}
+
+std::span<const PatchSite> PatchSites::within(Gva start, std::uint64_t size) const {
+  const auto first = std::ranges::lower_bound(sites_, start, {}, &PatchSite::at);
+  const auto last = std::ranges::lower_bound(first, sites_.end(), start + size, {}, &PatchSite::at);
+  return {first, last};
+}
+
+void PatchSites::undo(Gva start, MutableBytes text) const {
+  for (const auto& site : within(start, text.size())) {
+    const auto at = site.at - start;
+    const auto room = std::min<std::size_t>(site.size, text.size() - at);
+    if (site.kind == PatchSite::Kind::kprobe) {
+      // A kprobe on a site of ftrace is served by ftrace: nothing of it stands in the text.
+      const auto here = std::to_integer<std::uint8_t>(text[at]);
+      if (here != 0xcc && !(here == 0xe9 && site.size == 5)) continue;
+      text[at] = std::byte{site.opcode};
+      for (std::size_t i = 1; i < room; ++i) text[at + i] = std::byte{site.copied[i - 1]};
+      continue;
+    }
+    std::ranges::fill(text.subspan(at, room), std::byte{0});
+  }
+}
+
+}  // namespace vitrine::linux
