@@ -7,7 +7,7 @@ const std::vector<Command>& commands() {
   // One a line: several hands add to it.
   // clang-format off
   static const std::vector<Command> all = {
-      vms_command(),
+      vms_command(), qemu_args_command(),
       info_command(),
       ps_command(),
       pstree_command(),

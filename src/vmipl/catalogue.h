@@ -177,6 +177,9 @@ struct MsrName {
 [[nodiscard]] const KeyInfo* find_key(std::string_view name) noexcept;
 [[nodiscard]] const SystemCall* find_system_call(std::string_view name) noexcept;
 [[nodiscard]] std::string_view system_call_name(std::uint64_t number) noexcept;
+/// Those of 32-bit programs, which have numbers of their own.
+[[nodiscard]] std::string_view compat_system_call_name(std::uint64_t number) noexcept;
+[[nodiscard]] std::optional<std::uint64_t> compat_system_call_number(std::string_view name) noexcept;
 
 /// How it is written: "ReadMemory(address, size, output)".
 [[nodiscard]] std::string signature(const ProbeInfo& probe);

@@ -6,6 +6,7 @@
 namespace vitrine::cli {
 
 [[nodiscard]] Command vms_command();
+[[nodiscard]] Command qemu_args_command();
 [[nodiscard]] Command info_command();
 [[nodiscard]] Command ps_command();
 [[nodiscard]] Command pstree_command();

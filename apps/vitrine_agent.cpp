@@ -1,0 +1,15 @@
+// vitrine-agent.so: the QEMU plugin. QEMU calls qemu_plugin_install(); all else is probe/agent.
+#include "probe/agent/agent.h"
+
+extern "C" {
+
+__attribute__((visibility("default"))) extern const int qemu_plugin_version;
+const int qemu_plugin_version = vitrine::probe::kLeastPluginApi;
+
+__attribute__((visibility("default"))) int qemu_plugin_install(
+    vitrine::probe::PluginId id, const vitrine::probe::PluginInfo* info, int argc, char** argv);
+int qemu_plugin_install(vitrine::probe::PluginId id, const vitrine::probe::PluginInfo* info,
+                        int argc, char** argv) {
+  return vitrine::probe::install_agent(id, *info, argc, argv);
+}
+}

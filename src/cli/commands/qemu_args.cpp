@@ -1,0 +1,64 @@
+// vitrine qemu-args: what to add to a QEMU command line so that its machine can be watched.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "cli/commands/families.h"
+#include "probe/agent/agent.h"
+
+namespace vitrine::cli {
+namespace {
+
+Outcome<Status> run(Context& context, const Arguments& words) {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto agent = self.parent_path() / "vitrine-agent.so";
+  if (error || !std::filesystem::exists(agent, error)) {
+    return std::unexpected(Problem(Errc::not_found, fmt::format("there is no {}", agent.string()),
+                                   "build it: ./dev build"));
+  }
+  for (const char c : agent.string()) {
+    if (c == ',' || c == ' ' || c == '\'' || c == '"' || c == '\\')
+      return std::unexpected(Problem(
+          Errc::unsupported,
+          fmt::format(
+              "the path {} has characters that QEMU's options or the shell would take apart",
+              agent.string())));
+  }
+  std::string line;
+  if (!words.operands.empty()) {
+    const auto& name = words.operands.front();
+    for (const char c : name) {
+      if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_' && c != '.')
+        return std::unexpected(Problem(
+            Errc::invalid,
+            fmt::format("a machine's name has letters, digits, '-', '_' and '.', not '{}'", c)));
+    }
+    line = fmt::format("-name {} ", name);
+  }
+  line += fmt::format("-plugin {},dir={}\n", agent.string(), probe::agent_directory(::geteuid()));
+  context.console.out.write(line);
+  return Status::done;
+}
+
+}  // namespace
+
+Command qemu_args_command() {
+  return {
+      .name = "qemu-args",
+      .group = "Machines",
+      .summary = "the QEMU options that add the agent to a machine",
+      .operands = {{"NAME", Words::text, true}},
+      .description =
+          "Prints what to add to the command line of QEMU 9.1 or newer so that scripts run at the "
+          "events themselves: the plugin "
+          "vitrine-agent.so, loaded idle, at no cost until a script asks; with NAME also -name. "
+          "The agent's socket is made in a "
+          "directory of the user who runs QEMU. It makes its events from translated code: under "
+          "KVM it is loaded, and refuses scripts.",
+      .examples = {"qemu-system-x86_64 $(vitrine qemu-args web1) -m 1024 ...", "vitrine qemu-args"},
+      .run = run};
+}
+
+}  // namespace vitrine::cli

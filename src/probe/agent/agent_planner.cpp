@@ -1,0 +1,541 @@
+#include "probe/agent/agent_planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "linux/modules.h"
+#include "linux/type_catalogue.h"
+#include "linux/type_path.h"
+#include "probe/agent/function_exits.h"
+#include "probe/block_needs.h"
+#include "vmipl/catalogue.h"
+#include "x86/descriptor.h"
+
+namespace vitrine::probe {
+namespace {
+
+constexpr std::size_t kMostFunctions = 20000;
+constexpr std::uint64_t kMostBytes = 64 << 20;
+constexpr std::uint64_t kFunctionReach = 256 * 1024;
+
+std::string plural(std::size_t count, std::string_view one) {
+  return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
+}
+
+bool is_code(char type) { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
+
+/// The offset of a member reached without pointers.
+std::optional<std::uint64_t> offset_of(const linux::TypeCatalogue& types, std::string_view path) {
+  const auto compiled = linux::MemberPath::compile(types, path);
+  if (!compiled || compiled->route().hop_count != 0) return std::nullopt;
+  return compiled->route().offset;
+}
+
+bool is_kernel(std::uint64_t address) { return static_cast<std::int64_t>(address) < 0; }
+
+}  // namespace
+
+std::optional<std::uint64_t> AgentPlanner::symbol(std::string_view name) const {
+  const auto found = kernel_.symbols().find(name);
+  return found ? std::optional(found->value) : std::nullopt;
+}
+
+std::vector<AgentPlanner::Function> AgentPlanner::functions(std::string_view glob,
+                                                            std::size_t most) const {
+  std::map<std::uint64_t, std::string> found;
+  for (const auto* table : {&kernel_.symbols(), &kernel_.module_symbols()}) {
+    for (std::size_t i = 0; i < table->size() && found.size() <= most; ++i) {
+      const auto one = table->at(i);
+      if (is_code(one.type) && vmipl::glob_matches(glob, one.name))
+        found.try_emplace(one.address.value, one.name);
+    }
+  }
+  std::vector<Function> list;
+  for (auto& [address, name] : found) list.push_back({address, name});
+  return list;
+}
+
+std::uint64_t AgentPlanner::size_of(std::uint64_t function) const {
+  std::uint64_t end = function + kFunctionReach;
+  for (const auto* table : {&kernel_.symbols(), &kernel_.module_symbols()}) {
+    std::size_t low = 0, high = table->size();
+    while (low < high) {
+      const auto middle = (low + high) / 2;
+      if (table->at(middle).address.value <= function)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    if (low < table->size()) end = std::min(end, table->at(low).address.value);
+  }
+  return end - function;
+}
+
+// ---- ExecuteAt, Return
+
+std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, AgentProbe& into,
+                                              std::string& words) const {
+  using Kind = vmipl::ProbeArgument::Kind;
+  const auto& argument = probe.arguments.at(0);
+  switch (argument.kind) {
+    case Kind::number:
+      into.sites.push_back({argument.number_value, argument.number_value, 0});
+      words = fmt::format("a call in the translated code at {:#x}", argument.number_value);
+      return std::nullopt;
+    case Kind::symbol: {
+      auto all = kernel_.symbols().all(argument.text_value);
+      if (all.empty()) all = kernel_.module_symbols().all(argument.text_value);
+      if (all.empty())
+        return Offer::refuse(fmt::format("this kernel has no symbol {}", argument.text_value));
+      std::set<std::uint64_t> places;
+      for (const auto& one : all) places.insert(one.address.value);
+      if (places.size() > 1) {
+        std::string list;
+        for (const auto place : places)
+          list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", place);
+        return Offer::refuse(fmt::format("{} is the name of {}: {}", argument.text_value,
+                                         plural(places.size(), "function"), list),
+                             "name the one that is meant by its address");
+      }
+      into.sites.push_back({*places.begin() + argument.number_value, *places.begin(), 0});
+      words = fmt::format("a call in the translated code of {}", argument.text_value);
+      return std::nullopt;
+    }
+    case Kind::pattern:
+    case Kind::text: {
+      const auto found = functions(argument.text_value, kMostFunctions);
+      if (found.empty())
+        return Offer::refuse(
+            fmt::format("no function of this kernel fits \"{}\"", argument.text_value));
+      if (found.size() > kMostFunctions)
+        return Offer::refuse(
+            fmt::format("\"{}\" fits more than {} functions", argument.text_value, kMostFunctions),
+            "narrow the pattern");
+      for (const auto& one : found) into.sites.push_back({one.address, one.address, 0});
+      words = fmt::format("calls in the translated code of {}", plural(found.size(), "function"));
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Offer> AgentPlanner::add_exits(std::uint64_t function, std::uint64_t detail,
+                                             bool with_entry, AgentProbe& into) const {
+  const auto is_thunk = [&](std::uint64_t target) {
+    const auto near = kernel_.symbols().nearest(Gva{target}, 1);
+    return near && near->name.ends_with("return_thunk");
+  };
+  std::set<std::uint64_t> seen{function};
+  std::vector<std::pair<std::uint64_t, SiteRole>> todo{{function, SiteRole::exit}};
+  std::vector<AgentSite> sites;
+  bool foreign = false;
+  while (!todo.empty()) {
+    const auto [at, role] = todo.back();
+    todo.pop_back();
+    const auto exits = find_function_exits(kernel_.memory(), at, size_of(at), is_thunk);
+    if (!exits)
+      return Offer::refuse(fmt::format("the code at {:#x} cannot be read: {}", at,
+                                       vitrine::describe(exits.error())));
+    for (const auto address : exits->returns)
+      sites.push_back({address, detail, static_cast<std::uint64_t>(role)});
+    for (const auto target : exits->tail_calls) {
+      const auto near = kernel_.symbols().nearest(Gva{target});
+      // A cold part of the function jumps back into it; what it leaves by is its own.
+      const bool cold = near && near->name.find(".cold") != std::string_view::npos;
+      const auto begin = cold ? near->address.value : target;
+      if (!seen.insert(begin).second) continue;
+      if (seen.size() > 64)
+        return Offer::refuse(
+            fmt::format("the function at {:#x} ends in too many others", function));
+      foreign = foreign || !cold;
+      todo.emplace_back(begin, cold ? role : SiteRole::foreign_exit);
+    }
+  }
+  if (foreign || with_entry)
+    sites.push_back({function, detail, static_cast<std::uint64_t>(SiteRole::entry)});
+  into.sites.insert(into.sites.end(), sites.begin(), sites.end());
+  return std::nullopt;
+}
+
+std::optional<Offer> AgentPlanner::return_sites(const vmipl::ProgramProbe& probe, AgentProbe& into,
+                                                std::string& words) const {
+  AgentProbe starts;
+  if (auto refused = code_sites(probe, starts, words)) return refused;
+  std::size_t unreadable = 0;
+  for (const auto& site : starts.sites) {
+    if (!is_kernel(site.address))
+      return Offer::refuse(
+          "Return is served for functions of the kernel: where a program's function ends is not "
+          "known");
+    if (auto refused = add_exits(site.address, site.address, false, into)) {
+      if (starts.sites.size() == 1) return refused;
+      ++unreadable;
+    }
+  }
+  if (into.sites.empty()) return Offer::refuse("these functions do not return");
+  words = fmt::format("calls at the exits of {}, read off their code",
+                      plural(starts.sites.size() - unreadable, "function"));
+  if (unreadable != 0) words += fmt::format("; {} could not be read", unreadable);
+  return std::nullopt;
+}
+
+// ---- memory
+
+std::optional<Offer> AgentPlanner::access_range(const vmipl::ProgramProbe& probe, AgentProbe& into,
+                                                Offer& offer) const {
+  const auto& where = probe.arguments.at(0);
+  std::uint64_t start = where.number_value;
+  if (where.kind == vmipl::ProbeArgument::symbol) {
+    const auto found = kernel_.symbols().find(where.text_value);
+    const auto of_module = found ? found : kernel_.module_symbols().find(where.text_value);
+    if (!of_module)
+      return Offer::refuse(fmt::format("this kernel has no symbol {}", where.text_value));
+    start += of_module->value;
+  } else if (where.kind != vmipl::ProbeArgument::number) {
+    return Offer::refuse("the range is no address");
+  }
+  const std::uint64_t size = probe.arguments.size() > 1 ? probe.arguments[1].number_value : 1;
+  if (size == 0 || size > kMostBytes || start + size - 1 < start)
+    return Offer::refuse(fmt::format("a range of {} bytes cannot be watched", size));
+  into.ranges.push_back({start, size});
+  offer.cost = CostClass::every_access;
+  const bool kernel = is_kernel(start);
+  offer.mechanism = fmt::format("a call at each {} of {}",
+                                into.param == 1   ? "read"
+                                : into.param == 2 ? "write"
+                                                  : "access",
+                                kernel ? "the kernel's code" : "all code");
+  offer.reason = kernel ? "programs' code cannot reach kernel memory, and is not touched; by the "
+                          "address that the CPU uses: not what devices write"
+                        : "any code may reach it; in each address space where it is mapped; not "
+                          "what devices write";
+  return std::nullopt;
+}
+
+std::optional<Offer> AgentPlanner::tables(bool interrupts, AgentProbe& into) const {
+  if (interrupts) {
+    const auto table = symbol("idt_table");
+    if (!table) return Offer::refuse("this kernel has no symbol idt_table");
+    into.ranges.push_back({*table, x86::kGateSize * x86::kVectorCount});
+    into.param = x86::kGateSize;
+    return std::nullopt;
+  }
+  const auto page = symbol("gdt_page");
+  if (!page) return Offer::refuse("this kernel has no symbol gdt_page");
+  for (unsigned cpu = 0; cpu < std::min(kernel_.cpu_count(), 256U); ++cpu) {
+    if (const auto at = kernel_.per_cpu(Gva{*page}, cpu))
+      into.ranges.push_back({at->value, 16 * 8});
+  }
+  into.param = 8;
+  if (into.ranges.empty()) return Offer::refuse("the kernel's GDTs cannot be found");
+  return std::nullopt;
+}
+
+// ---- system calls
+
+std::optional<Offer> AgentPlanner::calls(const vmipl::ProgramProbe& probe, AgentProbe& into) const {
+  if (probe.arguments.empty()) return std::nullopt;
+  into.native = into.compat = {};
+  const auto& argument = probe.arguments[0];
+  const auto add = [&](std::uint64_t number, std::string_view name) {
+    if (number < into.native.size() * 64) into.native[number / 64] |= 1ULL << (number % 64);
+    // The 32-bit calls have numbers of their own.
+    const auto compat = vmipl::compat_system_call_number(name);
+    if (compat && *compat < into.compat.size() * 64)
+      into.compat[*compat / 64] |= 1ULL << (*compat % 64);
+  };
+  if (argument.kind == vmipl::ProbeArgument::number) {
+    if (argument.number_value >= into.native.size() * 64)
+      return Offer::refuse(fmt::format("there is no system call {}", argument.number_value));
+    add(argument.number_value, vmipl::system_call_name(argument.number_value));
+  } else {
+    for (const auto& call : vmipl::system_calls()) {
+      if (vmipl::glob_matches(argument.text_value, call.name)) add(call.number, call.name);
+    }
+    // Names that 32-bit programs alone have: "stat64", "socketcall".
+    for (std::uint64_t number = 0; number < into.compat.size() * 64; ++number) {
+      const auto name = vmipl::compat_system_call_name(number);
+      if (!name.empty() && vmipl::glob_matches(argument.text_value, name))
+        into.compat[number / 64] |= 1ULL << (number % 64);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Offer> AgentPlanner::entries(AgentProbe& into, std::string& words) const {
+  const auto native = symbol("entry_SYSCALL_64");
+  if (!native) return Offer::refuse("this kernel has no symbol entry_SYSCALL_64");
+  into.sites.push_back({*native, static_cast<std::uint64_t>(SyscallEntry::native), 0});
+  words = "calls at entry_SYSCALL_64";
+  std::optional<std::uint64_t> int80;
+  if (const auto table = symbol("idt_table")) {
+    std::array<std::byte, x86::kGateSize> bytes{};
+    if (kernel_.memory().read(Gva{*table + 0x80 * x86::kGateSize}, bytes)) {
+      if (const auto gate = x86::decode_gate(bytes); gate && gate->present && gate->dpl == 3)
+        int80 = gate->handler.value;
+    }
+  }
+  if (int80) into.sites.push_back({*int80, static_cast<std::uint64_t>(SyscallEntry::int80), 0});
+  if (const auto at = symbol("entry_SYSENTER_compat"))
+    into.sites.push_back({*at, static_cast<std::uint64_t>(SyscallEntry::sysenter), 0});
+  if (const auto at = symbol("entry_SYSCALL_compat"))
+    into.sites.push_back({*at, static_cast<std::uint64_t>(SyscallEntry::syscall32), 0});
+  if (into.sites.size() > 1) words += " and the 32-bit entries";
+  return std::nullopt;
+}
+
+std::optional<Offer> AgentPlanner::results(AgentProbe& into, std::string& words) const {
+  constexpr std::uint64_t kRdi = 7;
+  const auto status = offset_of(kernel_.types(), "task_struct.thread_info.status");
+  if (const auto at = symbol("syscall_exit_to_user_mode"); at && status) {
+    into.sites.push_back({*at, kRdi | ReturnSite::by_status, 0});
+    into.offsets = {*status};
+    words = "a call at syscall_exit_to_user_mode";
+    return std::nullopt;
+  }
+  // From 6.19 on that is part of its callers: the result is taken where they store it.
+  constexpr std::int64_t kAx = 80;  // pt_regs.ax
+  for (const auto& [name, compat] : {std::pair{"do_syscall_64", false},
+                                     {"do_int80_emulation", true},
+                                     {"do_int80_syscall_32", true},
+                                     {"__do_fast_syscall_32", true},
+                                     {"do_SYSENTER_32", true}}) {
+    const auto at = symbol(name);
+    if (!at) continue;
+    const auto stores = find_result_stores(kernel_.memory(), *at, size_of(*at), kAx);
+    if (!stores) continue;
+    for (const auto& store : *stores)
+      into.sites.push_back(
+          {store.address,
+           store.reg | ReturnSite::in_rax | (compat ? std::uint64_t{ReturnSite::compat} : 0), 0});
+  }
+  if (into.sites.empty())
+    return Offer::refuse(
+        "where this kernel's system calls end was not found: no syscall_exit_to_user_mode, no "
+        "store of a result in do_syscall_64");
+  words = "calls where do_syscall_64 and its 32-bit kin store the result";
+  return std::nullopt;
+}
+
+// ---- processes, modules
+
+std::optional<Offer> AgentPlanner::life(std::string_view name, AgentProbe& into,
+                                        std::string& words) const {
+  const auto& types = kernel_.types();
+  const auto at_first_of = [&](std::initializer_list<const char*> names) -> std::optional<Offer> {
+    std::string tried;
+    for (const auto* one : names) {
+      if (const auto at = symbol(one)) {
+        into.sites.push_back({*at, 0, 0});
+        words = fmt::format("a call at {}", one);
+        return std::nullopt;
+      }
+      tried += fmt::format("{}{}", tried.empty() ? "" : ", ", one);
+    }
+    return Offer::refuse(fmt::format("this kernel has no symbol {}", tried));
+  };
+  if (name == "ProcessStart") {
+    into.event = AgentEvent::process_start;
+    return at_first_of({"wake_up_new_task"});
+  }
+  if (name == "ProcessExec") {
+    into.event = AgentEvent::process_exec;
+    return at_first_of({"proc_exec_connector", "finalize_exec", "setup_new_exec"});
+  }
+  if (name == "ProcessExit") {
+    into.event = AgentEvent::process_exit;
+    for (const auto* path : {"task_struct.exit_code", "task_struct.signal", "signal_struct.flags",
+                             "signal_struct.group_exit_code"}) {
+      const auto offset = offset_of(types, path);
+      if (!offset) {
+        into.offsets.clear();
+        break;
+      }
+      into.offsets.push_back(*offset);
+    }
+    return at_first_of({"taskstats_exit"});
+  }
+  const auto layout = linux::ModuleLayout::find(types);
+  if (!layout) return Offer::refuse(layout.error().message);
+  if (layout->memory) {
+    const auto text = layout->memory->index[linux::kModuleText];
+    const auto first = layout->memory->first + text * layout->memory->stride;
+    into.offsets = {layout->name, first + layout->memory->base, first + layout->memory->size};
+  } else {
+    into.offsets = {layout->name, layout->core.base, layout->core.size};
+  }
+  if (name == "ModuleUnload") {
+    into.event = AgentEvent::module_unload;
+    return at_first_of({"free_module"});
+  }
+  into.event = AgentEvent::module_load;
+  const auto load = symbol("do_init_module");
+  if (!load) return Offer::refuse("this kernel has no symbol do_init_module");
+  words = "calls at do_init_module and where it returns";
+  return add_exits(*load, *load, true, into);
+}
+
+std::optional<Offer> AgentPlanner::vectors(const vmipl::ProgramProbe& probe, bool exceptions,
+                                           AgentProbe& into, std::string& words) const {
+  const auto table = symbol("idt_table");
+  if (!table) return Offer::refuse("this kernel has no symbol idt_table");
+  std::array<std::byte, x86::kGateSize * x86::kVectorCount> bytes{};
+  if (!kernel_.memory().read(Gva{*table}, bytes))
+    return Offer::refuse("the interrupt table cannot be read");
+  std::map<std::uint64_t, unsigned> handlers;
+  std::array<std::uint64_t, x86::kVectorCount> by_vector{};
+  for (unsigned vector = 0; vector < x86::kVectorCount; ++vector) {
+    const auto gate = x86::decode_gate(Bytes(bytes).subspan(vector * x86::kGateSize));
+    if (!gate || !gate->present) continue;
+    by_vector[vector] = gate->handler.value;
+    ++handlers[gate->handler.value];
+  }
+  unsigned low = exceptions ? 0 : 32, high = exceptions ? 31 : 255;
+  if (!probe.arguments.empty()) {
+    low = high = static_cast<unsigned>(probe.arguments[0].number_value & 0xff);
+    if (by_vector[low] == 0)
+      return Offer::refuse(fmt::format("the kernel has no gate for vector {}", low));
+    if (handlers[by_vector[low]] > 1)
+      return Offer::refuse(fmt::format("vector {} shares its handler with others", low));
+  }
+  std::size_t shared = 0;
+  for (unsigned vector = low; vector <= high; ++vector) {
+    if (by_vector[vector] == 0) continue;
+    if (handlers[by_vector[vector]] > 1)
+      ++shared;
+    else
+      into.sites.push_back({by_vector[vector], vector, 0});
+  }
+  words = fmt::format("calls at the handlers of {} of the interrupt table",
+                      plural(into.sites.size(), "gate"));
+  if (shared != 0) words += fmt::format("; {} vectors share a handler and are not seen", shared);
+  if (into.sites.empty()) return Offer::refuse("no gate of the interrupt table can be told apart");
+  return std::nullopt;
+}
+
+// ---- all together
+
+std::optional<Offer> AgentPlanner::resolve(const vmipl::Program& program,
+                                           const vmipl::ProgramProbe& probe, AgentProbe& into,
+                                           Offer& offer) const {
+  const auto name = vmipl::probes()[probe.probe].name;
+  auto& words = offer.mechanism;
+  const auto number = [&](std::uint64_t otherwise) {
+    return probe.arguments.empty() ? otherwise : probe.arguments[0].number_value;
+  };
+  (void)program;
+  if (name == "ExecuteAt") {
+    into.event = AgentEvent::execute;
+    return code_sites(probe, into, words);
+  }
+  if (name == "Return") {
+    into.event = AgentEvent::function_return;
+    return return_sites(probe, into, words);
+  }
+  if (name == "ReadAt" || name == "WriteAt" || name == "AccessAt") {
+    into.event = AgentEvent::access;
+    into.param = name == "ReadAt" ? 1 : name == "WriteAt" ? 2 : 3;
+    return access_range(probe, into, offer);
+  }
+  if (name == "IDTWrite" || name == "GDTWrite") {
+    into.event = AgentEvent::table_write;
+    offer.cost = CostClass::every_access;
+    words = "a call at each write of the kernel's code";
+    offer.reason = "by the address that the CPU uses; programs' code is not touched";
+    return tables(name == "IDTWrite", into);
+  }
+  if (name == "Syscall" || name == "SyscallReturn") {
+    into.event = name == "Syscall" ? AgentEvent::syscall : AgentEvent::syscall_return;
+    if (auto refused = calls(probe, into)) return refused;
+    return name == "Syscall" ? entries(into, words) : results(into, words);
+  }
+  if (name == "Interrupt" || name == "Exception") {
+    into.event = AgentEvent::vector;
+    return vectors(probe, name == "Exception", into, words);
+  }
+  if (name.starts_with("Process") || name.starts_with("Module")) return life(name, into, words);
+  words = "a call at each such instruction, found as code is translated";
+  if (name == "CRWrite") {
+    into.event = AgentEvent::control_write;
+    into.param = number(0);
+    return std::nullopt;
+  }
+  if (name == "MSRWrite") {
+    into.event = AgentEvent::msr_write;
+    into.param = number(kAny);
+    return std::nullopt;
+  }
+  if (name == "IDTRWrite" || name == "GDTRWrite") {
+    into.event = name == "IDTRWrite" ? AgentEvent::idtr_write : AgentEvent::gdtr_write;
+    into.param = kAny;
+    return std::nullopt;
+  }
+  if (name == "PortRead" || name == "PortWrite") {
+    into.event = name == "PortRead" ? AgentEvent::port_read : AgentEvent::port_write;
+    into.param = number(0);
+    return std::nullopt;
+  }
+  if (name == "Sample") {
+    if ((agent_.can & Welcome::run_on_cpu) == 0)
+      return Offer::refuse("this QEMU does not export async_run_on_cpu, by which a sample is taken",
+                           "a QEMU that is built with modules, as Debian's is");
+    into.event = AgentEvent::sample;
+    into.param = number(1);
+    words = "work queued on each virtual CPU by a timer";
+    return std::nullopt;
+  }
+  if (name == "OnResume") {
+    into.event = AgentEvent::resume;
+    words = "QEMU's own word that a virtual CPU goes on";
+    return std::nullopt;
+  }
+  return Offer::refuse(fmt::format("{} is no event of a virtual CPU", name));
+}
+
+AgentOffer AgentPlanner::look_at(const vmipl::Program& program, std::uint32_t index) const {
+  AgentOffer result;
+  const auto& probe = program.probes[index];
+  result.probe.probe = index;
+  result.offer.possible = true;
+  result.offer.cost = CostClass::at_event;
+  if (auto refused = resolve(program, probe, result.probe, result.offer)) {
+    result.offer = std::move(*refused);
+    return result;
+  }
+  const auto needs = block_needs(program, index);
+  std::string why;
+  if (needs.views) why = "views";
+  if (needs.listed) why = "the list of processes";
+  if (needs.host_data) why = "what the host reads";
+  if (needs.control) why = "an action on the machine";
+  if (needs.writes_memory || needs.writes_registers) why = "writes";
+  if (needs.stacks) why = "stacks";
+  // Names of code are the host's: the agent has no symbols.
+  const auto event_symbol = [&] {
+    const auto fields = vmipl::probes()[probe.probe].fields;
+    return std::any_of(needs.fields.begin(), needs.fields.end(), [&](std::uint8_t field) {
+      return field < fields.size() && fields[field].name == "symbol";
+    });
+  };
+  if (needs.symbols || event_symbol()) why = "names of symbols";
+  if (why.empty()) return result;
+  if (result.probe.event == AgentEvent::resume || result.probe.event == AgentEvent::sample) {
+    result.offer = Offer::refuse(
+        fmt::format(
+            "its block needs the host ({}), and QEMU's main loop would wait with the virtual CPU",
+            why),
+        "take a block that needs no host");
+    return result;
+  }
+  result.probe.held = true;
+  if (result.offer.cost == CostClass::at_event) result.offer.cost = CostClass::held;
+  result.offer.reason +=
+      fmt::format("{}its block needs the host: {}", result.offer.reason.empty() ? "" : "; ", why);
+  return result;
+}
+
+}  // namespace vitrine::probe

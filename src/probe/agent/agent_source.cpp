@@ -1,0 +1,533 @@
+#include "probe/agent/agent_source.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "machine/qemu_ram.h"
+#include "probe/agent/agent_link.h"
+#include "probe/agent/agent_planner.h"
+#include "probe/agent/ring.h"
+#include "probe/moment_fill.h"
+#include "vmipl/catalogue.h"
+
+namespace vitrine::probe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+constexpr auto kAnswerLimit = 10s;
+constexpr int kBusyMs = 1, kQuietMs = 8;
+
+/// Where guest RAM lies in QEMU's memory.
+Outcome<std::vector<AgentRam>> ram_of(const QemuProcess& process) {
+  Problem last(Errc::unsupported,
+               "the machine has no QMP socket: where its RAM lies in QEMU cannot be asked",
+               "start it with -qmp unix:PATH,server=on,wait=off");
+  for (const auto& endpoint : process.monitors) {
+    auto qmp = Qmp::connect(endpoint);
+    auto ranges = qmp ? ask_memory_map(**qmp) : std::unexpected(qmp.error());
+    if (!ranges) {
+      last = ranges.error();
+      continue;
+    }
+    std::vector<AgentRam> ram;
+    for (const auto& range : *ranges)
+      ram.push_back({range.range.start.value, range.range.size, range.hva.value});
+    // The largest first: that is where almost all is.
+    std::sort(ram.begin(), ram.end(),
+              [](const AgentRam& a, const AgentRam& b) { return a.size > b.size; });
+    return ram;
+  }
+  return std::unexpected(last);
+}
+
+/// By the catalogue's registers(), as the agent numbers the general ones.
+std::optional<std::uint32_t> general_register(unsigned catalogue) {
+  constexpr std::array<std::string_view, 16> kNames = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+                                                       "rbp", "rsp", "r8",  "r9",  "r10", "r11",
+                                                       "r12", "r13", "r14", "r15"};
+  const auto all = vmipl::registers();
+  for (std::uint32_t i = 0; i < kNames.size() && catalogue < all.size(); ++i) {
+    if (all[catalogue].name == kNames[i]) return i;
+  }
+  return std::nullopt;
+}
+
+class AgentFiring final : public HeldFiring {
+ public:
+  explicit AgentFiring(const Held& held, bool can_write) : held_(held), can_write_(can_write) {
+    probe = held.probe;
+    monotonic_ns = held.monotonic_ns;
+    cpu = held.vcpu;
+    release_.vcpu = held.vcpu;
+    release_.token = held.token;
+  }
+  [[nodiscard]] const x86::Registers* registers() const override { return &held_.registers; }
+  [[nodiscard]] Told field(unsigned i) const override {
+    return i < held_.fields.size() ? told(held_.fields[i]) : Told{};
+  }
+  [[nodiscard]] Told moment(unsigned i) const override {
+    const auto all = vmipl::moments();
+    if (i >= all.size()) return {};
+    const auto& info = all[i];
+    if (info.group.empty() && info.name.size() == 4 && info.name.starts_with("arg")) {
+      const auto which = static_cast<std::size_t>(info.name[3] - '0');
+      return which < held_.arguments.size() ? told(held_.arguments[which]) : Told{};
+    }
+    if (info.group.empty() && info.name == "ret") return told(held_.result);
+    if (info.group == "syscall" && held_.syscall >= 0) {
+      const auto number = static_cast<std::uint64_t>(held_.syscall);
+      if (info.name == "number") return Told::of(number);
+      if (info.name == "compat") return Told::of(std::uint64_t{held_.compat});
+      const auto name =
+          held_.compat ? vmipl::compat_system_call_name(number) : vmipl::system_call_name(number);
+      return name.empty() ? Told::none() : Told::of(name);
+    }
+    if (held_.task != 0 && info.name == "task") return Told::of(held_.task);
+    return {};
+  }
+  Outcome<void> write_register(unsigned reg, std::uint64_t value) override {
+    const auto number = general_register(reg);
+    if (!can_write_ || !number)
+      return std::unexpected(Problem(
+          Errc::unsupported, number ? "this QEMU lets no agent write registers"
+                                    : "only the general registers can be written at an event"));
+    release_.writes.push_back({*number, value});
+    return {};
+  }
+  [[nodiscard]] const Release& release() const { return release_; }
+
+ private:
+  static Told told(const Value& value) {
+    if (!value.there) return Told::none();
+    return value.textual ? Told::of(std::string_view(value.text)) : Told::of(value.number);
+  }
+  const Held& held_;
+  bool can_write_;
+  Release release_;
+};
+
+class Source;
+
+/// The program's maps, at the other end of the socket.
+class RemoteMaps final : public MapStore {
+ public:
+  explicit RemoteMaps(Source& source) : source_(source) {}
+  std::optional<std::uint64_t> get(unsigned map, Keys keys) noexcept override;
+  std::optional<std::size_t> get_text(unsigned map, Keys keys,
+                                      std::span<char> into) noexcept override;
+  void set(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    (void)ask(MapRequest::set, map, keys, ValueView::of(value));
+  }
+  void set_text(unsigned map, Keys keys, std::string_view value) noexcept override {
+    (void)ask(MapRequest::set_text, map, keys, ValueView::of(value));
+  }
+  void add(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    (void)ask(MapRequest::add, map, keys, ValueView::of(value));
+  }
+  void update(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    (void)ask(MapRequest::update, map, keys, ValueView::of(value));
+  }
+  void remove(unsigned map, Keys keys) noexcept override {
+    (void)ask(MapRequest::remove, map, keys);
+  }
+  void clear(unsigned map) noexcept override { (void)ask(MapRequest::clear, map, {}); }
+  std::uint64_t length(unsigned map) noexcept override;
+  std::vector<MapRow> snapshot(unsigned map) override;
+  std::uint64_t lost(unsigned map) override;
+
+ private:
+  std::optional<MapReply> ask(MapRequest::Operation operation, unsigned map, Keys keys,
+                              ValueView value = {}) noexcept;
+  Source& source_;
+};
+
+class Source final : public AgentSource {
+ public:
+  Source(AgentLink link, const QemuProcess& process, const linux::Kernel& kernel,
+         AgentSourceOptions options)
+      : link_(std::move(link)),
+        process_(process),
+        kernel_(kernel),
+        options_(options),
+        planner_(kernel, link_.welcome()) {}
+  ~Source() override { stop(); }
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "agent"; }
+
+  [[nodiscard]] std::vector<Offer> offers(const vmipl::Program& program) const override {
+    std::vector<Offer> offers;
+    for (std::uint32_t i = 0; i < program.probes.size(); ++i) {
+      if (vmipl::probes()[program.probes[i].probe].kind != vmipl::ProbeKind::event)
+        offers.push_back(Offer::refuse("the agent serves events"));
+      else
+        offers.push_back(planner_.look_at(program, i).offer);
+    }
+    return offers;
+  }
+
+  Outcome<void> start(Assignment mine, EventSink& sink) override {
+    stop();
+    sink_ = &sink;
+    return load(std::move(mine));
+  }
+
+  Outcome<void> replace(Assignment mine) override {
+    if (sink_ == nullptr)
+      return std::unexpected(Problem(Errc::invalid, "the agent runs no program"));
+    return load(std::move(mine));
+  }
+
+  void stop() noexcept override;
+  [[nodiscard]] Losses losses() const override;
+  [[nodiscard]] MapStore* maps() override { return running_ ? &maps_ : nullptr; }
+
+  /// Sends a request and waits for its answer. From any thread.
+  Outcome<Message> request(MessageKind kind, Bytes body, MessageKind answer,
+                           FileDescriptor* descriptor = nullptr);
+
+ private:
+  Outcome<void> load(Assignment mine);
+  void pump();
+  bool drain_rings();
+  void handle(AgentLink::Received received);
+  void fire(Bytes body);
+  Outcome<void> send(MessageKind kind, Bytes body) {
+    const std::lock_guard lock(send_mutex_);
+    return link_.send(kind, body);
+  }
+
+  AgentLink link_;
+  QemuProcess process_;
+  const linux::Kernel& kernel_;
+  AgentSourceOptions options_;
+  AgentPlanner planner_;
+  EventSink* sink_ = nullptr;
+  RemoteMaps maps_{*this};
+  std::atomic<bool> running_{false};
+
+  std::mutex send_mutex_;
+  std::mutex request_mutex_;  ///< one request at a time
+  std::mutex answer_mutex_;
+  std::condition_variable answered_;
+  std::optional<MessageKind> wanted_;
+  std::optional<AgentLink::Received> answer_;
+  std::string refusal_;
+  bool refused_ = false;
+  bool gone_ = false;  ///< the agent
+
+  std::thread pump_;
+  std::atomic<bool> ending_{false};
+  std::deque<AgentLink::Received> later_;  ///< events that came while the pump waited for an answer
+
+  mutable std::mutex rings_mutex_;
+  RingMemory rings_;
+  std::vector<RingReader> readers_;
+  RingMemory old_rings_;  ///< of the program before; drained once more
+  std::vector<RingReader> old_readers_;
+  std::uint64_t lost_before_ = 0;
+  bool broken_told_ = false;
+  std::vector<std::byte> record_;
+  std::optional<AgentLosses> last_losses_;
+};
+
+Outcome<Message> Source::request(MessageKind kind, Bytes body, MessageKind answer,
+                                 FileDescriptor* descriptor) {
+  const std::lock_guard one_at_a_time(request_mutex_);
+  const auto until = Clock::now() + kAnswerLimit;
+  const auto words = [](const Message& message) {
+    return std::string(reinterpret_cast<const char*>(message.body.data()), message.body.size());
+  };
+  const bool on_pump = std::this_thread::get_id() == pump_.get_id();
+  if (on_pump || !pump_.joinable()) {
+    TRY(send(kind, body));
+    for (;;) {
+      auto received = TRY(link_.receive(until));
+      if (received.message.kind == MessageKind::refused)
+        return std::unexpected(Problem(Errc::invalid, words(received.message)));
+      if (received.message.kind != answer) {
+        later_.push_back(std::move(received));
+        continue;
+      }
+      if (descriptor != nullptr) *descriptor = std::move(received.descriptor);
+      return std::move(received.message);
+    }
+  }
+  std::unique_lock lock(answer_mutex_);
+  if (gone_) return std::unexpected(Problem(Errc::vanished, "the agent is gone"));
+  wanted_ = answer;
+  answer_.reset();
+  refused_ = false;
+  lock.unlock();
+  TRY(send(kind, body));
+  lock.lock();
+  const bool done = answered_.wait_until(lock, until, [&] { return answer_ || refused_ || gone_; });
+  wanted_.reset();
+  if (gone_) return std::unexpected(Problem(Errc::vanished, "the agent is gone"));
+  if (!done) return std::unexpected(Problem(Errc::timeout, "the agent does not answer"));
+  if (refused_) return std::unexpected(Problem(Errc::invalid, refusal_));
+  if (descriptor != nullptr) *descriptor = std::move(answer_->descriptor);
+  return std::move(answer_->message);
+}
+
+Outcome<void> Source::load(Assignment mine) {
+  AgentPlan plan;
+  plan.program = vmipl::save(*mine.program);
+  for (const auto index : mine.probes) {
+    auto made = planner_.look_at(*mine.program, index);
+    if (!made.offer.possible) {
+      return std::unexpected(
+          Problem(Errc::unsupported,
+                  fmt::format("line {}: {}", mine.program->probes[index].line, made.offer.reason),
+                  made.offer.remedy));
+    }
+    plan.probes.push_back(std::move(made.probe));
+  }
+  plan.ram = TRY(ram_of(process_));
+  const auto root = kernel_.memory().root();
+  plan.kernel = {root.table.value, static_cast<std::uint8_t>(root.levels),
+                 kernel_.identity().page_table_isolation};
+  const auto moments = save(fill_moment_layout(kernel_).layout);
+  plan.moments.assign(moments.begin(), moments.end());
+  plan.held_limit_ms = options_.held_limit_ms;
+  plan.ring_bytes = options_.ring_bytes;
+  plan.rate_limit = options_.rate_limit;
+  if (const auto registers = kernel_.machine().registers()) {
+    for (const auto& cpu : *registers) {
+      for (const auto value : {cpu.idtr.base.value, std::uint64_t{cpu.idtr.limit},
+                               cpu.gdtr.base.value, std::uint64_t{cpu.gdtr.limit}})
+        plan.tables.push_back(value);
+    }
+  }
+  FileDescriptor memory;
+  const auto message =
+      TRY(request(MessageKind::load, encode_plan(plan), MessageKind::loaded, &memory));
+  const auto loaded = decode_message<Loaded>(message.body);
+  if (!loaded) return std::unexpected(Problem(Errc::protocol, "the agent's answer is none"));
+  if (!loaded->ok)
+    return std::unexpected(
+        Problem(Errc::unsupported, fmt::format("the agent refuses: {}", loaded->why)));
+  auto rings = TRY(RingMemory::open(std::move(memory), loaded->rings));
+  {
+    const std::lock_guard lock(rings_mutex_);
+    for (const auto& reader : old_readers_) lost_before_ += reader.lost();
+    old_rings_ = std::move(rings_);
+    old_readers_ = std::move(readers_);
+    rings_ = std::move(rings);
+    readers_.clear();
+    for (std::size_t i = 0; i < rings_.count(); ++i) readers_.emplace_back(rings_, i);
+  }
+  running_ = true;
+  if (!pump_.joinable()) {
+    ending_ = false;
+    pump_ = std::thread([this] { pump(); });
+  }
+  return {};
+}
+
+void Source::stop() noexcept {
+  if (!pump_.joinable()) return;
+  if (running_) {
+    if (const auto last = request(MessageKind::losses, {}, MessageKind::losses_reply); last) {
+      if (const auto losses = decode_message<AgentLosses>(last->body)) last_losses_ = *losses;
+    }
+    (void)request(MessageKind::unload, {}, MessageKind::unloaded);
+  }
+  running_ = false;
+  ending_ = true;
+  pump_.join();
+  pump_ = {};
+  sink_ = nullptr;
+}
+
+bool Source::drain_rings() {
+  const std::lock_guard lock(rings_mutex_);
+  bool any = false;
+  for (auto* readers : {&old_readers_, &readers_}) {
+    for (auto& reader : *readers) {
+      // A bounded share of each: a CPU that floods its ring must not starve the others.
+      for (unsigned i = 0; i < 4096; ++i) {
+        const auto took = reader.take(record_);
+        if (took == RingReader::Took::record) {
+          any = true;
+          sink_->records(record_);
+          continue;
+        }
+        if (took == RingReader::Took::broken && !broken_told_) {
+          broken_told_ = true;
+          sink_->note({SourceNote::source_ended, std::nullopt,
+                       "the agent's ring makes no sense: its records end here"});
+        }
+        break;
+      }
+    }
+  }
+  return any;
+}
+
+void Source::pump() {
+  while (true) {
+    const bool ending = ending_;
+    const bool any = drain_rings();
+    if (ending && !any) return;
+    while (!later_.empty()) {
+      auto one = std::move(later_.front());
+      later_.pop_front();
+      handle(std::move(one));
+    }
+    auto received = link_.receive(
+        Clock::now() + std::chrono::milliseconds(any ? 0 : (running_ ? kBusyMs : kQuietMs)));
+    if (received) {
+      handle(std::move(*received));
+      continue;
+    }
+    if (received.error().code == Errc::timeout) continue;
+    {
+      const std::lock_guard lock(answer_mutex_);
+      gone_ = true;
+    }
+    answered_.notify_all();
+    if (!ending_) sink_->note({SourceNote::source_ended, std::nullopt, received.error().message});
+    while (drain_rings()) {
+    }
+    running_ = false;
+    return;
+  }
+}
+
+void Source::handle(AgentLink::Received received) {
+  switch (received.message.kind) {
+    case MessageKind::held:
+      fire(received.message.body);
+      return;
+    case MessageKind::note: {
+      const auto note = decode_message<AgentNote>(received.message.body);
+      if (note && note->kind <= SourceNote::source_ended) {
+        sink_->note({static_cast<SourceNote::Kind>(note->kind),
+                     note->probe == AgentNote::kNoProbe ? std::nullopt : std::optional(note->probe),
+                     note->text});
+      }
+      return;
+    }
+    default:
+      break;
+  }
+  const std::lock_guard lock(answer_mutex_);
+  if (wanted_ && received.message.kind == *wanted_) {
+    answer_ = std::move(received);
+  } else if (wanted_ && received.message.kind == MessageKind::refused) {
+    refusal_.assign(reinterpret_cast<const char*>(received.message.body.data()),
+                    received.message.body.size());
+    refused_ = true;
+  }
+  answered_.notify_all();
+}
+
+void Source::fire(Bytes body) {
+  const auto held = decode_message<Held>(body);
+  if (!held) return;
+  AgentFiring firing(*held, (link_.welcome().can & Welcome::write_registers) != 0);
+  // What the CPUs wrote before comes before.
+  (void)drain_rings();
+  sink_->fire(firing);
+  (void)send(MessageKind::release, encode(firing.release()));
+}
+
+Losses Source::losses() const {
+  Losses losses;
+  {
+    const std::lock_guard lock(rings_mutex_);
+    losses.records = lost_before_;
+    for (const auto& reader : old_readers_) losses.records += reader.lost();
+    for (const auto& reader : readers_) losses.records += reader.lost();
+  }
+  auto last = last_losses_;
+  if (running_) {
+    if (const auto message =
+            const_cast<Source*>(this)->request(MessageKind::losses, {}, MessageKind::losses_reply);
+        message) {
+      if (const auto now = decode_message<AgentLosses>(message->body)) last = *now;
+    }
+  }
+  if (last) {
+    losses.firings = last->firings + last->late;
+    if (last->firings != 0)
+      losses.words.push_back(
+          fmt::format("{} firings were thinned by the rate limit", last->firings));
+    if (last->late != 0)
+      losses.words.push_back(fmt::format(
+          "{} firings were given up: the host did not run their block in time", last->late));
+    if (last->over_budget != 0)
+      losses.words.push_back(
+          fmt::format("{} firings ran over their budget and were ended", last->over_budget));
+  }
+  if (losses.records != 0)
+    losses.words.push_back(fmt::format("{} records found no room in a ring", losses.records));
+  return losses;
+}
+
+std::optional<MapReply> RemoteMaps::ask(MapRequest::Operation operation, unsigned map, Keys keys,
+                                        ValueView value) noexcept {
+  MapRequest request;
+  request.operation = operation;
+  request.map = map;
+  for (const auto& key : keys) request.keys.emplace_back(key);
+  request.value = value;
+  const auto message = source_.request(MessageKind::map, encode(request), MessageKind::map_reply);
+  if (!message) return std::nullopt;
+  auto reply = decode_message<MapReply>(message->body);
+  if (!reply || !reply->there) return std::nullopt;
+  return std::move(*reply);
+}
+
+std::optional<std::uint64_t> RemoteMaps::get(unsigned map, Keys keys) noexcept {
+  const auto reply = ask(MapRequest::get, map, keys);
+  return reply ? std::optional(reply->number) : std::nullopt;
+}
+std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
+                                                std::span<char> into) noexcept {
+  const auto reply = ask(MapRequest::get_text, map, keys);
+  if (!reply) return std::nullopt;
+  const auto size = std::min(reply->text.size(), into.size());
+  std::copy_n(reply->text.begin(), size, into.begin());
+  return size;
+}
+std::uint64_t RemoteMaps::length(unsigned map) noexcept {
+  const auto reply = ask(MapRequest::length, map, {});
+  return reply ? reply->number : 0;
+}
+std::vector<MapRow> RemoteMaps::snapshot(unsigned map) {
+  auto reply = ask(MapRequest::snapshot, map, {});
+  return reply ? std::move(reply->rows) : std::vector<MapRow>{};
+}
+std::uint64_t RemoteMaps::lost(unsigned map) {
+  const auto reply = ask(MapRequest::lost, map, {});
+  return reply ? reply->number : 0;
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<AgentSource>> AgentSource::open(const QemuProcess& process,
+                                                        const linux::Kernel& kernel,
+                                                        AgentSourceOptions options) {
+  const auto path = find_agent_socket(process.pid);
+  if (!path) {
+    return std::unexpected(Problem(Errc::not_found,
+                                   fmt::format("{} runs without the agent", process.name()),
+                                   "add what `vitrine qemu-args` prints to its command line"));
+  }
+  auto link = TRY(AgentLink::connect(*path));
+  if (link.welcome().pid != static_cast<std::uint32_t>(process.pid))
+    return std::unexpected(
+        Problem(Errc::protocol, fmt::format("what listens at {} is another process", *path)));
+  return std::make_unique<Source>(std::move(link), process, kernel, options);
+}
+
+}  // namespace vitrine::probe

@@ -1,0 +1,381 @@
+#include "probe/agent/control_server.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "vmipl/program.h"
+
+namespace vitrine::probe {
+namespace {
+
+constexpr std::size_t kReadAtOnce = 64 * 1024;
+constexpr int kSendLimitMs = 2000;
+
+Problem io(std::string_view what, const std::string& path) {
+  return {Errc::io, fmt::format("{} {}: {}", what, path, std::strerror(errno))};
+}
+
+Outcome<void> private_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return std::unexpected(io("cannot make", path));
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return std::unexpected(io("cannot look at", path));
+  if (!S_ISDIR(status.st_mode))
+    return std::unexpected(Problem(Errc::denied, fmt::format("{} is no directory", path)));
+  if (status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
+    return std::unexpected(
+        Problem(Errc::denied, fmt::format("{} is open to others; the agent's socket needs a "
+                                          "directory of mode 0700 of its own user",
+                                          path)));
+  }
+  return {};
+}
+
+/// The same user, or root.
+bool may_control(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+
+}  // namespace
+
+ControlServer::~ControlServer() { stop(); }
+
+Outcome<void> ControlServer::start(const std::string& directory) {
+  TRY(private_directory(directory));
+  path_ = fmt::format("{}/agent-{}.sock", directory, ::getpid());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof address.sun_path)
+    return std::unexpected(
+        Problem(Errc::invalid, fmt::format("{} is too long for a socket's name", path_)));
+  std::memcpy(address.sun_path, path_.c_str(), path_.size());
+  listener_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  wake_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!listener_ || !wake_) return std::unexpected(io("no socket for", path_));
+  (void)::unlink(
+      path_.c_str());  // of an earlier process with this pid; the directory is ours alone
+  if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return std::unexpected(io("cannot bind", path_));
+  (void)::chmod(path_.c_str(), 0600);
+  if (::listen(listener_.get(), 8) != 0) return std::unexpected(io("cannot listen on", path_));
+  waiting_.resize(engine_.max_vcpus());
+  // QEMU's signals are its own threads' business.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { serve(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+void ControlServer::stop() {
+  if (!thread_.joinable()) return;
+  ending_.store(true);
+  const std::uint64_t one = 1;
+  if (::write(wake_.get(), &one, sizeof one) < 0) return;
+  thread_.join();
+  (void)::unlink(path_.c_str());
+}
+
+void ControlServer::serve() {
+  while (!ending_.load()) {
+    std::array<pollfd, 3> sockets = {pollfd{wake_.get(), POLLIN, 0},
+                                     pollfd{listener_.get(), POLLIN, 0},
+                                     pollfd{client_.get(), POLLIN, 0}};
+    if (::poll(sockets.data(), client_ ? 3 : 2, -1) < 0 && errno != EINTR) break;
+    if (client_ && sockets[2].revents != 0 && !receive()) let_go();
+    if ((sockets[1].revents & POLLIN) != 0) accept_one();
+  }
+}
+
+void ControlServer::accept_one() {
+  FileDescriptor caller(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!caller) return;
+  std::string_view why;
+  if (!may_control(caller.get())) why = "this user may not control the machine";
+  if (client_) why = "another controller has this machine";
+  if (!why.empty()) {
+    const auto frame = encode_frame(MessageKind::refused, bytes_of(why));
+    (void)::send(caller.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return;
+  }
+  client_ = std::move(caller);
+  input_.clear();
+  {
+    const std::lock_guard lock(hold_mutex_);
+    connected_ = true;
+  }
+  Welcome welcome;
+  welcome.pid = static_cast<std::uint32_t>(::getpid());
+  welcome.vcpus = engine_.vcpus();
+  const auto& api = engine_.api();
+  welcome.plugin_api = static_cast<std::uint32_t>(api.version);
+  if (api.memory_value != nullptr) welcome.can |= Welcome::memory_values;
+  if (api.run_on_cpu != nullptr && api.cpu != nullptr) welcome.can |= Welcome::run_on_cpu;
+  if (api.write_memory != nullptr || api.debug_memory != nullptr)
+    welcome.can |= Welcome::write_code;
+  if (api.write_register != nullptr || api.cpu != nullptr) welcome.can |= Welcome::write_registers;
+  if (api.physical != nullptr && api.physical_address != nullptr) welcome.can |= Welcome::physical;
+  (void)send(MessageKind::welcome, encode(welcome));
+}
+
+void ControlServer::let_go() {
+  {
+    const std::lock_guard lock(hold_mutex_);
+    connected_ = false;
+  }
+  released_.notify_all();
+  {
+    const std::lock_guard lock(send_mutex_);
+    client_.reset();
+  }
+  input_.clear();
+  (void)engine_.switch_to(nullptr);
+}
+
+bool ControlServer::receive() {
+  const auto before = input_.size();
+  input_.resize(before + kReadAtOnce);
+  const auto got = ::recv(client_.get(), input_.data() + before, kReadAtOnce, MSG_DONTWAIT);
+  input_.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
+  if (got == 0) return false;
+  if (got < 0) return errno == EAGAIN || errno == EINTR;
+  std::size_t at = 0;
+  while (input_.size() - at >= kFrameHead) {
+    const auto head = decode_frame_head(Bytes(input_).subspan(at, kFrameHead));
+    if (!head) {
+      refuse(head.error().code == Errc::unsupported
+                 ? fmt::format("the agent speaks version {} of the protocol", kAgentProtocol)
+                 : "this is no message of the agent's protocol");
+      return false;
+    }
+    if (input_.size() - at - kFrameHead < head->length) break;
+    if (!handle(head->kind, Bytes(input_).subspan(at + kFrameHead, head->length))) return false;
+    at += kFrameHead + head->length;
+  }
+  input_.erase(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(at));
+  return true;
+}
+
+bool ControlServer::handle(MessageKind kind, Bytes body) {
+  switch (kind) {
+    case MessageKind::load:
+      load(body);
+      return true;
+    case MessageKind::unload:
+      if (auto done = engine_.switch_to(nullptr); !done)
+        refuse(done.error().message);
+      else
+        (void)send(MessageKind::unloaded, {});
+      return true;
+    case MessageKind::map:
+      map(body);
+      return true;
+    case MessageKind::release:
+      release(body);
+      return true;
+    case MessageKind::losses:
+      (void)send(
+          MessageKind::losses_reply,
+          encode(engine_.running() != nullptr ? engine_.running()->losses() : AgentLosses{}));
+      return true;
+    default:
+      refuse("the agent knows no such message");
+      return false;
+  }
+}
+
+void ControlServer::load(Bytes body) {
+  Loaded answer;
+  auto plan = decode_plan(body);
+  if (!plan) {
+    answer.why = fmt::format("the plan is none: {}", plan.error().what);
+    (void)send(MessageKind::loaded, encode(answer));
+    return;
+  }
+  auto program =
+      RunningProgram::create(std::move(*plan), engine_.api(), engine_.max_vcpus(), *this);
+  if (!program) {
+    answer.why = program.error().message;
+    (void)send(MessageKind::loaded, encode(answer));
+    return;
+  }
+  const FileDescriptor rings(::dup((*program)->rings().descriptor()));
+  answer.rings = static_cast<std::uint32_t>((*program)->rings().count());
+  if (auto done = engine_.switch_to(std::move(*program)); !done) {
+    answer.why = done.error().message;
+    (void)send(MessageKind::loaded, encode(answer));
+    return;
+  }
+  answer.ok = true;
+  (void)send(MessageKind::loaded, encode(answer), rings.get());
+}
+
+void ControlServer::map(Bytes body) {
+  auto request = decode_message<MapRequest>(body);
+  auto* program = engine_.running();
+  if (!request || program == nullptr || request->map >= program->program().maps.size())
+    return refuse("no such map");
+  const auto& info = program->program().maps[request->map];
+  const bool needs_keys = request->operation < MapRequest::clear;
+  bool fits = !needs_keys || request->keys.size() == info.keys.size();
+  for (std::size_t i = 0; fits && needs_keys && i < info.keys.size(); ++i)
+    fits = request->keys[i].there && request->keys[i].textual == vmipl::is_textual(info.keys[i]);
+  const bool textual = info.aggregate == vmipl::Aggregate::none && vmipl::is_textual(info.value);
+  using Operation = MapRequest::Operation;
+  switch (request->operation) {
+    case Operation::get:
+    case Operation::set:
+    case Operation::add:
+      fits = fits && !textual;
+      break;
+    case Operation::get_text:
+    case Operation::set_text:
+      fits = fits && textual;
+      break;
+    case Operation::update:
+      fits = fits && info.aggregate != vmipl::Aggregate::none;
+      break;
+    default:
+      break;
+  }
+  if (!fits) return refuse("the map has other keys or values");
+  std::vector<ValueView> keys;
+  for (const auto& key : request->keys) keys.push_back(key.view());
+  auto& maps = program->maps();
+  const auto number = request->value.number;
+  MapReply reply;
+  reply.there = true;
+  switch (request->operation) {
+    case Operation::get: {
+      const auto value = maps.get(request->map, keys);
+      reply.there = value.has_value();
+      reply.number = value.value_or(0);
+      break;
+    }
+    case Operation::get_text: {
+      reply.text.resize(2 * vmipl::kMaxTextBytes);
+      const auto size = maps.get_text(request->map, keys, reply.text);
+      reply.there = size.has_value();
+      reply.text.resize(size.value_or(0));
+      break;
+    }
+    case Operation::set:
+      maps.set(request->map, keys, number);
+      break;
+    case Operation::set_text:
+      maps.set_text(request->map, keys, request->value.text);
+      break;
+    case Operation::add:
+      maps.add(request->map, keys, number);
+      break;
+    case Operation::update:
+      maps.update(request->map, keys, number);
+      break;
+    case Operation::remove:
+      maps.remove(request->map, keys);
+      break;
+    case Operation::clear:
+      maps.clear(request->map);
+      break;
+    case Operation::length:
+      reply.number = maps.length(request->map);
+      break;
+    case Operation::snapshot:
+      reply.rows = maps.snapshot(request->map);
+      break;
+    case Operation::lost:
+      reply.number = maps.lost(request->map);
+      break;
+    case Operation::count_:
+      break;
+  }
+  (void)send(MessageKind::map_reply, encode(reply));
+}
+
+void ControlServer::release(Bytes body) {
+  auto message = decode_message<Release>(body);
+  if (!message || message->vcpu >= waiting_.size()) return;
+  {
+    const std::lock_guard lock(hold_mutex_);
+    auto& waiting = waiting_[message->vcpu];
+    if (waiting.token != message->token || waiting.released)
+      return;  // it is not waited for any more
+    waiting.release = std::move(*message);
+    waiting.released = true;
+  }
+  released_.notify_all();
+}
+
+std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms) noexcept {
+  if (held.vcpu >= waiting_.size()) return std::nullopt;
+  {
+    const std::lock_guard lock(hold_mutex_);
+    if (!connected_) return std::nullopt;
+    waiting_[held.vcpu] = {held.token, false, {}};
+  }
+  if (!send(MessageKind::held, encode(held))) return std::nullopt;
+  std::unique_lock lock(hold_mutex_);
+  auto& waiting = waiting_[held.vcpu];
+  const bool done = released_.wait_for(lock, std::chrono::milliseconds(limit_ms),
+                                       [&] { return waiting.released || !connected_; });
+  waiting.token = 0;
+  if (!done || !waiting.released) return std::nullopt;
+  return std::move(waiting.release);
+}
+
+void ControlServer::note(const AgentNote& note) noexcept {
+  (void)send(MessageKind::note, encode(note));
+}
+
+bool ControlServer::send(MessageKind kind, Bytes body, int descriptor) noexcept {
+  const auto frame = encode_frame(kind, body);
+  const std::lock_guard lock(send_mutex_);
+  if (!client_) return false;
+  std::size_t sent = 0;
+  while (sent < frame.size()) {
+    iovec part{const_cast<std::byte*>(frame.data()) + sent, frame.size() - sent};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    if (descriptor >= 0 && sent == 0) {
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      auto* head = CMSG_FIRSTHDR(&message);
+      head->cmsg_level = SOL_SOCKET;
+      head->cmsg_type = SCM_RIGHTS;
+      head->cmsg_len = CMSG_LEN(sizeof(int));
+      std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
+    }
+    const auto done = ::sendmsg(client_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (done > 0) {
+      sent += static_cast<std::size_t>(done);
+      continue;
+    }
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno != EAGAIN) return false;
+    // The controller does not read. A little patience, then it is cut off: what was sent in part
+    // cannot be taken back.
+    pollfd socket{client_.get(), POLLOUT, 0};
+    if (::poll(&socket, 1, kSendLimitMs) <= 0) {
+      (void)::shutdown(client_.get(), SHUT_RDWR);
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace vitrine::probe

@@ -1,0 +1,588 @@
+#include "probe/agent/instrumentation.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "probe/block_needs.h"
+
+namespace vitrine::probe {
+namespace {
+
+constexpr std::size_t kMaxInstruction = 15;
+constexpr std::size_t kFrames = 16384;  // a power of two
+constexpr std::size_t kMaxShadow = 1 << 20;
+
+bool is_kernel(std::uint64_t address) { return static_cast<std::int64_t>(address) < 0; }
+
+/// Vectors with which the CPU pushes an error code. Source: Intel SDM vol. 3A, "Error Code".
+bool has_error_code(std::uint64_t vector) {
+  switch (vector) {
+    case 8:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 17:
+    case 21:
+    case 29:
+    case 30:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// MSRs that QEMU tells as registers. Source: Intel SDM vol. 4.
+constexpr std::uint32_t kEfer = 0xc0000080, kFsBase = 0xc0000100, kGsBase = 0xc0000101,
+                        kKernelGsBase = 0xc0000102;
+
+std::uint64_t low_bytes(std::uint64_t value, unsigned size) {
+  return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
+}
+
+}  // namespace
+
+Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
+    : program_(program), api_(api) {
+  std::map<std::uint64_t, std::vector<Trigger>> by_address;
+  bool reads = false, writes = false;
+  for (const auto& probe : program.plan().probes) {
+    for (const auto& site : probe.sites) {
+      by_address[site.address].push_back({&probe, site.detail, static_cast<SiteRole>(site.role)});
+      if (probe.event == AgentEvent::function_return && site.role != 0) frames_.resize(kFrames);
+    }
+    for (const auto& range : probe.ranges) {
+      Access access{&probe, range.start, range.size, {}, std::make_unique<std::mutex>()};
+      const auto kinds = probe.event == AgentEvent::table_write ? 2 : probe.param;
+      reads = reads || (kinds & 1) != 0;
+      writes = writes || (kinds & 2) != 0;
+      if ((kinds & 2) != 0 && is_kernel(range.start) && range.size <= kMaxShadow)
+        access.shadow.resize(range.size);
+      access_low_ = std::min(access_low_, range.start);
+      access_high_ = std::max(access_high_, range.start + range.size - 1);
+      access_needs_registers_ = access_needs_registers_ || probe.held ||
+                                block_needs(program.program(), probe.probe).register_values ||
+                                block_needs(program.program(), probe.probe).stacks;
+      accesses_.push_back(std::move(access));
+    }
+    switch (probe.event) {
+      case AgentEvent::control_write:
+      case AgentEvent::msr_write:
+      case AgentEvent::idtr_write:
+      case AgentEvent::gdtr_write:
+      case AgentEvent::port_write:
+        watches_system_ = true;
+        system_probes_.push_back(&probe);
+        break;
+      case AgentEvent::port_read:
+        watches_system_ = watches_ports_ = true;
+        system_probes_.push_back(&probe);
+        break;
+      case AgentEvent::sample:
+        samples_.push_back(&probe);
+        break;
+      case AgentEvent::resume:
+        resumes_.push_back(&probe);
+        break;
+      default:
+        break;
+    }
+  }
+  access_kinds_ = reads && writes ? MemoryAccess::both
+                  : reads         ? MemoryAccess::read
+                                  : MemoryAccess::write;
+  access_is_kernel_ = !accesses_.empty() &&
+                      std::all_of(accesses_.begin(), accesses_.end(),
+                                  [](const Access& access) { return is_kernel(access.start); });
+  hooks_.reserve(by_address.size());
+  for (auto& [address, triggers] : by_address) {
+    addresses_.push_back(address);
+    std::stable_sort(triggers.begin(), triggers.end(), [](const Trigger& a, const Trigger& b) {
+      return a.probe->probe < b.probe->probe;
+    });
+    hooks_.push_back({this, address, std::move(triggers)});
+  }
+  GuestMemory kernel(program.ram(), program.plan().kernel);
+  kernel.begin(program.plan().kernel.root, program.plan().kernel.levels == 5);
+  for (auto& access : accesses_) {
+    if (!access.shadow.empty() && !kernel.read(access.start, access.shadow)) access.shadow.clear();
+  }
+  std::size_t cpus = 0;
+  while (program.vcpu(static_cast<unsigned>(cpus)) != nullptr) ++cpus;
+  pending_.resize(cpus);
+  last_.resize(cpus);
+  const auto& tables = program.plan().tables;
+  for (std::size_t i = 0; i < cpus && i * 4 + 3 < tables.size(); ++i) {
+    last_[i].idtr = tables[i * 4];
+    last_[i].gdtr = tables[i * 4 + 2];
+  }
+}
+
+// ---- at translation
+
+void Instrumentation::translate(PluginBlock* block) noexcept {
+  const auto count = api_.block_size(block);
+  if (count == 0) return;
+  if (!addresses_.empty()) {
+    const auto first = api_.instruction_address(api_.block_instruction(block, 0));
+    const auto last = api_.instruction_address(api_.block_instruction(block, count - 1));
+    auto at = std::lower_bound(addresses_.begin(), addresses_.end(), first);
+    for (std::size_t i = 0; i < count && at != addresses_.end() && *at <= last; ++i) {
+      auto* instruction = api_.block_instruction(block, i);
+      const auto address = api_.instruction_address(instruction);
+      while (at != addresses_.end() && *at < address) ++at;
+      if (at == addresses_.end() || *at != address) continue;
+      api_.on_execute(instruction, on_execute, CallbackRegisters::write,
+                      &hooks_[static_cast<std::size_t>(at - addresses_.begin())]);
+    }
+  }
+  if (watches_system_) {
+    for (std::size_t i = 0; i < count; ++i)
+      translate_system(api_.block_instruction(block, i), i == 0);
+  }
+  // Kernel memory can be reached by code that runs in the kernel alone.
+  if (!accesses_.empty() && (!access_is_kernel_ || is_kernel(api_.block_address(block)))) {
+    const auto registers =
+        access_needs_registers_ ? CallbackRegisters::read : CallbackRegisters::none;
+    for (std::size_t i = 0; i < count; ++i)
+      api_.on_memory(api_.block_instruction(block, i), on_access, registers, access_kinds_, this);
+  }
+}
+
+void Instrumentation::translate_system(PluginInstruction* instruction,
+                                       bool first_of_block) noexcept {
+  std::array<std::byte, kMaxInstruction> bytes{};
+  const auto size =
+      std::min(api_.instruction_bytes(instruction, bytes.data(), bytes.size()), bytes.size());
+  const auto address = api_.instruction_address(instruction);
+  auto decoded = x86::decode_system_instruction(Bytes(bytes).first(size));
+  const auto hook_it = [&](bool after_port) {
+    const std::lock_guard lock(mutex_);
+    auto& known = system_hooks_[address];
+    for (const auto& hook : known) {
+      if (hook->instruction == decoded && hook->size == size && hook->after_port == after_port) {
+        api_.on_execute(instruction, on_system, CallbackRegisters::write, hook.get());
+        return;
+      }
+    }
+    known.push_back(std::make_unique<SystemHook>(
+        SystemHook{this, address, decoded, static_cast<std::uint8_t>(size), after_port}));
+    api_.on_execute(instruction, on_system, CallbackRegisters::write, known.back().get());
+  };
+  // What `in` read is seen at the instruction behind it, which may begin a block of its own.
+  if (watches_ports_) {
+    bool behind = !first_of_block;
+    if (first_of_block) {
+      behind = true;
+    }
+    if (behind && api_.read_memory != nullptr) {
+      auto* before = api_.bytes_new();
+      // One byte (in from dx) or two (from a port by number) stand before it.
+      const bool read = address >= 2 && api_.read_memory(address - 2, before, 2);
+      behind = read && (before->data[1] == 0xec || before->data[1] == 0xed ||
+                        before->data[0] == 0xe4 || before->data[0] == 0xe5);
+      api_.bytes_resize(before, 0);
+    }
+    if (behind) {
+      const auto keep = decoded;
+      decoded = {};
+      hook_it(true);
+      decoded = keep;
+    }
+  }
+  using Kind = x86::SystemInstruction::Kind;
+  if (decoded.kind == Kind::other) return;
+  const bool wanted =
+      std::any_of(system_probes_.begin(), system_probes_.end(), [&](const AgentProbe* probe) {
+        switch (probe->event) {
+          case AgentEvent::control_write:
+            return (decoded.kind == Kind::write_control && decoded.control == probe->param) ||
+                   ((decoded.kind == Kind::lmsw || decoded.kind == Kind::clts) &&
+                    probe->param == 0);
+          case AgentEvent::msr_write:
+            return decoded.kind == Kind::wrmsr;
+          case AgentEvent::idtr_write:
+            return decoded.kind == Kind::lidt;
+          case AgentEvent::gdtr_write:
+            return decoded.kind == Kind::lgdt;
+          case AgentEvent::port_read:
+            return decoded.reads_port() && (!decoded.port || *decoded.port == probe->param);
+          case AgentEvent::port_write:
+            return decoded.writes_port() && (!decoded.port || *decoded.port == probe->param);
+          default:
+            return false;
+        }
+      });
+  if (wanted) hook_it(false);
+}
+
+// ---- at execution
+
+void Instrumentation::on_execute(unsigned vcpu, void* data) {
+  const auto& hook = *static_cast<const Hook*>(data);
+  auto* cpu = hook.owner->program_.vcpu(vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  hook.owner->reached(*cpu, hook);
+}
+
+void Instrumentation::reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexcept {
+  for (const auto& trigger : hook.triggers) {
+    EventAt event;
+    event.probe = trigger.probe;
+    event.address = hook.address;
+    event.detail = trigger.detail;
+    if (describe(cpu, event, trigger.role)) program_.fire(cpu, event);
+  }
+}
+
+bool Instrumentation::returns(RunningProgram::Vcpu& cpu, std::uint64_t function,
+                              SiteRole role) noexcept {
+  if (frames_.empty()) return role == SiteRole::exit;
+  const auto stack = cpu.registers.get(Reg::rsp).value_or(0);
+  const auto slot = (stack >> 3) * 0x9e3779b97f4a7c15ULL >> 50;
+  const std::lock_guard lock(mutex_);
+  // A few neighbours; if all are taken the oldest thing there is given up.
+  Frame* room = &frames_[slot & (kFrames - 1)];
+  Frame* found = nullptr;
+  for (std::size_t i = 0; i < 8; ++i) {
+    auto& frame = frames_[(slot + i) & (kFrames - 1)];
+    if (frame.stack == stack && frame.function == function) found = &frame;
+    if (frame.stack == 0) room = &frame;
+  }
+  if (role == SiteRole::entry) {
+    *(found != nullptr ? found : room) = {stack, function};
+    return false;
+  }
+  if (found != nullptr) *found = {};
+  return role == SiteRole::exit || found != nullptr;
+}
+
+bool Instrumentation::describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRole role) noexcept {
+  auto& registers = cpu.registers;
+  const auto word = [&](Reg reg) { return registers.get(reg).value_or(0); };
+  switch (event.probe->event) {
+    case AgentEvent::execute:
+      event.fields[0] = event.address;
+      return true;
+    case AgentEvent::function_return:
+      if (!returns(cpu, event.detail, role)) return false;
+      event.fields[0] = event.detail;
+      event.result = static_cast<std::int64_t>(word(Reg::rax));
+      return true;
+    case AgentEvent::syscall:
+      event.compat = static_cast<SyscallEntry>(event.detail) != SyscallEntry::native;
+      event.call = static_cast<std::int32_t>(word(Reg::rax));
+      return true;
+    case AgentEvent::syscall_return: {
+      auto& environment = cpu.environment;
+      environment.begin(event);
+      auto& memory = environment.memory();
+      event.regs = registers.general(event.detail & ReturnSite::reg);
+      event.compat = (event.detail & ReturnSite::compat) != 0;
+      if ((event.detail & ReturnSite::by_status) != 0 && !event.probe->offsets.empty()) {
+        const auto status =
+            memory.load<std::uint32_t>(environment.current_task() + event.probe->offsets[0]);
+        event.compat =
+            status && (*status & 2) != 0;  // TS_COMPAT, arch/x86/include/asm/thread_info.h
+      }
+      const auto call = memory.load<std::int32_t>(event.regs + 120);  // orig_ax
+      if (!call) return false;
+      // sigreturn restores another moment's registers, and marks them so that nothing restarts.
+      event.call = *call == -1 ? (event.compat ? 119 : 15) : *call;
+      if ((event.detail & ReturnSite::in_rax) != 0)
+        event.result = static_cast<std::int64_t>(word(Reg::rax));
+      else if (const auto value = memory.load<std::int64_t>(event.regs + 80))
+        event.result = *value;
+      if (event.compat && event.result) event.result = static_cast<std::int32_t>(*event.result);
+      return true;
+    }
+    case AgentEvent::process_start: {
+      auto& environment = cpu.environment;
+      environment.begin(event);
+      event.task = word(Reg::rdi);
+      const auto pid = environment.moments().pid(event.task);
+      if (!pid || pid != environment.moments().tid(event.task)) return false;  // a thread
+      if (const auto parent = environment.moments().pid(environment.current_task()))
+        event.fields[0] = static_cast<std::uint64_t>(static_cast<std::int64_t>(*parent));
+      return true;
+    }
+    case AgentEvent::process_exec:
+      return true;
+    case AgentEvent::process_exit: {
+      if ((word(Reg::rsi) & 0xff) == 0) return false;  // not the process's last thread
+      event.task = word(Reg::rdi);
+      const auto& at = event.probe->offsets;
+      if (at.size() < kExitOffsets) return true;
+      cpu.environment.begin(event);
+      auto& memory = cpu.environment.memory();
+      auto code = memory.load<std::uint32_t>(event.task + at[kTaskExitCode]);
+      if (const auto signal = memory.load<std::uint64_t>(event.task + at[kTaskSignal])) {
+        const auto flags = memory.load<std::uint32_t>(*signal + at[kSignalFlags]);
+        if (flags && (*flags & 4) != 0)
+          code = memory.load<std::uint32_t>(*signal + at[kSignalGroupCode]);  // SIGNAL_GROUP_EXIT
+      }
+      if (code) event.fields[0] = *code;
+      return true;
+    }
+    case AgentEvent::module_load:
+    case AgentEvent::module_unload:
+      return describe_module(cpu, event, role);
+    case AgentEvent::vector: {
+      event.fields[0] = event.detail;
+      if (has_error_code(event.detail)) {
+        cpu.environment.begin(event);
+        if (const auto code = cpu.environment.memory().load<std::uint64_t>(word(Reg::rsp)))
+          event.fields[1] = *code & 0xffffffff;
+      }
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+bool Instrumentation::describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
+                                      SiteRole role) noexcept {
+  auto& environment = cpu.environment;
+  environment.begin(event);
+  const auto task = environment.current_task();
+  const bool entry = role == SiteRole::entry;
+  {
+    // Loading is two sites: where it begins, with the module, and where it ends, with the result.
+    const std::lock_guard lock(mutex_);
+    const auto known = std::find_if(loading_.begin(), loading_.end(),
+                                    [&](const ModuleBeingLoaded& one) { return one.task == task; });
+    if (event.probe->event == AgentEvent::module_load) {
+      if (entry) {
+        const auto module = cpu.registers.get(Reg::rdi).value_or(0);
+        if (known != loading_.end())
+          known->module = module;
+        else if (loading_.size() < 1024)
+          loading_.push_back({task, module});
+        return false;
+      }
+      if (known == loading_.end()) return false;
+      event.module = known->module;
+      if (static_cast<std::int32_t>(cpu.registers.get(Reg::rax).value_or(1)) != 0) return false;
+    } else {
+      event.module = cpu.registers.get(Reg::rdi).value_or(0);
+    }
+  }
+  const auto& at = event.probe->offsets;
+  if (at.size() < kModuleOffsets) return true;
+  auto& memory = environment.memory();
+  event.fields[1] = memory.load<std::uint64_t>(event.module + at[kModuleBase]);
+  if (const auto size = memory.load<std::uint32_t>(event.module + at[kModuleSize]))
+    event.fields[2] = *size;
+  return true;
+}
+
+bool Instrumentation::same_param(const AgentProbe& probe, std::uint64_t param) {
+  return probe.param == kAny || probe.param == param;
+}
+
+void Instrumentation::fire_all(RunningProgram::Vcpu& cpu, AgentEvent kind, std::uint64_t param,
+                               EventAt event) noexcept {
+  for (const auto* probe : system_probes_) {
+    if (probe->event != kind || !same_param(*probe, param)) continue;
+    event.probe = probe;
+    program_.fire(cpu, event);
+  }
+}
+
+void Instrumentation::on_system(unsigned vcpu, void* data) {
+  const auto& hook = *static_cast<const SystemHook*>(data);
+  auto* cpu = hook.owner->program_.vcpu(vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  hook.owner->system(*cpu, hook);
+}
+
+void Instrumentation::system(RunningProgram::Vcpu& cpu, const SystemHook& hook) noexcept {
+  using Kind = x86::SystemInstruction::Kind;
+  auto& registers = cpu.registers;
+  const auto word = [&](Reg reg) { return registers.get(reg).value_or(0); };
+  EventAt event;
+  event.address = hook.address;
+  if (hook.after_port) {
+    for (auto& pending : pending_[cpu.index]) {
+      if (pending.next != hook.address) continue;
+      pending.next = 0;
+      event.fields = {pending.port, pending.size, low_bytes(word(Reg::rax), pending.size)};
+      fire_all(cpu, AgentEvent::port_read, pending.port, event);
+      break;
+    }
+    return;
+  }
+  const auto& instruction = hook.instruction;
+  switch (instruction.kind) {
+    case Kind::write_control: {
+      static constexpr std::array<Reg, 9> kControl = {Reg::cr0,    Reg::count_, Reg::cr2,
+                                                      Reg::cr3,    Reg::cr4,    Reg::count_,
+                                                      Reg::count_, Reg::count_, Reg::cr8};
+      if (instruction.control >= kControl.size() || kControl[instruction.control] == Reg::count_)
+        return;
+      event.fields[0] = registers.get(kControl[instruction.control]);
+      event.fields[1] = registers.general(instruction.reg);
+      return fire_all(cpu, AgentEvent::control_write, instruction.control, event);
+    }
+    case Kind::clts:
+      event.fields[0] = word(Reg::cr0);
+      event.fields[1] = word(Reg::cr0) & ~8ULL;
+      return fire_all(cpu, AgentEvent::control_write, 0, event);
+    case Kind::lmsw: {
+      const auto old = word(Reg::cr0);
+      if (instruction.memory) return;  // no kernel does
+      event.fields[0] = old;
+      event.fields[1] = (old & ~0xeULL) | (registers.general(instruction.reg) & 0xf) | (old & 1);
+      return fire_all(cpu, AgentEvent::control_write, 0, event);
+    }
+    case Kind::wrmsr: {
+      const auto index = static_cast<std::uint32_t>(word(Reg::rcx));
+      const auto value = word(Reg::rdx) << 32 | (word(Reg::rax) & 0xffffffff);
+      auto& last = last_[cpu.index].msrs;
+      event.fields[0] = index;
+      switch (index) {
+        case kEfer:
+          event.fields[1] = registers.get(Reg::efer);
+          break;
+        case kFsBase:
+          event.fields[1] = registers.get(Reg::fs_base);
+          break;
+        case kGsBase:
+          event.fields[1] = registers.get(Reg::gs_base);
+          break;
+        case kKernelGsBase:
+          event.fields[1] = registers.get(Reg::kernel_gs_base);
+          break;
+        default:
+          if (const auto known = last.find(index); known != last.end())
+            event.fields[1] = known->second;
+          if (last.size() < 4096) last[index] = value;
+          break;
+      }
+      event.fields[2] = value;
+      return fire_all(cpu, AgentEvent::msr_write, index, event);
+    }
+    case Kind::lidt:
+    case Kind::lgdt: {
+      const auto& operand = *instruction.memory;
+      std::uint64_t at =
+          static_cast<std::uint64_t>(static_cast<std::int64_t>(operand.displacement));
+      if (operand.rip_relative) at += hook.address + hook.size;
+      if (operand.base != x86::MemoryOperand::kNone) at += registers.general(operand.base);
+      if (operand.index != x86::MemoryOperand::kNone)
+        at += registers.general(operand.index) * operand.scale;
+      if (operand.segment == 4) at += word(Reg::fs_base);
+      if (operand.segment == 5) at += word(Reg::gs_base);
+      const bool interrupts = instruction.kind == Kind::lidt;
+      const auto kind = interrupts ? AgentEvent::idtr_write : AgentEvent::gdtr_write;
+      event.probe = &program_.plan().probes.front();
+      cpu.environment.begin(event);
+      auto& last = interrupts ? last_[cpu.index].idtr : last_[cpu.index].gdtr;
+      if (const auto table = registers.table(interrupts))
+        event.fields[0] = table->base.value;
+      else
+        event.fields[0] = last;
+      if (const auto limit = cpu.environment.memory().load<std::uint16_t>(at))
+        event.fields[2] = *limit;
+      if (const auto base = cpu.environment.memory().load<std::uint64_t>(at + 2)) {
+        event.fields[1] = *base;
+        last = *base;
+      }
+      return fire_all(cpu, kind, kAny, event);
+    }
+    case Kind::in:
+    case Kind::ins:
+    case Kind::out:
+    case Kind::outs: {
+      const auto port =
+          instruction.port ? *instruction.port : static_cast<std::uint16_t>(word(Reg::rdx));
+      event.fields = {port, instruction.size, std::nullopt};
+      if (instruction.kind == Kind::in) {
+        auto& all = pending_[cpu.index];
+        auto slot = std::find_if(all.begin(), all.end(),
+                                 [](const PendingIn& one) { return one.next == 0; });
+        if (slot == all.end()) slot = all.begin();
+        *slot = {hook.address + hook.size, static_cast<std::uint16_t>(port), instruction.size};
+        return;
+      }
+      if (instruction.kind == Kind::out)
+        event.fields[2] = low_bytes(word(Reg::rax), instruction.size);
+      if (instruction.kind == Kind::outs) {
+        event.probe = &program_.plan().probes.front();
+        cpu.environment.begin(event);
+        std::uint64_t value = 0;
+        if (cpu.environment.memory().read(word(Reg::rsi),
+                                          writable_bytes_of(value).first(instruction.size)))
+          event.fields[2] = value;
+      }
+      return fire_all(cpu,
+                      instruction.reads_port() ? AgentEvent::port_read : AgentEvent::port_write,
+                      port, event);
+    }
+    case Kind::other:
+      return;
+  }
+}
+
+void Instrumentation::on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address,
+                                void* data) {
+  auto& self = *static_cast<Instrumentation*>(data);
+  if (address > self.access_high_ || address + 16 < self.access_low_) [[likely]]
+    return;
+  auto* cpu = self.program_.vcpu(vcpu);
+  if (cpu == nullptr) return;
+  self.accessed(*cpu, info, address);
+}
+
+void Instrumentation::accessed(RunningProgram::Vcpu& cpu, std::uint32_t info,
+                               std::uint64_t address) noexcept {
+  const std::uint64_t size = 1ULL << api_.memory_size_shift(info);
+  const bool write = api_.memory_is_store(info);
+  for (auto& access : accesses_) {
+    if (address + size <= access.start || address >= access.start + access.size) continue;
+    const bool table = access.probe->event == AgentEvent::table_write;
+    const auto kinds = table ? 2 : access.probe->param;
+    if ((kinds & (write ? 2U : 1U)) == 0) continue;
+    cpu.registers.settle();
+    EventAt event;
+    event.probe = access.probe;
+    cpu.environment.begin(event);
+    std::array<std::byte, 8> now{};
+    const auto part = std::min<std::uint64_t>(size, now.size());
+    std::optional<std::uint64_t> value, old;
+    if (cpu.environment.memory().read(address, MutableBytes(now).first(part)))
+      value = low_bytes(*load<std::uint64_t>(now, 0), static_cast<unsigned>(part));
+    if (api_.memory_value != nullptr)
+      value = low_bytes(api_.memory_value(info).low, static_cast<unsigned>(part));
+    if (write && !access.shadow.empty()) {
+      const std::lock_guard lock(*access.mutex);
+      std::array<std::byte, 8> before = now;
+      // The access may reach over the range's edges: there, nothing of before is known.
+      bool inside = true;
+      for (std::uint64_t i = 0; i < part; ++i) {
+        const auto at = address + i - access.start;
+        if (at < access.size) {
+          before[i] = access.shadow[at];
+          access.shadow[at] = now[i];
+        } else {
+          inside = false;
+        }
+      }
+      if (inside) old = low_bytes(*load<std::uint64_t>(before, 0), static_cast<unsigned>(part));
+    }
+    if (table)
+      event.fields = {address,
+                      (address - access.start) / std::max<std::uint64_t>(access.probe->param, 1),
+                      size, old, value};
+    else
+      event.fields = {address, size, value, old, write ? 1 : 0};
+    program_.fire(cpu, event);
+  }
+}
+
+}  // namespace vitrine::probe

@@ -1,0 +1,115 @@
+// Instrumentation: which instructions and accesses of a guest call into a running program, under
+// TCG. Made from a plan before it takes effect; asked at each translation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "probe/agent/running_program.h"
+#include "x86/system_instruction.h"
+
+namespace vitrine::probe {
+
+class Instrumentation {
+ public:
+  /// `program` must outlive this. Reads the watched kernel memory once, for its old values.
+  Instrumentation(RunningProgram& program, const PluginApi& api);
+  Instrumentation(const Instrumentation&) = delete;
+  Instrumentation& operator=(const Instrumentation&) = delete;
+
+  /// Registers callbacks on a block that is being translated. From any virtual CPU's thread.
+  void translate(PluginBlock* block) noexcept;
+  /// False: nothing of the program hangs on code, and blocks need not be looked at.
+  [[nodiscard]] bool looks_at_code() const {
+    return !addresses_.empty() || watches_system_ || !accesses_.empty();
+  }
+
+  [[nodiscard]] const std::vector<const AgentProbe*>& samples() const { return samples_; }
+  [[nodiscard]] const std::vector<const AgentProbe*>& resumes() const { return resumes_; }
+  [[nodiscard]] RunningProgram& program() { return program_; }
+
+ private:
+  struct Trigger {
+    const AgentProbe* probe;
+    std::uint64_t detail;
+    SiteRole role;
+  };
+  /// A function that was entered and has not returned: by where its return address lies.
+  struct Frame {
+    std::uint64_t stack = 0, function = 0;
+  };
+  /// What happens at one instruction's address; a callback's data.
+  struct Hook {
+    Instrumentation* owner;
+    std::uint64_t address;
+    std::vector<Trigger> triggers;
+  };
+  /// One translated system instruction.
+  struct SystemHook {
+    Instrumentation* owner;
+    std::uint64_t address;
+    x86::SystemInstruction instruction;
+    std::uint8_t size;
+    bool after_port = false;  ///< the instruction behind an `in`: its value is there now
+  };
+  /// Watched memory, and what stood there.
+  struct Access {
+    const AgentProbe* probe;
+    std::uint64_t start, size;
+    std::vector<std::byte> shadow;  ///< kernel memory: as of the last access; empty: not known
+    std::unique_ptr<std::mutex> mutex;
+  };
+  struct PendingIn {
+    std::uint64_t next = 0;
+    std::uint16_t port = 0;
+    std::uint8_t size = 0;
+  };
+  struct ModuleBeingLoaded {
+    std::uint64_t task, module;
+  };
+
+  static void on_execute(unsigned vcpu, void* hook);
+  static void on_system(unsigned vcpu, void* hook);
+  static void on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* owner);
+
+  void translate_system(PluginInstruction* instruction, bool first_of_block) noexcept;
+  void reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexcept;
+  void system(RunningProgram::Vcpu& cpu, const SystemHook& hook) noexcept;
+  void accessed(RunningProgram::Vcpu& cpu, std::uint32_t info, std::uint64_t address) noexcept;
+  /// Fills the event; false: it is none.
+  [[nodiscard]] bool describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRole role) noexcept;
+  [[nodiscard]] bool describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
+                                     SiteRole role) noexcept;
+  [[nodiscard]] bool returns(RunningProgram::Vcpu& cpu, std::uint64_t function,
+                             SiteRole role) noexcept;
+  void fire_all(RunningProgram::Vcpu& cpu, AgentEvent kind, std::uint64_t param,
+                EventAt event) noexcept;
+  [[nodiscard]] static bool same_param(const AgentProbe& probe, std::uint64_t param);
+
+  RunningProgram& program_;
+  const PluginApi& api_;
+  std::vector<std::uint64_t> addresses_;  ///< of hooks_, ascending
+  std::vector<Hook> hooks_;
+  std::vector<Access> accesses_;
+  std::uint64_t access_low_ = ~0ULL, access_high_ = 0;
+  MemoryAccess access_kinds_ = MemoryAccess::both;
+  bool access_needs_registers_ = false, access_is_kernel_ = false;
+  bool watches_system_ = false, watches_ports_ = false;
+  std::vector<const AgentProbe*> system_probes_, samples_, resumes_;
+
+  std::mutex mutex_;  ///< of what follows: translations come from several threads
+  std::unordered_map<std::uint64_t, std::vector<std::unique_ptr<SystemHook>>> system_hooks_;
+  std::vector<ModuleBeingLoaded> loading_;
+  std::vector<Frame> frames_;  ///< hashed by stack; empty where no function ends in another
+  std::vector<std::array<PendingIn, 4>> pending_;  ///< by virtual CPU
+  struct LastTables {
+    std::optional<std::uint64_t> idtr, gdtr;
+    std::unordered_map<std::uint32_t, std::uint64_t> msrs;
+  };
+  std::vector<LastTables> last_;  ///< by virtual CPU: what was written last
+};
+
+}  // namespace vitrine::probe

@@ -1,0 +1,145 @@
+#include "probe/agent/running_program.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+
+namespace vitrine::probe {
+namespace {
+
+bool in_set(const CallSet& set, std::int64_t call) {
+  // Numbers beyond the table are in the set only if all are.
+  if (call < 0 || call >= static_cast<std::int64_t>(set.size() * 64)) return set == kAllCalls;
+  return (set[static_cast<std::size_t>(call) / 64] >> (call % 64) & 1) != 0;
+}
+
+std::uint64_t monotonic_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
+RunningProgram::Vcpu::Vcpu(RunningProgram& program, const PluginApi& api, unsigned number)
+    : index(number),
+      registers(api, number),
+      environment(*program.program_, program.plan_, program.layout_, *program.ram_, registers,
+                  RingWriter(program.rings_, number), number),
+      interpreter(*program.program_, *program.maps_),
+      rates(program.plan_.probes.size()) {}
+
+RunningProgram::~RunningProgram() = default;
+
+Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
+                                                                const PluginApi& api,
+                                                                unsigned vcpus, HeldHost& host) {
+  std::unique_ptr<RunningProgram> made(new RunningProgram(std::move(plan), host));
+  auto program = vmipl::load_program(made->plan_.program);
+  if (!program)
+    return std::unexpected(Problem(program.error().code,
+                                   fmt::format("the program is none: {}", program.error().what)));
+  made->program_ = std::make_unique<vmipl::Program>(std::move(*program));
+  for (const auto& probe : made->plan_.probes) {
+    if (probe.probe >= made->program_->probes.size())
+      return std::unexpected(
+          Problem(Errc::malformed, fmt::format("the program has no probe {}", probe.probe)));
+  }
+  const auto layout = load_moment_layout(made->plan_.moments);
+  if (!layout)
+    return std::unexpected(
+        Problem(layout.error().code,
+                fmt::format("the layout of the moment is none: {}", layout.error().what)));
+  made->layout_ = *layout;
+  std::size_t refused = 0;
+  made->ram_ = std::make_unique<HostedRam>(made->plan_.ram, refused);
+  if (refused != 0)
+    return std::unexpected(Problem(
+        Errc::malformed, fmt::format("{} ranges of RAM do not lie in this process", refused)));
+  made->maps_ = TRY(LocalMaps::create(made->program_->maps));
+  made->rings_ = TRY(RingMemory::create(vcpus, made->plan_.ring_bytes));
+  for (unsigned i = 0; i < vcpus; ++i)
+    made->vcpus_.push_back(std::make_unique<Vcpu>(*made, api, i));
+  return made;
+}
+
+AgentLosses RunningProgram::losses() const {
+  AgentLosses sum;
+  for (const auto& cpu : vcpus_) {
+    sum.fired += cpu->fired.load(std::memory_order_relaxed);
+    sum.firings += cpu->thinned.load(std::memory_order_relaxed);
+    sum.late += cpu->late.load(std::memory_order_relaxed);
+    sum.over_budget += cpu->over_budget.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+bool RunningProgram::too_many(Vcpu& cpu, const AgentProbe& probe) noexcept {
+  auto& rate = cpu.rates[static_cast<std::size_t>(&probe - plan_.probes.data())];
+  // The coarse clock is read without a system call, in a few nanoseconds.
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+  const auto second = static_cast<std::uint64_t>(time.tv_sec);
+  if (rate.second != second) rate = {second, 0};
+  return ++rate.count > plan_.rate_limit;
+}
+
+namespace {
+void add(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+}  // namespace
+
+void RunningProgram::fire(Vcpu& cpu, EventAt& event) noexcept {
+  const auto& probe = *event.probe;
+  if (event.call && !in_set(event.compat ? probe.compat : probe.native, *event.call)) return;
+  add(cpu.fired);
+  if (plan_.rate_limit != 0 && too_many(cpu, probe)) {
+    add(cpu.thinned);
+    return;
+  }
+  cpu.environment.begin(event);
+  if (probe.held) return hold(cpu, event);
+  const auto firing = cpu.interpreter.run(probe.probe, cpu.environment);
+  if (firing.end == Firing::End::over_budget) add(cpu.over_budget);
+}
+
+void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
+  if (!holding_.load(std::memory_order_relaxed)) return;
+  Held held;
+  held.vcpu = cpu.index;
+  held.token = cpu.next_token++;
+  held.probe = event.probe->probe;
+  held.monotonic_ns = monotonic_ns();
+  held.registers = cpu.registers.all();
+  if (event.address != 0) held.registers.rip = event.address;
+  for (unsigned i = 0; i < kEventFields; ++i) {
+    Value value;
+    std::array<char, 64> text{};
+    if (const auto number = cpu.environment.field(i))
+      value = ValueView::of(*number);
+    else if (const auto size = cpu.environment.field_text(i, text))
+      value = ValueView::of(std::string_view(text.data(), *size));
+    held.fields.push_back(std::move(value));
+  }
+  for (unsigned i = 0; i < 6; ++i) {
+    const auto value = cpu.environment.argument(i);
+    held.arguments.emplace_back(value ? ValueView::of(*value) : ValueView::missing());
+  }
+  if (event.result) held.result = ValueView::of(static_cast<std::uint64_t>(*event.result));
+  held.task = event.task;
+  held.syscall = event.call.value_or(-1);
+  held.compat = event.compat;
+  const auto release = host_.hold(held, plan_.held_limit_ms);
+  if (!release) {
+    add(cpu.late);
+    return;
+  }
+  for (const auto& write : release->writes) {
+    if (write.reg < static_cast<std::uint32_t>(Reg::rip))
+      (void)cpu.registers.write(static_cast<Reg>(write.reg), write.value);
+  }
+}
+
+}  // namespace vitrine::probe

@@ -1,0 +1,94 @@
+// RunningProgram: a plan made ready to run: its program, maps, rings, and one environment and
+// interpreter for each virtual CPU. It makes no events: an engine (tcg_engine.h) does, and
+// calls fire().
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/problem.h"
+#include "probe/agent/agent_environment.h"
+#include "probe/agent/message.h"
+#include "probe/agent/plan.h"
+#include "probe/agent/ring.h"
+#include "probe/interpreter.h"
+#include "probe/maps.h"
+
+namespace vitrine::probe {
+
+/// The host, as a held virtual CPU sees it.
+class HeldHost {
+ public:
+  virtual ~HeldHost() = default;
+  /// Sends the event and waits until the host releases the CPU, is gone, or the time is up.
+  /// @returns nothing  it did not answer in time, or is gone
+  [[nodiscard]] virtual std::optional<Release> hold(Held& held,
+                                                    std::uint32_t limit_ms) noexcept = 0;
+  /// A word for the host; dropped if it does not take it at once.
+  virtual void note(const AgentNote& note) noexcept = 0;
+};
+
+class RunningProgram {
+ public:
+  /// @param vcpus  how many rings and environments
+  /// @returns malformed, unsupported  a program or a layout that is none, a plan that does not fit
+  /// it
+  [[nodiscard]] static Outcome<std::unique_ptr<RunningProgram>> create(AgentPlan plan,
+                                                                       const PluginApi& api,
+                                                                       unsigned vcpus,
+                                                                       HeldHost& host);
+  RunningProgram(const RunningProgram&) = delete;
+  RunningProgram& operator=(const RunningProgram&) = delete;
+  ~RunningProgram();
+
+  struct Vcpu;
+  [[nodiscard]] Vcpu* vcpu(unsigned index) {
+    return index < vcpus_.size() ? vcpus_[index].get() : nullptr;
+  }
+
+  /// Lets the probe see the event: its filter, then its block. On the CPU's thread.
+  void fire(Vcpu& cpu, EventAt& event) noexcept;
+
+  [[nodiscard]] const AgentPlan& plan() const { return plan_; }
+  [[nodiscard]] const vmipl::Program& program() const { return *program_; }
+  [[nodiscard]] MapStore& maps() { return *maps_; }
+  [[nodiscard]] const RingMemory& rings() const { return rings_; }
+  [[nodiscard]] const HostedRam& ram() const { return *ram_; }
+  [[nodiscard]] AgentLosses losses() const;
+  /// The host is gone or the program goes: nothing is held any more.
+  void stop_holding() { holding_.store(false, std::memory_order_relaxed); }
+
+  struct Vcpu {
+    Vcpu(RunningProgram& program, const PluginApi& api, unsigned index);
+    unsigned index;
+    VcpuRegisters registers;
+    AgentEnvironment environment;
+    Interpreter interpreter;
+    // Written by this CPU alone, read by whoever asks.
+    std::atomic<std::uint64_t> fired{0}, thinned{0}, late{0}, over_budget{0};
+    /// For the rate limit: by probe, how many this second.
+    struct Rate {
+      std::uint64_t second = 0, count = 0;
+    };
+    std::vector<Rate> rates;
+    std::uint64_t next_token = 1;
+  };
+
+ private:
+  RunningProgram(AgentPlan plan, HeldHost& host) : plan_(std::move(plan)), host_(host) {}
+  [[nodiscard]] bool too_many(Vcpu& cpu, const AgentProbe& probe) noexcept;
+  void hold(Vcpu& cpu, EventAt& event) noexcept;
+
+  AgentPlan plan_;
+  HeldHost& host_;
+  std::unique_ptr<vmipl::Program> program_;
+  MomentLayout layout_;
+  std::unique_ptr<HostedRam> ram_;
+  std::unique_ptr<LocalMaps> maps_;
+  RingMemory rings_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::atomic<bool> holding_{true};
+};
+
+}  // namespace vitrine::probe

@@ -1,0 +1,236 @@
+#include "probe/agent/tcg_engine.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+
+namespace vitrine::probe {
+namespace {
+
+// The interface's callbacks of whole CPUs and blocks carry no data of ours.
+TcgEngine* the_engine = nullptr;
+
+using namespace std::chrono_literals;
+constexpr auto kPatience = 5s;
+
+bool runs_under_kvm() {
+  const auto* allowed = static_cast<const bool*>(::dlsym(RTLD_DEFAULT, "kvm_allowed"));
+  return allowed != nullptr && *allowed;
+}
+
+}  // namespace
+
+TcgEngine::TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus)
+    : api_(api), id_(id), max_vcpus_(std::max(max_vcpus, 1U)) {
+  the_engine = this;
+  for (unsigned i = 0; i < max_vcpus_; ++i) {
+    slots_.push_back(std::make_unique<SampleSlot>());
+    slots_.back()->engine = this;
+    slots_.back()->vcpu = i;
+  }
+}
+
+TcgEngine::~TcgEngine() {
+  stop_sampling();
+  the_engine = nullptr;
+}
+
+void TcgEngine::install() { api_.on_vcpu_init(id_, vcpu_started, nullptr); }
+
+unsigned TcgEngine::vcpus() const { return static_cast<unsigned>(std::max(api_.vcpu_count(), 0)); }
+
+// ---- the change
+
+Outcome<void> TcgEngine::switch_to(std::unique_ptr<RunningProgram> next) {
+  if (next && runs_under_kvm()) {
+    return std::unexpected(Problem(
+        Errc::unsupported,
+        "this machine runs under KVM, and the agent makes its events from translated code (TCG)"));
+  }
+  std::unique_ptr<Instrumentation> prepared;
+  if (next) {
+    prepared = std::make_unique<Instrumentation>(*next, api_);
+    if (!prepared->samples().empty() && (api_.run_on_cpu == nullptr || api_.cpu == nullptr)) {
+      return std::unexpected(
+          Problem(Errc::unsupported,
+                  "Sample needs a QEMU that exports async_run_on_cpu (one built with modules)"));
+    }
+  }
+  if (!next && current_.load() == nullptr && !program_) return {};
+  stop_sampling();
+  if (program_) program_->stop_holding();
+  std::vector<std::uint64_t> hertz;
+  if (prepared) {
+    for (const auto* probe : prepared->samples())
+      hertz.push_back(std::clamp<std::uint64_t>(probe->param, 1, 10000));
+  }
+  std::unique_lock lock(mutex_);
+  next_program_ = std::move(next);
+  next_ = std::move(prepared);
+  wanted_ = true;
+  reset_asked_ = false;
+  lock.unlock();
+  nudge();
+  lock.lock();
+  if (!changed_.wait_for(lock, kPatience, [&] { return !wanted_; })) {
+    return std::unexpected(
+        Problem(Errc::timeout, "no virtual CPU came by to change programs",
+                "a machine that is paused needs `cont`, or a QEMU that exports async_run_on_cpu"));
+  }
+  // What the swap left over: the old ones are destroyed here, not while all CPUs wait.
+  auto old_instrumentation = std::move(next_);
+  auto old_program = std::move(next_program_);
+  lock.unlock();
+  old_instrumentation.reset();
+  old_program.reset();
+  if (!hertz.empty())
+    sampler_ =
+        std::jthread([this, hertz](std::stop_token stop) { sample_for(std::move(stop), hertz); });
+  return {};
+}
+
+void TcgEngine::nudge() {
+  if (api_.run_on_cpu != nullptr && api_.cpu != nullptr) {
+    if (auto* cpu = api_.cpu(0); cpu != nullptr) {
+      api_.run_on_cpu(cpu, ask_for_reset, this);
+      return;
+    }
+  }
+  // The interface alone: whichever comes first, a CPU that falls asleep or wakes, or a block
+  // that is translated, calls us on its thread.
+  api_.on_vcpu_idle(id_, vcpu_idles, nullptr);
+  api_.on_vcpu_resume(id_, vcpu_resumes, nullptr);
+  if (current_.load() == nullptr) api_.on_block(id_, translating, nullptr);
+}
+
+void TcgEngine::ask_for_reset(void*, void* engine) {
+  static_cast<TcgEngine*>(engine)->reset_if_wanted();
+}
+
+void TcgEngine::reset_if_wanted() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!wanted_ || reset_asked_) return;
+    reset_asked_ = true;
+  }
+  api_.reset(id_, after_reset);
+}
+
+void TcgEngine::after_reset(PluginId) { the_engine->put_in_place(); }
+
+void TcgEngine::put_in_place() {
+  // All virtual CPUs stand between two blocks, and there is no translated code any more.
+  const std::unique_lock outside(outside_);
+  const std::lock_guard lock(mutex_);
+  if (wanted_) {
+    std::swap(program_, next_program_);
+    std::swap(instrumentation_, next_);
+    current_.store(instrumentation_.get());
+    wanted_ = false;
+  }
+  reset_asked_ = false;
+  api_.on_vcpu_init(id_, vcpu_started, nullptr);
+  if (instrumentation_) {
+    if (instrumentation_->looks_at_code()) api_.on_block(id_, translating, nullptr);
+    if (!instrumentation_->resumes().empty()) api_.on_vcpu_resume(id_, vcpu_resumes, nullptr);
+  }
+  changed_.notify_all();
+}
+
+// ---- what QEMU calls
+
+void TcgEngine::vcpu_started(PluginId, unsigned) {}
+
+void TcgEngine::translating(PluginId, PluginBlock* block) {
+  auto& engine = *the_engine;
+  if (auto* current = engine.current_.load(std::memory_order_acquire); current != nullptr)
+    current->translate(block);
+  else
+    engine.reset_if_wanted();
+}
+
+void TcgEngine::vcpu_idles(PluginId, unsigned) { the_engine->reset_if_wanted(); }
+
+void TcgEngine::vcpu_resumes(PluginId, unsigned vcpu) {
+  auto& engine = *the_engine;
+  engine.reset_if_wanted();
+  const std::shared_lock outside(engine.outside_);
+  auto* current = engine.current_.load();
+  if (current == nullptr) return;
+  auto* cpu = current->program().vcpu(vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  for (const auto* probe : current->resumes()) {
+    EventAt event;
+    event.probe = probe;
+    current->program().fire(*cpu, event);
+  }
+}
+
+// ---- samples
+
+void TcgEngine::take_sample(void*, void* data) {
+  auto& slot = *static_cast<SampleSlot*>(data);
+  slot.queued.store(false);
+  const auto due = slot.due.exchange(0);
+  auto& engine = *slot.engine;
+  const std::shared_lock outside(engine.outside_);
+  auto* current = engine.current_.load();
+  if (current == nullptr) return;
+  auto* cpu = current->program().vcpu(slot.vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  const auto& samples = current->samples();
+  for (std::size_t i = 0; i < samples.size() && i < 64; ++i) {
+    if ((due >> i & 1) == 0) continue;
+    EventAt event;
+    event.probe = samples[i];
+    current->program().fire(*cpu, event);
+  }
+}
+
+void TcgEngine::sample_for(std::stop_token stop, std::vector<std::uint64_t> hertz) {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  using Clock = std::chrono::steady_clock;
+  std::vector<Clock::time_point> next(hertz.size(), Clock::now());
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  while (!stop.stop_requested()) {
+    const auto now = Clock::now();
+    std::uint64_t due = 0;
+    auto soonest = now + 1s;
+    for (std::size_t i = 0; i < hertz.size() && i < 64; ++i) {
+      const auto period = std::chrono::nanoseconds(1'000'000'000 / hertz[i]);
+      if (next[i] <= now) {
+        due |= 1ULL << i;
+        next[i] += period;
+        if (next[i] <= now) next[i] = now + period;  // what was missed is not made up for
+      }
+      soonest = std::min(soonest, next[i]);
+    }
+    if (due != 0) {
+      for (unsigned i = 0; i < vcpus() && i < slots_.size(); ++i) {
+        auto& slot = *slots_[i];
+        slot.due.fetch_or(due);
+        auto* cpu = api_.cpu(static_cast<int>(i));
+        if (cpu != nullptr && !slot.queued.exchange(true)) api_.run_on_cpu(cpu, take_sample, &slot);
+      }
+    }
+    std::unique_lock lock(mutex);
+    wake.wait_until(lock, stop, soonest, [] { return false; });
+  }
+}
+
+void TcgEngine::stop_sampling() {
+  if (!sampler_.joinable()) return;
+  sampler_.request_stop();
+  sampler_.join();
+  sampler_ = {};
+}
+
+}  // namespace vitrine::probe
