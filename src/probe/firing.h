@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/problem.h"
+#include "vmipl/program.h"
 #include "x86/registers.h"
 
 namespace vitrine::probe {
@@ -39,6 +40,9 @@ class HeldFiring {
   virtual ~HeldFiring() = default;
 
   std::uint32_t probe = 0;         ///< index into Program::probes
+  /// Whose probe it is; null: of the program that runs. A source that can be late after a
+  /// replace() says it, so that no block of the new program runs for an old event.
+  const vmipl::Program* program = nullptr;
   std::uint64_t monotonic_ns = 0;  ///< CLOCK_MONOTONIC of the host, at the event
   std::optional<std::uint32_t>
       cpu;  ///< the virtual CPU; nothing where no CPU is at it (polling, clock)

@@ -136,12 +136,18 @@ std::optional<MomentReader::Cpu> MomentReader::cpu(const CpuAtEvent& at) noexcep
     }
     return std::nullopt;
   };
+  // Where neither tells: its index, by which QEMU's and the guest's numbers agree.
+  const auto guess = [&]() -> std::optional<Cpu> {
+    const auto offset = offset_of(at.index);
+    if (!offset || !is_kernel(*offset)) return std::nullopt;
+    return Cpu{at.index, *offset};
+  };
   const auto swapped = find(at.kernel_gs_base);
-  if (at.user_mode) return swapped;
+  if (at.user_mode) return swapped ? swapped : guess();
   const auto plain = find(at.gs_base);
   if (plain && swapped && plain->number != swapped->number)
     return plain->number == at.index ? plain : swapped->number == at.index ? swapped : plain;
-  return plain ? plain : swapped;
+  return plain ? plain : swapped ? swapped : guess();
 }
 
 std::optional<std::uint64_t> MomentReader::current(const Cpu& cpu) noexcept {

@@ -107,7 +107,9 @@ TEST(MomentReader, FindsTheCpuByItsGsBase) {
       << "one is forged: the CPU's index decides";
   EXPECT_EQ(reader.cpu({.gs_base = second, .kernel_gs_base = 0, .index = 0})->number, 1U)
       << "the guest numbers its CPUs otherwise";
-  EXPECT_FALSE(reader.cpu({.gs_base = 0x7000, .kernel_gs_base = 0x8000}));
+  EXPECT_EQ(reader.cpu({.gs_base = 0x7000, .kernel_gs_base = 0x8000, .index = 1})->number, 1U)
+      << "nothing tells: the index";
+  EXPECT_FALSE(reader.cpu({.gs_base = 0x7000, .index = 2}));
   EXPECT_EQ(reader.current({1, second}), kTask);
   EXPECT_FALSE(reader.current({0, first}));
   EXPECT_EQ(reader.per_cpu(0x30, 1), second + 0x30);

@@ -1,0 +1,142 @@
+// RunSession: a script that runs: its sources, its blocks on the host, its maps and outputs.
+//
+// Nothing half-started: every view, file, permission and source is there before the first
+// block runs, or start() says what is missing and has undone the rest.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "probe/clock_source.h"
+#include "probe/event_source.h"
+#include "probe/host_environment.h"
+#include "probe/host_guest.h"
+#include "probe/interpreter.h"
+#include "probe/maps.h"
+#include "probe/outputs.h"
+#include "probe/planner.h"
+#include "probe/words.h"
+
+namespace vitrine::probe {
+
+/// Does the actions that Print and Report are not: Pause, WriteMemory, Snapshot ...
+class ActionRunner {
+ public:
+  ActionRunner() = default;
+  ActionRunner(const ActionRunner&) = delete;
+  ActionRunner& operator=(const ActionRunner&) = delete;
+  virtual ~ActionRunner() = default;
+  /// @returns why this action cannot be had here: told before the start, by line
+  [[nodiscard]] virtual Outcome<void> can(const vmipl::Program& program,
+                                          const vmipl::Site& site) = 0;
+  /// @returns what went wrong: told, counted; the block goes on
+  [[nodiscard]] virtual Outcome<void> run(const vmipl::Program& program, const vmipl::Site& site,
+                                          std::span<const ValueView> values,
+                                          HeldFiring& firing) = 0;
+};
+
+struct RunOptions {
+  TextRules rules;
+  bool json = false;
+  PlanOptions plan;
+  MapLimits maps;
+  std::uint64_t event_budget = kEventBudget;
+  std::uint64_t host_budget = kHostBudget;
+  /// Where the maps of a program live that a source runs a part of; null: here.
+  std::function<MapStore*(const vmipl::Program&)> remote_maps;
+  /// Called with every record that leaves the program, beside the printing. May be empty.
+  std::function<void(const vmipl::Program&, const Record&)> watch;
+};
+
+/// How often a probe fired on the host, and how that ended.
+struct ProbeCount {
+  std::uint64_t fired = 0, over_budget = 0;
+};
+
+/// Threads: start, replace, stop from one; request and the rest from any.
+class RunSession final : private EventSink {
+ public:
+  /// All must outlive it. `sources` stand in the order of the ladder; the clock is added.
+  /// `actions` may be null: then scripts with actions are refused.
+  RunSession(HostGuest guest, std::vector<EventSource*> sources, ActionRunner* actions,
+             Outputs& outputs, RunOptions options);
+  ~RunSession() override;
+
+  /// What would run how; for `check --vm`. No effect.
+  [[nodiscard]] Plan plan(const vmipl::Program& program) const;
+
+  /// Starts a verified, bound program. Start's block has run when it returns.
+  /// @returns unsupported  what cannot be had, by its line; or what a source, view or file refused
+  [[nodiscard]] Outcome<void> start(std::shared_ptr<const vmipl::Program> program);
+  /// Another program in its place, atomically: the old one's Stop runs and its maps are printed,
+  /// the new one's Start runs. After an error the old one runs on.
+  [[nodiscard]] Outcome<void> replace(std::shared_ptr<const vmipl::Program> program);
+  /// Detaches, runs Stop, prints maps and counts. Does nothing a second time.
+  void stop();
+
+  /// @returns how many probes wait for this request
+  std::size_t request(std::uint64_t number) { return clock_.request(number); }
+  /// The numbers that the script waits for, ascending.
+  [[nodiscard]] std::vector<std::uint64_t> requests() const;
+
+  /// Returns after `for_ns`, or when the script asked for its end, or nobody reads its output.
+  void wait(std::uint64_t for_ns);
+  [[nodiscard]] bool ended() const { return ended_ || outputs_.closed(); }
+  /// Looks at the guest without disturbing blocks: false once it runs another kernel.
+  [[nodiscard]] bool still_there();
+  /// Something was lost, late, doubtful or over budget: told at the end.
+  [[nodiscard]] bool complete() const { return complete_; }
+
+ private:
+  struct Generation;
+  void records(Bytes bytes) override;
+  void fire(HeldFiring& firing) override;
+  void stream(std::uint32_t probe, Bytes bytes) override;
+  void note(SourceNote note) override;
+
+  [[nodiscard]] Outcome<std::unique_ptr<Generation>> prepare(
+      std::shared_ptr<const vmipl::Program> program);
+  [[nodiscard]] Outcome<void> judge_sites(const vmipl::Program& program) const;
+  void run_block(Generation& generation, HeldFiring& firing);
+  void run_own(Generation& generation, std::string_view probe);
+  bool emitted(Generation& generation, unsigned site, std::span<const ValueView> values);
+  void deliver(const vmipl::Program& program, const Record& record);
+  void print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top);
+  void finish(Generation& generation);
+  void remark(const std::string& words) const;
+
+  /// The kernel's own layout, and upon it what the script's configuration says.
+  void use_settings(const vmipl::Program& program);
+
+  HostGuest guest_;
+  const FilledMoment own_moment_;
+  const std::uint64_t own_list_head_;
+  const std::uint32_t own_list_offset_;
+  std::vector<EventSource*> sources_;
+  ClockSource clock_;
+  ActionRunner* actions_;
+  Outputs& outputs_;
+  RunOptions options_;
+  mutable std::mutex run_mutex_;  ///< blocks on the host, the kernel, generations
+  std::unique_ptr<Generation> current_;
+  std::vector<EventSource*> started_;
+  std::uint64_t host_sequence_ = 0;
+  std::map<std::uint32_t, std::uint64_t> cpu_sequences_;  ///< of firings that were held
+  std::uint64_t stale_ = 0;      ///< firings that came after their program was replaced
+  std::uint64_t malformed_ = 0;  ///< records that were none
+  std::uint64_t started_ns_ = 0;
+  std::uint64_t delivered_ = 0;
+  std::map<std::string, std::uint64_t> failures_;  ///< of actions, by their words
+  mutable std::mutex wait_mutex_;
+  std::condition_variable wake_;
+  std::atomic<bool> ended_ = false;
+  bool complete_ = true;
+};
+
+}  // namespace vitrine::probe
