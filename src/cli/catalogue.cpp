@@ -26,6 +26,8 @@ const std::vector<Command>& commands() {
       stack_command(),
       kernel_command(),
       top_command(),
+      run_command(),
+      request_command(),
       check_command(),
       explain_command(),
       fmt_command(),

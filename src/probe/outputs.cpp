@@ -165,6 +165,11 @@ void Outputs::remark(std::string_view words) {
   if (options_.remark) options_.remark(words);
 }
 
+void Outputs::flush() {
+  const std::lock_guard lock(mutex_);
+  if (options_.flush && !options_.flush()) closed_ = true;
+}
+
 bool Outputs::closed() const {
   const std::lock_guard lock(mutex_);
   return closed_;

@@ -21,6 +21,8 @@ namespace vitrine::probe {
 struct OutputOptions {
   /// Standard output. @returns false: nobody reads any more; the run is to end.
   std::function<bool(std::string_view)> standard;
+  /// What was written to the standard output goes out now, if it did not. May be empty.
+  std::function<bool()> flush;
   /// A sentence for people, beside the output.
   std::function<void(std::string_view)> remark;
   /// Channels that go to files: name without #, path.
@@ -55,6 +57,8 @@ class Outputs {
   bool write_line(std::string_view text);
   /// A sentence for people, beside the output.
   void remark(std::string_view words);
+
+  void flush();
 
   /// The reader of the standard output is gone.
   [[nodiscard]] bool closed() const;

@@ -59,6 +59,7 @@ std::string memory_text(const Value& address, const Value& bytes) {
   const auto at = hex_or_missing(address);
   if (!bytes.there) return at + ": ?";
   std::string out;
+  if (bytes.text.size() > 16) out = fmt::format("{}: {} bytes", at, bytes.text.size());
   for (std::size_t i = 0; i < bytes.text.size(); i += 16) {
     const auto line = std::string_view(bytes.text).substr(i, 16);
     std::string hex, plain;

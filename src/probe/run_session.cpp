@@ -396,6 +396,7 @@ void RunSession::finish(Generation& generation) {
                                   program.probes[i].line, written(program.probes[i]),
                                   count.over_budget, count.fired));
   }
+  std::vector<std::string> asides;  // of sources that lost nothing
   std::uint64_t lost_records = malformed_, lost_firings = stale_;
   if (malformed_ != 0)
     words.push_back(
@@ -406,8 +407,12 @@ void RunSession::finish(Generation& generation) {
     const auto losses = source->losses();
     lost_records += losses.records;
     lost_firings += losses.firings;
-    for (const auto& said : losses.words)
-      words.push_back(fmt::format("{}: {}", source->name(), said));
+    const bool lost = losses.records + losses.firings != 0;
+    for (const auto& said : losses.words) {
+      auto whole =
+          said.starts_with(source->name()) ? said : fmt::format("{}: {}", source->name(), said);
+      (lost ? words : asides).push_back(std::move(whole));
+    }
     if (losses.words.empty() && losses.records + losses.firings != 0)
       words.push_back(fmt::format("{}: {} records and {} firings were lost", source->name(),
                                   losses.records, losses.firings));
@@ -438,6 +443,7 @@ void RunSession::finish(Generation& generation) {
                            generation.counts[i].fired);
     }
     if (!fired.empty()) outputs_.remark(fired);
+    for (const auto& said : asides) outputs_.remark(said);
     for (const auto& said : words) outputs_.remark("! " + said);
     return;
   }
@@ -464,6 +470,10 @@ void RunSession::finish(Generation& generation) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (i != 0) line += ',';
     (void)options_.rules.json(line, words[i]);
+  }
+  for (std::size_t i = 0; i < asides.size(); ++i) {
+    if (i + words.size() != 0) line += ',';
+    (void)options_.rules.json(line, asides[i]);
   }
   (void)outputs_.write_line(line + "]}\n");
 }

@@ -88,6 +88,12 @@ class RunSession final : private EventSink {
   /// Returns after `for_ns`, or when the script asked for its end, or nobody reads its output.
   void wait(std::uint64_t for_ns);
   [[nodiscard]] bool ended() const { return ended_ || outputs_.closed(); }
+  /// Runs `use` while no block runs: for whoever looks at the same kernel.
+  template <class Use>
+  decltype(auto) between_blocks(Use&& use) {
+    const std::lock_guard lock(run_mutex_);
+    return use();
+  }
   /// Looks at the guest without disturbing blocks: false once it runs another kernel.
   [[nodiscard]] bool still_there();
   /// Something was lost, late, doubtful or over budget: told at the end.

@@ -31,6 +31,8 @@ namespace vitrine::cli {
 [[nodiscard]] Command fmt_command();
 [[nodiscard]] Command probes_command();
 [[nodiscard]] Command demo_command();
+[[nodiscard]] Command run_command();
+[[nodiscard]] Command request_command();
 [[nodiscard]] Command help_command();
 [[nodiscard]] Command completion_command();
 [[nodiscard]] Command complete_command();  ///< hidden: the candidates of a completion
