@@ -13,6 +13,8 @@
 
 namespace vitrine {
 
+struct QemuProcess;
+
 /// How a machine's memory map was come by.
 enum class MapSource : std::uint8_t {
   told,      ///< by QEMU itself, or by the image's own headers
@@ -48,13 +50,18 @@ class Machine {
   /// likeliest first. OpenOptions::layout chooses one by its place here.
   [[nodiscard]] virtual std::vector<std::string> layouts() const { return {}; }
 
+  /// The QEMU behind a live machine; null for images. Whoever is permitted to change the machine
+  /// (Monitor, GuestControl) starts from it.
+  [[nodiscard]] virtual const QemuProcess* process() const noexcept { return nullptr; }
+
   /// Where the kernel's image lies, if the target itself says so (VMCOREINFO in an
   /// ELF core); never trusted without verification.
   [[nodiscard]] virtual std::optional<std::string> vmcoreinfo() const { return std::nullopt; }
 
   /// How the machine was reached, a sentence each: "RAM: shared mapping of /memfd:ram (1 GiB)".
   [[nodiscard]] virtual std::vector<std::string> notes() const = 0;
-  /// What is less than it should be, a sentence each: "no QMP socket: the memory map is inferred ...".
+  /// What is less than it should be, a sentence each: "no QMP socket: the memory map is inferred
+  /// ...".
   [[nodiscard]] virtual std::vector<std::string> warnings() const = 0;
 
   /// False once the process is gone or the image's file has shrunk. Cheap: no guest access.

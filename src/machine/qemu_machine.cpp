@@ -26,6 +26,7 @@ class QemuMachine final : public Machine {
 
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] bool live() const noexcept override { return true; }
+  [[nodiscard]] const QemuProcess* process() const noexcept override { return &process_; }
   [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *reached_.ram.memory; }
   [[nodiscard]] std::vector<std::string> notes() const override { return reached_.ram.notes; }
   [[nodiscard]] std::vector<std::string> warnings() const override { return reached_.warnings; }

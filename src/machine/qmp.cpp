@@ -97,6 +97,22 @@ Connected connect_tcp(const QmpEndpoint& endpoint, Clock::time_point until) {
   return result;
 }
 
+ssize_t send_with_file(int socket, std::string_view bytes, int descriptor) {
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  auto* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
 std::string text_of(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -184,7 +200,8 @@ Outcome<void> Qmp::greet() {
   return {};
 }
 
-Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view arguments) {
+Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view arguments,
+                                 int descriptor) {
   const auto id = next_id_++;
   std::string message = fmt::format(R"({{"execute":{},"id":{})",
                                     Json(std::string(command)).dump(), id);
@@ -194,9 +211,11 @@ Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view argu
   const auto until = Clock::now() + timeouts_.answer;
   std::string_view rest = message;
   while (!rest.empty()) {
-    const auto sent = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    const auto sent = descriptor >= 0 ? send_with_file(socket_.get(), rest, descriptor)
+                                      : ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
+      descriptor = -1;  // it went with the first bytes
       continue;
     }
     if (errno == EINTR) continue;
@@ -258,6 +277,19 @@ Outcome<Qmp::Answer> Qmp::answer_to(std::uint64_t id) {
 
 Outcome<std::string> Qmp::execute(std::string_view command, std::string_view arguments) {
   const auto id = TRY(send(command, arguments));
+  const auto answer = TRY(answer_to(id));
+  return answer.value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Outcome<std::string> Qmp::execute_with_file(std::string_view command, std::string_view arguments,
+                                            int descriptor) {
+  int family = 0;
+  socklen_t size = sizeof family;
+  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family != AF_UNIX) {
+    return problem(Errc::unsupported, "this QMP monitor is reached by TCP, which carries no open files",
+                   "give the machine a QMP socket of kind unix");
+  }
+  const auto id = TRY(send(command, arguments, descriptor));
   const auto answer = TRY(answer_to(id));
   return answer.value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -57,6 +57,12 @@ class Qmp {
   ///          The connection is of no use afterwards.
   [[nodiscard]] Outcome<std::string> execute(std::string_view command, std::string_view arguments = {});
 
+  /// The same, with an open file for QEMU beside the command (getfd, add-fd): QEMU gets its own
+  /// descriptor of it. `descriptor` stays the caller's.
+  /// @returns unsupported  the monitor is reached by TCP, which carries no files
+  [[nodiscard]] Outcome<std::string> execute_with_file(std::string_view command,
+                                                      std::string_view arguments, int descriptor);
+
   /// Runs one command of the human monitor and returns what it prints.
   [[nodiscard]] Outcome<std::string> human(std::string_view line);
   /// Several of them in one trip.
@@ -73,7 +79,8 @@ class Qmp {
       : socket_(std::move(socket)), timeouts_(timeouts) {}
 
   Outcome<void> greet();
-  Outcome<std::uint64_t> send(std::string_view command, std::string_view arguments);
+  Outcome<std::uint64_t> send(std::string_view command, std::string_view arguments,
+                              int descriptor = -1);
   Outcome<Answer> receive(Deadline until);
   Outcome<Answer> answer_to(std::uint64_t id);
 

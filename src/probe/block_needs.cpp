@@ -42,6 +42,12 @@ std::string number(std::uint64_t value, vmipl::ParamKind kind) {
   if (kind == vmipl::ParamKind::system_call) {
     if (const auto name = vmipl::system_call_name(value); !name.empty()) return std::string(name);
   }
+  if (kind == vmipl::ParamKind::mac) {
+    std::string out;
+    for (int shift = 40; shift >= 0; shift -= 8)
+      out += fmt::format("{}{:02x}", out.empty() ? "" : ":", value >> shift & 0xff);
+    return out;
+  }
   if (kind == vmipl::ParamKind::duration) {
     return value % 1'000'000'000 == 0 ? fmt::format("{}s", value / 1'000'000'000)
                                       : fmt::format("{}ms", value / 1'000'000);
@@ -125,7 +131,7 @@ std::string written(const vmipl::ProgramProbe& probe) {
         if (argument.number_value != 0) arguments += fmt::format("+{:#x}", argument.number_value);
         break;
       case vmipl::ProbeArgument::pattern:
-        arguments += fmt::format("\"{}\"", argument.text_value);
+        arguments += argument.text_value == "*" ? "*" : fmt::format("\"{}\"", argument.text_value);
         break;
     }
     ++place;

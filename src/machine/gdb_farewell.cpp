@@ -1,0 +1,65 @@
+#include "machine/gdb_farewell.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace vitrine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool send_all(int socket, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+/// Takes what comes until it holds `word` or the time is up.
+bool await(int socket, std::string_view word, std::chrono::milliseconds time) {
+  const auto until = Clock::now() + time;
+  std::string seen;
+  std::array<char, 4096> piece;
+  while (seen.find(word) == std::string::npos) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+    if (left <= 0) return false;
+    pollfd ready{.fd = socket, .events = POLLIN, .revents = 0};
+    if (::poll(&ready, 1, static_cast<int>(left)) <= 0) continue;
+    const auto got = ::recv(socket, piece.data(), piece.size(), MSG_DONTWAIT);
+    if (got == 0) return false;
+    if (got > 0) seen.append(piece.data(), static_cast<std::size_t>(got));
+    if (seen.size() > 64 * 1024) seen.erase(0, seen.size() - 1024);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool farewell_to_gdbstub(int socket) noexcept {
+  // ETX stops a guest that runs, and is dropped where it stands. "#00" ends a packet that was cut
+  // off: its sum is wrong, so QEMU drops it. Then whatever was under way is answered, and "D" is
+  // understood.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    if (!send_all(socket, "\x03")) return false;
+    (void)await(socket, "#", std::chrono::milliseconds(300));  // "T02...": it has stopped
+    if (!send_all(socket, "+#00")) return false;
+    (void)await(socket, "\x01",
+                std::chrono::milliseconds(50));  // nothing of it: the line is clean now
+    if (!send_all(socket, "$D#44")) return false;
+    if (await(socket, "$OK#9a", std::chrono::milliseconds(1000))) {
+      (void)send_all(socket, "+");
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace vitrine
