@@ -28,6 +28,7 @@ const std::vector<Command>& commands() {
       top_command(),
       run_command(),
       request_command(),
+      profile_command(),
       check_command(),
       explain_command(),
       fmt_command(),

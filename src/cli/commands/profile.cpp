@@ -1,0 +1,197 @@
+// vitrine profile: where a guest's CPUs spend their time, from outside.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "cli/commands/families.h"
+#include "cli/interrupt.h"
+#include "cli/session.h"
+#include "probe/profile/flame_graph.h"
+#include "probe/profile/stack_sampler.h"
+
+namespace vitrine::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kHottest = 20;
+constexpr std::chrono::seconds kForgetEvery{1};
+
+struct Plan {
+  double seconds = 10;
+  unsigned hertz = 99;
+  std::string picture;  ///< a path; empty: none
+  bool folded = false;
+  probe::StackSampler::Options sampling;
+};
+
+Outcome<Plan> plan_of(const Arguments& words) {
+  Plan plan;
+  const auto number = [&](std::string_view name, auto& into, auto least,
+                          auto most) -> Outcome<void> {
+    const auto text = words.value(name);
+    if (!text) return {};
+    const auto* end = text->data() + text->size();
+    const auto [stop, error] = std::from_chars(text->data(), end, into);
+    if (error != std::errc() || stop != end || !(into >= least && into <= most)) {
+      return std::unexpected(Problem(
+          Errc::invalid, fmt::format("{}: \"{}\" is not from {} to {}", name, *text, least, most)));
+    }
+    return {};
+  };
+  TRY(number("--seconds", plan.seconds, 0.1, 86400.0));
+  TRY(number("--hz", plan.hertz, 1U, 1000U));
+  plan.picture = words.value("-o").value_or("");
+  plan.folded = words.has("--folded");
+  plan.sampling.idle = words.has("--idle");
+  plan.sampling.user = !words.has("--kernel");
+  return plan;
+}
+
+struct Taken {
+  probe::StackCounts counts;
+  probe::SampleTally tally;
+  std::uint64_t looks = 0;  ///< at all CPUs
+  std::uint64_t late = 0;   ///< looks that were due while one was still being taken
+  double seconds = 0;
+  std::optional<Problem> ended;  ///< why before its time
+
+  /// What was taken, and how, in a sentence.
+  [[nodiscard]] std::string words(unsigned hertz) const {
+    auto text = fmt::format(
+        "{} samples in {:.1f} s at {} Hz, from registers by the monitor, the guest not stopped",
+        tally.counted, seconds, hertz);
+    if (tally.idle != 0) text += fmt::format("; {} times a CPU was idle", tally.idle);
+    if (tally.torn != 0) text += fmt::format("; {} torn and left out", tally.torn);
+    if (late != 0) text += fmt::format("; {} looks were late", late);
+    if (counts.lost() != 0) text += fmt::format("; {} lost for want of room", counts.lost());
+    return text;
+  }
+};
+
+Outcome<Taken> take(const Plan& plan, Session& session) {
+  const auto* kernel = session.guest().kernel();
+  if (kernel == nullptr || !session.machine().live()) {
+    return std::unexpected(Problem(Errc::unsupported, "only a running machine can be profiled",
+                                   "what an image's threads were doing: vitrine stack IMAGE"));
+  }
+  auto sampler = TRY(probe::StackSampler::open(*kernel, plan.sampling));
+  Taken taken;
+  const InterruptGuard guard;
+  const auto begin = Clock::now();
+  const auto end = begin + std::chrono::duration_cast<Clock::duration>(
+                               std::chrono::duration<double>(plan.seconds));
+  const auto period = std::chrono::nanoseconds(1'000'000'000 / plan.hertz);
+  auto forget = begin + kForgetEvery;
+  for (auto next = begin; next < end && !InterruptGuard::interrupted(); next += period) {
+    const auto now = Clock::now();
+    if (now > next + period) {
+      const auto missed = (now - next) / period;
+      taken.late += static_cast<std::uint64_t>(missed);
+      next += missed * period;
+    }
+    std::this_thread::sleep_until(next);
+    const auto registers = session.machine().registers();
+    if (!registers) {
+      if (taken.looks == 0) return std::unexpected(registers.error());
+      taken.ended = registers.error();
+      break;
+    }
+    ++taken.looks;
+    sampler.take(*registers, taken.counts);
+    if (next > forget) {
+      session.guest().refresh();
+      sampler.forget();
+      forget = next + kForgetEvery;
+    }
+  }
+  taken.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  taken.tally = sampler.tally();
+  return taken;
+}
+
+void add_own(const std::string& name, const probe::StackCounts::Node& node,
+             std::map<std::string, std::uint64_t>& own) {
+  if (node.own != 0) own[name] += node.own;
+  for (const auto& [callee, below] : node.callees) add_own(callee, below, own);
+}
+
+void print_hottest(const Taken& taken, Console& console) {
+  std::map<std::string, std::uint64_t> own;
+  for (const auto& [name, node] : taken.counts.root().callees) add_own(name, node, own);
+  std::vector<std::pair<std::uint64_t, std::string>> hottest;
+  for (const auto& [name, count] : own) hottest.emplace_back(count, name);
+  std::ranges::sort(hottest, std::greater<>());
+  if (hottest.size() > kHottest) hottest.resize(kHottest);
+  console.out.write(fmt::format("{:>7} {:>8}  {}\n", "SHARE", "SAMPLES", "FUNCTION"));
+  const auto total = static_cast<double>(std::max<std::uint64_t>(taken.counts.total(), 1));
+  for (const auto& [count, name] : hottest) {
+    console.out.write(fmt::format("{:>6.2f}% {:>8}  {}\n",
+                                  100.0 * static_cast<double>(count) / total, count,
+                                  escape(name, console.charset)));
+  }
+}
+
+Outcome<Status> run(Context& context, const Arguments& words) {
+  const auto plan = TRY(plan_of(words));
+  auto session = TRY(Session::open(context, words));
+  auto taken = take(plan, session);
+  if (!taken) return std::unexpected(explain(std::move(taken).error(), session));
+  auto& console = context.console;
+  if (!plan.picture.empty()) {
+    std::ofstream file(plan.picture, std::ios::binary | std::ios::trunc);
+    file << probe::flame_graph_svg(
+        taken->counts, {.title = fmt::format("{}: where its CPUs are", session.machine().name()),
+                        .subtitle = taken->words(plan.hertz)});
+    if (!file.flush()) {
+      return std::unexpected(Problem(Errc::io, fmt::format("{} cannot be written", plan.picture)));
+    }
+    console.remark("the flame graph is in " + escape(plan.picture, console.charset));
+  }
+  if (plan.folded) {
+    console.out.write(taken->counts.folded());
+  } else if (plan.picture.empty()) {
+    print_hottest(*taken, console);
+  }
+  console.remark(taken->words(plan.hertz));
+  if (taken->ended) return std::unexpected(explain(std::move(*taken->ended), session));
+  TRY(session.still_there());
+  return session.status();
+}
+
+}  // namespace
+
+Command profile_command() {
+  return {
+      .name = "profile",
+      .group = "Watch",
+      .summary = "where a guest's CPUs spend their time: a flame graph",
+      .operands = {{"VM", Words::machine}},
+      .options = {{"--seconds", "N", "how long (10)", Words::number},
+                  {"--hz", "N", "looks a second at each CPU, up to 1000 (99)", Words::number},
+                  {"-o", "FILE", "draw a flame graph, as SVG", Words::path},
+                  {"--folded", "",
+                   "stacks and how often each was seen, a line each, for other tools"},
+                  {"--kernel", "", "the kernel's frames alone"},
+                  {"--idle", "", "count halted CPUs, too"},
+                  {"--no-cache", "", "recover the kernel's symbols and types anew"}},
+      .description =
+          "Samples every CPU by its registers, which the monitor tells, and walks its stack in the "
+          "guest's memory: nothing is installed in the guest, and it is not stopped. As it runs on "
+          "meanwhile, samples whose registers and memory do not fit are left out and counted. "
+          "Under "
+          "TCG the registers are those at the last border between translated blocks. Without -o "
+          "and "
+          "--folded the hottest functions are listed; names that end in _[k] are the kernel's.",
+      .examples = {"vitrine profile web1 -o web1.svg",
+                   "vitrine profile web1 --seconds 30 --folded > web1.folded"},
+      .run = run};
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""vitrine profile against guests whose CPUs are known to be in one function.
+
+    profile_test.py --vitrine build/bin/vitrine --kernels 6.1
+
+A program burns its time in burn_cycles, called by burn_outer; then another makes the kernel
+compute random bytes (chacha). The hottest function, its callers and the picture must say so.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
+
+from look_test import Vitrine  # noqa: E402
+from vitrine_guests import LABELS, Guest  # noqa: E402
+
+
+def folded(text):
+    """{stack: count}"""
+    stacks = {}
+    for line in text.decode().splitlines():
+        stack, count = line.rsplit(" ", 1)
+        stacks[tuple(stack.split(";"))] = int(count)
+    return stacks
+
+
+def profile(vitrine, guest, actor, options, folder):
+    _, pid = guest.run(f"SECONDS=300 /actors/{actor} >/dev/null 2>&1 & echo $!")
+    time.sleep(0.5)
+    picture = Path(folder) / f"{actor}.svg"
+    done = vitrine.run("profile", guest.name, "--seconds", str(options.seconds), "--folded", "-o", str(picture))
+    guest.run(f"kill {int(pid)}")
+    stacks = folded(done.stdout)
+    own = Counter()
+    for stack, count in stacks.items():
+        own[stack[-1]] += count
+    total = sum(own.values())
+    top = ", ".join(f"{name} {100 * count / total:.0f}%" for name, count in own.most_common(4))
+    print(f"  {actor:<12} {total:>5} samples, {len(stacks)} stacks: {top}")
+    print(f"      said: {done.stderr.decode().strip().splitlines()[-1]}")
+    return stacks, own, total, picture
+
+
+def check_picture(picture, hottest, wrong):
+    root = xml.parse(picture).getroot()
+    titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    if not any(re.match(rf"{re.escape(hottest)} \(\d+ samples, ", title) for title in titles):
+        wrong.append(f"{picture.name}: no box is called {hottest}")
+    for element in root.iter():
+        if any("http" in value for value in element.attrib.values()):
+            wrong.append(f"{picture.name}: it asks for something from elsewhere")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
+    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
+    parser.add_argument("--cpus", default=1, type=int)
+    parser.add_argument("--seconds", default=4, type=float)
+    options = parser.parse_args()
+    wrong = []
+    for label in options.kernels:
+        print(f"Linux {label}, {options.cpus} CPU", flush=True)
+        with tempfile.TemporaryDirectory(prefix="vitrine-profile-") as folder, Guest(label, cpus=options.cpus) as guest:
+            vitrine = Vitrine(options.vitrine, folder)
+            stacks, own, total, picture = profile(vitrine, guest, "burn", options, folder)
+            if own.most_common(1)[0][0] != "burn_cycles" or own["burn_cycles"] < 0.5 * total:
+                wrong.append(f"{label}: burn_cycles is not the hottest: {own.most_common(3)}")
+            right = sum(count for stack, count in stacks.items() if stack[:4] == ("burn", "burn_run", "burn_outer", "burn_cycles"))
+            if right < 0.8 * total:
+                wrong.append(f"{label}: only {right} of {total} samples are in burn_cycles by its callers")
+            check_picture(picture, "burn_cycles", wrong)
+            stacks, own, total, picture = profile(vitrine, guest, "burn-kernel", options, folder)
+            if not own.most_common(1)[0][0].startswith("chacha"):
+                wrong.append(f"{label}: chacha is not the hottest: {own.most_common(3)}")
+            right = sum(count for stack, count in stacks.items() if stack[0] == "burn-kernel" and any("read" in name and name.endswith("_[k]") for name in stack))
+            if right < 0.8 * total:
+                wrong.append(f"{label}: only {right} of {total} samples are in the kernel by way of read")
+            check_picture(picture, own.most_common(1)[0][0], wrong)
+    for text in wrong:
+        print(f"      {text}")
+    print(f"{len(wrong)} things wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
