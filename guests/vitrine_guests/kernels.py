@@ -131,11 +131,9 @@ class _Suite:
         if keyring is None:
             raise GuestError("no Debian archive keyring; install the package debian-archive-keyring")
         mirror = os.environ.get("VITRINE_GUESTS_MIRROR", MIRROR).rstrip("/")
+        self._line = f"deb [arch=amd64 signed-by={keyring}] {mirror}/{{archive}} {{suite}} main\n"
         (self.folder / "sources.list").write_text(
-            "".join(
-                f"deb [arch=amd64 signed-by={keyring}] {mirror}/{archive} {suite} main\n"
-                for archive, suite in label.suites
-            )
+            "".join(self._line.format(archive=archive, suite=suite) for archive, suite in label.suites)
         )
 
     def fetch(self) -> Kernel:
@@ -179,16 +177,25 @@ class _Suite:
 
     def _unpack(self, packages: list[str], root: Path) -> None:
         with scratch("kernel") as folder:
+            self._unpack_into(packages, folder / "tree")
+            root.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(folder / "tree", root)
+
+    def _unpack_into(self, packages: list[str], tree: Path) -> None:
+        """Fetches packages and unpacks them, one over the other; nothing of them is run."""
+        tree.mkdir(parents=True)
+        with scratch("packages") as folder:
             self._apt("apt-get", "download", "-q", *packages, folder=folder)
-            tree = folder / "tree"
-            tree.mkdir()
             archives = sorted(folder.glob("*.deb"))
             if len(archives) != len(packages):
                 raise GuestError(f"apt fetched {len(archives)} of the packages {', '.join(packages)}")
             for archive in archives:
                 _run(["dpkg-deb", "-x", str(archive), str(tree)])
-            root.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(tree, root)
+
+    def _add_suite(self, archive: str, suite: str) -> None:
+        """One suite more to fetch from, until the object goes."""
+        with open(self.folder / "sources.list", "a") as handle:
+            handle.write(self._line.format(archive=archive, suite=suite))
 
     def _show(self, package: str) -> dict[str, str]:
         text = self._apt("apt-cache", "show", "--no-all-versions", package)

@@ -33,6 +33,7 @@ const std::vector<Command>& commands() {
       explain_command(),
       fmt_command(),
       probes_command(),
+      scan_command(),
       evidence_command(),
       demo_command(),
       help_command(),

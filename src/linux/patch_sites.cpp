@@ -144,6 +144,11 @@ class Collector {
                .size = static_cast<std::uint8_t>(call ? 8 : 16)});
       }
     };
+    // Where ftrace's own entry calls whoever is registered, and may call the graph tracer.
+    for (const char* name : {"ftrace_call", "ftrace_regs_call", "ftrace_graph_call"}) {
+      if (const auto at = kernel_.symbols().find(name))
+        add({.kind = PatchSite::Kind::trampoline, .at = *at, .size = 5});
+    }
     take(kernel_.symbols());
     take(kernel_.module_symbols());
   }

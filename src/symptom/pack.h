@@ -48,8 +48,8 @@ class Pack {
   std::vector<Problem> problems_;
 };
 
-/// Where the pack that comes with Vitrine lies: $VITRINE_RULES, `rules` of the source tree it was
-/// built in, or /usr/share/vitrine/rules: the first there is; empty: none.
+/// Where the pack that comes with Vitrine lies: $VITRINE_RULES, `rules` beside the build folder
+/// that the program runs from, share/vitrine/rules beside its bin: the first there is; empty: none.
 [[nodiscard]] std::string default_rules_folder();
 
 }  // namespace vitrine::symptom

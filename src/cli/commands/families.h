@@ -26,6 +26,7 @@ namespace vitrine::cli {
 [[nodiscard]] Command stack_command();
 [[nodiscard]] Command top_command();
 [[nodiscard]] Command profile_command();
+[[nodiscard]] Command scan_command();
 [[nodiscard]] Command evidence_command();
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command explain_command();

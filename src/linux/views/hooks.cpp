@@ -64,7 +64,7 @@ constexpr std::size_t kMaxTargets = 16;
 constexpr std::size_t kMaxBuckets = 1U << 16;
 constexpr std::size_t kMaxProbes = 4096;  // of one tracepoint, one chain
 constexpr std::size_t kCodeBytes = 32;
-constexpr std::uint64_t kIpModify = 1U << 13;  // FTRACE_OPS_FL_IPMODIFY, since 4.12
+constexpr std::uint64_t kIpModify = 1U << 12;  // FTRACE_OPS_FL_IPMODIFY, 5.10 to 7.3
 constexpr std::uint64_t kDirect = 1U << 17;    // FTRACE_OPS_FL_DIRECT, since 5.5
 constexpr std::size_t kKprobeBuckets = 64;     // KPROBE_TABLE_SIZE
 

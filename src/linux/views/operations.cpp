@@ -117,7 +117,9 @@ class Reader final : public ViewReader {
     const CodeRange* range = code_->find(pointer);
     if (range == nullptr || range->owner == CodeOwner::unused) return true;  // data
     if (range->owner != CodeOwner::unknown && !table.of_kernel) return true;
-    if (range->owner == CodeOwner::kernel) return true;
+    // Trampolines and programs hang in the kernel's own tables rightly: who hangs there is in
+    // `hooks`.
+    if (range->owner != CodeOwner::unknown && range->owner != CodeOwner::module) return true;
     if (!given_.insert(at).second) return true;
     if (given_.size() > kMaxRows) {
       tally_.truncated = true;

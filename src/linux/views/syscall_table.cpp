@@ -13,7 +13,18 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kAbi, kNumber, kName, kImplemented, kHandler, kSymbol, kModule, kExpected, kOwner, kHandlerOfCall };
+enum : std::size_t {
+  kAbi,
+  kNumber,
+  kName,
+  kImplemented,
+  kHandler,
+  kSymbol,
+  kModule,
+  kExpected,
+  kOwner,
+  kHandlerOfCall
+};
 
 constexpr Column kColumns[] = {
     {"abi", ColumnType::text, "64, ia32 or x32: who calls through this table"},
@@ -28,9 +39,11 @@ constexpr Column kColumns[] = {
      Column::hidden},
     {"expected", ColumnType::boolean,
      "it leads into the kernel's own text; if not, somebody put it there"},
-    {"owner", ColumnType::text, "whose code is there: kernel, module NAME, bpf ..., unknown", Column::hidden},
+    {"owner", ColumnType::text, "whose code is there: kernel, module NAME, bpf ..., unknown",
+     Column::hidden},
     {"handler_of_call", ColumnType::boolean,
-     "what is there is a system call's handler by its name (or the one of calls that are not implemented)",
+     "what is there is a system call's handler by its name (or the one of calls that are not "
+     "implemented)",
      Column::hidden},
 };
 
@@ -127,7 +140,8 @@ class Reader final : public ViewReader {
     auto place = lookup.place(address);
     if (handler.symbol.empty()) handler.symbol = place.symbol;
     rows.set(kHandlerOfCall, handler.name.has_value() || !handler.implemented);
-    if (rows.wants(kOwner)) rows.set(kOwner, place.in_text ? std::string("kernel") : owner_of(address));
+    if (rows.wants(kOwner))
+      rows.set(kOwner, place.in_text ? std::string("kernel") : owner_of(address));
     if (handler.name) rows.set(kName, *handler.name);
     rows.set(kImplemented, handler.implemented);
     if (!handler.symbol.empty()) rows.set(kSymbol, std::move(handler.symbol));
