@@ -109,6 +109,7 @@ class LocalMaps::Table {
 
   /// Writes the keys as bytes: numbers as eight, texts with their length before them.
   [[nodiscard]] bool encode(Keys keys, std::span<std::byte> into, Key& key) const noexcept {
+    std::memset(into.data(), 0, kInlineKey);  // short keys are compared as whole words
     std::size_t at = 0;
     for (const auto& part : keys) {
       const std::uint64_t word = part.textual ? part.text.size() : part.number;
@@ -292,7 +293,9 @@ class LocalMaps::Table {
       const auto* from =
           entries.data() + std::size_t{static_cast<std::uint32_t>(word) - 1} * entry_words_;
       MapRow row;
-      const auto* key = heap.data() + std::size_t{static_cast<std::uint32_t>(from[0])} * 16;
+      const auto* key = from[1] <= kInlineKey
+                            ? reinterpret_cast<const std::byte*>(from + 2)
+                            : heap.data() + std::size_t{static_cast<std::uint32_t>(from[0])} * 16;
       for (const auto type : info_.keys) {
         std::uint64_t first = 0;
         std::memcpy(&first, key, 8);
@@ -332,8 +335,9 @@ class LocalMaps::Table {
 
  private:
   static constexpr std::size_t kNone = SIZE_MAX;
-  static constexpr std::size_t kHeadWords =
-      2;  ///< block of the key | class << 32, size of the key | its hash's half << 32
+  static constexpr std::size_t kInlineKey = 16;  ///< bytes of a key that fit into its entry
+  /// Block of the key | its class << 32; size of the key; the key itself, if it is short.
+  static constexpr std::size_t kHeadWords = 4;
   static constexpr std::size_t kStatWords = 4;  ///< count, sum, least, greatest
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kTextLimit = 64 * 1024;
@@ -359,10 +363,15 @@ class LocalMaps::Table {
       if (word == 0) return kNone;
       if (word >> 32 != half) continue;
       const auto* at = entry(static_cast<std::uint32_t>(word) - 1);
-      if (at[1] == key.size &&
-          std::memcmp(heap_.data() + std::size_t{static_cast<std::uint32_t>(at[0])} * 16, key.data,
-                      key.size) == 0)
+      if (at[1] != key.size) continue;
+      if (key.size <= kInlineKey) {
+        std::uint64_t words[2];
+        std::memcpy(words, key.data, sizeof words);
+        if (words[0] == at[2] && words[1] == at[3]) return slot;
+      } else if (std::memcmp(heap_.data() + std::size_t{static_cast<std::uint32_t>(at[0])} * 16,
+                             key.data, key.size) == 0) {
         return slot;
+      }
     }
   }
   [[nodiscard]] std::uint64_t* find(const Key& key) const noexcept {
@@ -372,9 +381,12 @@ class LocalMaps::Table {
   [[nodiscard]] std::uint64_t* insert(const Key& key) noexcept {
     if (used_ == limits_.entries) return nullptr;
     unsigned kind = 0;
-    const auto block = take(static_cast<std::uint32_t>(std::max<std::size_t>(key.size, 1)), kind);
-    if (!block) return nullptr;
-    if (key.size != 0) std::memcpy(heap_.data() + std::size_t{*block} * 16, key.data, key.size);
+    std::optional<std::uint32_t> block = 0;
+    if (key.size > kInlineKey) {
+      block = take(static_cast<std::uint32_t>(key.size), kind);
+      if (!block) return nullptr;
+      std::memcpy(heap_.data() + std::size_t{*block} * 16, key.data, key.size);
+    }
     std::size_t number = 0;
     if (free_entry_ != 0) {
       number = free_entry_ - 1;
@@ -386,6 +398,7 @@ class LocalMaps::Table {
     std::memset(at, 0, entry_words_ * 8);
     at[0] = std::uint64_t{kind} << 32 | *block;
     at[1] = key.size;
+    if (key.size <= kInlineKey) std::memcpy(at + 2, key.data, kInlineKey);
     const auto half = key.hash >> 32;
     auto slot = static_cast<std::size_t>(half) & mask();
     while (slot_words()[slot] != 0) slot = (slot + 1) & mask();
@@ -396,7 +409,8 @@ class LocalMaps::Table {
   }
   void release(std::size_t number) noexcept {
     auto* at = entry(number);
-    give(static_cast<std::uint32_t>(at[0]), static_cast<unsigned>(at[0] >> 32));
+    if (at[1] > kInlineKey)
+      give(static_cast<std::uint32_t>(at[0]), static_cast<unsigned>(at[0] >> 32));
     if (info_.aggregate == Aggregate::none && vmipl::is_textual(info_.value) &&
         at[kHeadWords] >> 32 != 0) {
       give(static_cast<std::uint32_t>(at[kHeadWords]),
