@@ -1,17 +1,70 @@
 #include "cli/event_sources.h"
 
+#include <fmt/core.h>
+
 #include "linux/kernel.h"
+#include "machine/qemu_process.h"
 #include "probe/polling/polling_source.h"
+#include "probe/streams/stream_source.h"
+#include "vmipl/catalogue.h"
 
 namespace vitrine::cli {
+namespace {
 
-std::vector<std::unique_ptr<probe::EventSource>> event_sources(const Session& session,
-                                                               const Arguments& words) {
-  std::vector<std::unique_ptr<probe::EventSource>> sources;
-  if (!session.machine().live()) return sources;
+/// Stands where the agent would: says what events would take.
+class NoAgent final : public probe::EventSource {
+ public:
+  explicit NoAgent(std::string why) : why_(std::move(why)) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return "agent"; }
+  [[nodiscard]] std::vector<probe::Offer> offers(const vmipl::Program& program) const override {
+    std::vector<probe::Offer> out;
+    for (const auto& probe : program.probes) {
+      const bool event = (vmipl::probes()[probe.probe].needs & vmipl::Needs::events) != 0;
+      out.push_back(event
+                        ? probe::Offer::refuse(
+                              why_, "start the machine with the agent: vitrine qemu-args says how")
+                        : probe::Offer::refuse({}));
+    }
+    return out;
+  }
+  Outcome<void> start(probe::Assignment, probe::EventSink&) override { return {}; }
+  Outcome<void> replace(probe::Assignment) override { return {}; }
+  void stop() noexcept override {}
+  [[nodiscard]] probe::Losses losses() const override { return {}; }
+
+ private:
+  std::string why_;
+};
+
+}  // namespace
+
+std::vector<probe::EventSource*> EventSources::ladder() const {
+  std::vector<probe::EventSource*> out;
+  for (const auto& source : all) out.push_back(source.get());
+  return out;
+}
+
+EventSources event_sources(Context& context, const Session& session, const Arguments& words) {
+  EventSources sources;
+  const auto* kernel = session.guest().kernel();
+  if (!session.machine().live() || kernel == nullptr) return sources;
+  std::string why = "this machine runs without the agent";
+  const auto process =
+      find_qemu(words.machine ? *words.machine : std::string(session.machine().name()));
+  if (process) {
+    if (auto agent = probe::AgentSource::open(*process, *kernel)) {
+      sources.agent = agent->get();
+      sources.all.push_back(std::move(*agent));
+    } else if (agent.error().code != Errc::not_found) {
+      why = fmt::format("the agent cannot be had: {}", agent.error().message);
+      context.console.remark("! " + escape(why, context.console.charset));
+    }
+  }
+  if (sources.agent == nullptr) sources.all.push_back(std::make_unique<NoAgent>(std::move(why)));
+  sources.all.push_back(probe::stream_source(session.machine()));
   probe::PollingOptions polling;
   if (!words.has("--no-cache")) polling.attach.cache_directory = linux::default_cache_directory();
-  sources.push_back(probe::polling_source(session.machine(), polling));
+  sources.all.push_back(probe::polling_source(session.machine(), polling));
   return sources;
 }
 

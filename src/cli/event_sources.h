@@ -6,13 +6,22 @@
 
 #include "cli/command.h"
 #include "cli/session.h"
+#include "probe/agent/agent_source.h"
 #include "probe/event_source.h"
 
 namespace vitrine::cli {
 
-/// Of an attached machine; none for an image. They have no effect until they are started.
+struct EventSources {
+  std::vector<std::unique_ptr<probe::EventSource>> all;  ///< best first
+  probe::AgentSource* agent = nullptr;                   ///< that of them, if there is one
+
+  [[nodiscard]] std::vector<probe::EventSource*> ladder() const;
+};
+
+/// Of an attached machine; none for an image. They have no effect until they are started. What
+/// keeps one from being had, other than that it is not there, is remarked.
 /// `session` must outlive them.
-[[nodiscard]] std::vector<std::unique_ptr<probe::EventSource>> event_sources(
-    const Session& session, const Arguments& words);
+[[nodiscard]] EventSources event_sources(Context& context, const Session& session,
+                                         const Arguments& words);
 
 }  // namespace vitrine::cli

@@ -331,6 +331,31 @@ class LocalMaps::Table {
     return rows;
   }
 
+  void restore(const std::vector<MapRow>& rows, std::uint64_t lost) {
+    clear();
+    for (const auto& row : rows) {
+      std::vector<ValueView> keys;
+      for (const auto& key : row.keys) keys.push_back(key.view());
+      with(keys, true, [&](std::uint64_t* value) {
+        if (info_.aggregate == Aggregate::none) {
+          if (vmipl::is_textual(info_.value))
+            set_text(value, row.value.text);
+          else
+            value[0] = row.value.number;
+          return;
+        }
+        value[0] = row.count;
+        value[1] = row.sum;
+        value[2] = row.least;
+        value[3] = row.greatest;
+        std::copy_n(row.buckets.begin(), std::min(row.buckets.size(), buckets_),
+                    value + kStatWords);
+      });
+    }
+    const std::lock_guard lock(mutex_);
+    lost_ += lost;
+  }
+
   [[nodiscard]] const vmipl::MapInfo& info() const { return info_; }
 
  private:
@@ -510,6 +535,9 @@ void LocalMaps::remove(unsigned map, Keys keys) noexcept { tables_[map]->remove(
 void LocalMaps::clear(unsigned map) noexcept { tables_[map]->clear(); }
 std::uint64_t LocalMaps::length(unsigned map) noexcept { return tables_[map]->length(); }
 std::vector<MapRow> LocalMaps::snapshot(unsigned map) { return tables_[map]->snapshot(); }
+void LocalMaps::restore(unsigned map, const std::vector<MapRow>& rows, std::uint64_t lost) {
+  tables_[map]->restore(rows, lost);
+}
 std::uint64_t LocalMaps::lost(unsigned map) { return tables_[map]->lost(); }
 
 }  // namespace vitrine::probe

@@ -40,6 +40,9 @@ class LocalMaps final : public MapStore {
   std::vector<MapRow> snapshot(unsigned map) override;
   std::uint64_t lost(unsigned map) override;
 
+  /// Rows of another store's map of the same shape, in the place of what is here.
+  void restore(unsigned map, const std::vector<MapRow>& rows, std::uint64_t lost);
+
  private:
   class Table;
   LocalMaps() = default;

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "memory/file_descriptor.h"
+#include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
 
@@ -34,9 +35,14 @@ std::string Outputs::path_of(const vmipl::Output& output) const {
 
 Outcome<void> Outputs::open(const vmipl::Program& program) {
   const std::lock_guard lock(mutex_);
-  // Streams write files of their own kinds (pcapng ...): those are their sources' to open.
   std::set<std::uint16_t> used;
-  for (const auto& site : program.sites) used.insert(site.output);
+  for (const auto& site : program.sites) {
+    // Snapshot, DumpProcess and Screenshot make their file when they run.
+    const auto& probe = vmipl::probes()[site.probe];
+    if (probe.kind != vmipl::ProbeKind::action || (probe.needs & vmipl::Needs::files) == 0)
+      used.insert(site.output);
+  }
+  for (const auto& probe : program.probes) used.insert(probe.output);
   for (const auto index : used) {
     if (index == vmipl::Site::kStandard || index >= program.outputs.size()) continue;
     const auto path = path_of(program.outputs[index]);

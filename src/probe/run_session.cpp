@@ -37,12 +37,46 @@ bool by_the_clock(const vmipl::ProgramProbe& probe) {
 
 }  // namespace
 
+namespace {
+
+/// The maps of a program, wherever they are at the moment.
+class PlacedMaps final : public MapStore {
+ public:
+  MapStore* at = nullptr;
+  std::optional<std::uint64_t> get(unsigned map, Keys keys) noexcept override {
+    return at->get(map, keys);
+  }
+  std::optional<std::size_t> get_text(unsigned map, Keys keys,
+                                      std::span<char> into) noexcept override {
+    return at->get_text(map, keys, into);
+  }
+  void set(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    at->set(map, keys, value);
+  }
+  void set_text(unsigned map, Keys keys, std::string_view value) noexcept override {
+    at->set_text(map, keys, value);
+  }
+  void add(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    at->add(map, keys, value);
+  }
+  void update(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    at->update(map, keys, value);
+  }
+  void remove(unsigned map, Keys keys) noexcept override { at->remove(map, keys); }
+  void clear(unsigned map) noexcept override { at->clear(map); }
+  std::uint64_t length(unsigned map) noexcept override { return at->length(map); }
+  std::vector<MapRow> snapshot(unsigned map) override { return at->snapshot(map); }
+  std::uint64_t lost(unsigned map) override { return at->lost(map); }
+};
+
+}  // namespace
+
 /// A program that runs here, with all that its blocks need.
 struct RunSession::Generation {
   std::shared_ptr<const vmipl::Program> program;
   Plan plan;
   std::unique_ptr<LocalMaps> own_maps;
-  MapStore* maps = nullptr;
+  PlacedMaps maps;
   std::unique_ptr<HostEnvironment> environment;
   std::unique_ptr<Interpreter> interpreter;
   std::vector<ProbeCount> counts;
@@ -91,6 +125,23 @@ Plan RunSession::plan(const vmipl::Program& program) const {
   return probe::plan(program, sources_, options_.plan);
 }
 
+// Packets and pictures are no text: they go to a file, or a pipe.
+Outcome<void> RunSession::judge_streams(const vmipl::Program& program) const {
+  for (const auto& probe : program.probes) {
+    const auto name = vmipl::probes()[probe.probe].name;
+    if ((name != "CaptureNetwork" && name != "CaptureScreen") ||
+        outputs_.is_file(program, probe.output))
+      continue;
+    const auto to = output_name(program, probe.output);
+    return std::unexpected(
+        Problem(Errc::unsupported,
+                fmt::format("line {}: what {} gives is no text: it needs a file", probe.line, name),
+                fmt::format("write {}(..., \"FILE\"), or start it with --channel {}=FILE", name,
+                            to.empty() ? "NAME" : to.substr(1))));
+  }
+  return {};
+}
+
 Outcome<void> RunSession::judge_sites(const vmipl::Program& program) const {
   for (const auto& site : program.sites) {
     if (is_own(site)) continue;
@@ -126,20 +177,18 @@ Outcome<std::unique_ptr<RunSession::Generation>> RunSession::prepare(
     }
     return std::unexpected(std::move(all));
   }
+  TRY(judge_streams(code));
   TRY(judge_sites(code));
   made->counts.resize(code.probes.size());
-  if (options_.remote_maps) made->maps = options_.remote_maps(code);
-  if (made->maps == nullptr) {
-    made->own_maps = TRY(LocalMaps::create(code.maps, options_.maps));
-    made->maps = made->own_maps.get();
-  }
+  made->own_maps = TRY(LocalMaps::create(code.maps, options_.maps));
+  made->maps.at = made->own_maps.get();
   auto* generation = made.get();
   made->environment = std::make_unique<HostEnvironment>(
       code, guest_, [this, generation](unsigned site, std::span<const ValueView> values) {
         return emitted(*generation, site, values);
       });
   TRY(made->environment->prepare());
-  made->interpreter = std::make_unique<Interpreter>(code, *made->maps);
+  made->interpreter = std::make_unique<Interpreter>(code, made->maps);
   TRY(outputs_.open(code));
   return made;
 }
@@ -152,6 +201,7 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
   // Held firings that come before Start's block has run wait for this lock.
   current_ = std::move(generation);
   started_ns_ = monotonic_now();
+  receive(*current_);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     auto probes = current_->plan.of(i);
     if (probes.empty()) continue;
@@ -159,13 +209,31 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
       for (auto* source : started_) source->stop();
       started_.clear();
       current_.reset();
+      const std::lock_guard records_lock(records_mutex_);
+      records_program_.reset();
       return begun;
     }
     started_.push_back(sources_[i]);
   }
   outputs_.commit(*current_->program);
+  place_maps(*current_);
   run_own(*current_, "Start");
   return {};
+}
+
+void RunSession::place_maps(Generation& generation) {
+  if (generation.program->maps.empty() || !options_.remote_maps) return;
+  if (auto* remote = options_.remote_maps()) generation.maps.at = remote;
+}
+
+// Maps that live with a source go with it: what is in them is taken over first.
+void RunSession::freeze(Generation& generation) {
+  if (generation.maps.at == generation.own_maps.get()) return;
+  for (unsigned i = 0; i < generation.program->maps.size(); ++i) {
+    const auto lost = generation.maps.lost(i);
+    generation.own_maps->restore(i, generation.maps.snapshot(i), lost);
+  }
+  generation.maps.at = generation.own_maps.get();
 }
 
 Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program) {
@@ -174,6 +242,10 @@ Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program)
   auto next = TRY(prepare(std::move(program)));
   // Each source takes its share of the new program, or none. Where one refuses, those that
   // took theirs get the old one's back.
+  // Maps that live with a source are copied first; until the new program is there, events
+  // still go into the source's.
+  auto* const maps_before = current_->maps.at;
+  freeze(*current_);
   std::vector<std::size_t> taken;
   std::vector<EventSource*> begun;
   Outcome<void> failed{};
@@ -195,25 +267,45 @@ Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program)
       if (auto back = sources_[i]->replace({current_->program, current_->plan.of(i)}); !back)
         remark(fmt::format("! {}: {}", sources_[i]->name(), back.error().message));
     }
+    current_->maps.at = maps_before;
     return failed;
   }
   started_.insert(started_.end(), begun.begin(), begun.end());
   for (const auto& words : next->plan.warnings()) remark("! " + words);
   run_own(*current_, "Stop");
+  settle(~0ULL);
   finish(*current_);
   use_settings(*next->program);
   outputs_.commit(*next->program);
   current_ = std::move(next);
+  receive(*current_);
+  place_maps(*current_);
   run_own(*current_, "Start");
   return {};
 }
 
+void RunSession::receive(const Generation& generation) {
+  const auto late = [](const PlannedProbe& probe) {
+    return probe.offer.cost == CostClass::at_event || probe.offer.cost == CostClass::every_access;
+  };
+  // Names of stacks are looked up while records come: modules' are read now.
+  (void)guest_.kernel.module_symbols();
+  const std::lock_guard lock(records_mutex_);
+  records_program_ = generation.program;
+  in_order_ = std::any_of(generation.plan.probes.begin(), generation.plan.probes.end(), late);
+}
+
 void RunSession::stop() {
+  {
+    const std::lock_guard lock(run_mutex_);
+    if (current_) freeze(*current_);
+  }
   // Without the lock: sources wait for firings that are under way.
   for (auto* source : started_) source->stop();
   const std::lock_guard lock(run_mutex_);
   if (!current_) return;
   run_own(*current_, "Stop");
+  settle(~0ULL);
   finish(*current_);
   started_.clear();
   current_.reset();
@@ -232,6 +324,7 @@ std::vector<std::uint64_t> RunSession::requests() const {
 }
 
 void RunSession::wait(std::uint64_t for_ns) {
+  if (in_order_) settle(monotonic_now() - options_.order_ns);
   std::unique_lock lock(wait_mutex_);
   wake_.wait_for(lock, std::chrono::nanoseconds(for_ns),
                  [&] { return ended_.load() || outputs_.closed(); });
@@ -322,12 +415,37 @@ bool RunSession::emitted(Generation& generation, unsigned index,
     record.values.insert(record.values.end(), data.begin(),
                          data.begin() + static_cast<std::ptrdiff_t>(count));
   }
-  deliver(program, record);
+  deliver(generation.program, std::move(record));
   return true;
 }
 
-void RunSession::deliver(const vmipl::Program& program, const Record& record) {
-  ++delivered_;
+void RunSession::deliver(std::shared_ptr<const vmipl::Program> program, Record record) {
+  constexpr std::size_t kMostWaiting = 100'000;
+  bool full = false;
+  {
+    const std::lock_guard lock(records_mutex_);
+    ++delivered_;
+    if (!in_order_) {
+      put_out(*program, record);
+      return;
+    }
+    const auto time = record.head.monotonic_ns;
+    waiting_.emplace(time, Waiting{std::move(program), std::move(record)});
+    full = waiting_.size() > kMostWaiting;
+  }
+  settle(full ? ~0ULL : monotonic_now() - options_.order_ns);
+}
+
+void RunSession::settle(std::uint64_t before_ns) {
+  const std::lock_guard lock(records_mutex_);
+  while (!waiting_.empty() && waiting_.begin()->first <= before_ns) {
+    const auto first = waiting_.begin();
+    put_out(*first->second.program, first->second.record);
+    waiting_.erase(first);
+  }
+}
+
+void RunSession::put_out(const vmipl::Program& program, const Record& record) {
   if (options_.watch) options_.watch(program, record);
   const auto output = program.sites[record.head.site].output;
   const auto text = options_.json ? record_json(program, record, options_.rules)
@@ -339,41 +457,68 @@ void RunSession::deliver(const vmipl::Program& program, const Record& record) {
 
 void RunSession::print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top) {
   const auto& info = generation.program->maps[map];
-  const auto lost = generation.maps->lost(map);
+  const auto lost = generation.maps.lost(map);
   if (lost != 0) complete_ = false;
   if (!options_.json) {
     (void)outputs_.write_line(
-        map_words(info, generation.maps->snapshot(map), top, lost, options_.rules));
+        map_words(info, generation.maps.snapshot(map), top, lost, options_.rules));
     return;
   }
   auto line = json_head("map", wall_now()) + ',';
-  if (!append_map_json(line, info, generation.maps->snapshot(map), top, lost, options_.rules))
+  if (!append_map_json(line, info, generation.maps.snapshot(map), top, lost, options_.rules))
     line += ",\"escaped\":[\"entries\"]";
   (void)outputs_.write_line(line + "}\n");
 }
 
 void RunSession::records(Bytes bytes) {
-  const std::lock_guard lock(run_mutex_);
-  if (!current_) return;
   auto record = decode(bytes);
-  const auto& program = *current_->program;
-  if (!record || record->head.site >= program.sites.size() ||
-      record->head.probe >= program.probes.size()) {
-    ++malformed_;
-    return;
+  std::shared_ptr<const vmipl::Program> program;
+  {
+    const std::lock_guard lock(records_mutex_);
+    program = records_program_;
+    if (!program) return;
+    if (!record || record->head.site >= program->sites.size() ||
+        record->head.probe >= program->probes.size()) {
+      ++malformed_;
+      return;
+    }
   }
-  deliver(program, *record);
+  deliver(std::move(program), std::move(*record));
 }
 
 void RunSession::stream(std::uint32_t probe, Bytes bytes) {
   std::shared_ptr<const vmipl::Program> program;
   {
-    const std::lock_guard lock(run_mutex_);
-    if (!current_ || probe >= current_->program->probes.size()) return;
-    program = current_->program;
+    const std::lock_guard lock(records_mutex_);
+    program = records_program_;
   }
-  (void)outputs_.write(*program, program->probes[probe].output,
-                       std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  if (!program || probe >= program->probes.size()) return;
+  const auto output = program->probes[probe].output;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (outputs_.is_file(*program, output)) {
+    (void)outputs_.write(*program, output, text);
+    return;
+  }
+  // What a guest prints does not reach the terminal as it is.
+  if (!options_.json) {
+    std::string shown;
+    for (std::string_view rest = text; !rest.empty();) {
+      const auto end = std::min(rest.find('\n'), rest.size());
+      shown += options_.rules.escape(rest.substr(0, end));
+      if (end < rest.size()) shown += '\n';
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    (void)outputs_.write(*program, output, shown);
+    return;
+  }
+  auto line = json_head("stream", wall_now());
+  line += fmt::format(",\"probe\":{},\"event\":", probe + 1);
+  (void)options_.rules.json(line, written(program->probes[probe]));
+  line += fmt::format(",\"line\":{},\"output\":", program->probes[probe].line);
+  (void)options_.rules.json(line, output_name(*program, output));
+  line += ",\"text\":";
+  if (!options_.rules.json(line, text)) line += ",\"escaped\":[\"text\"]";
+  (void)outputs_.write(*program, output, line + "}\n");
 }
 
 void RunSession::note(SourceNote note) {
@@ -450,7 +595,7 @@ void RunSession::finish(Generation& generation) {
   auto line = json_head("end", wall_now());
   line += fmt::format(
       ",\"seconds\":{:.3f},\"records\":{},\"lost_records\":{},\"lost_firings\":{},\"probes\":[",
-      static_cast<double>(monotonic_now() - started_ns_) / 1e9, delivered_, lost_records,
+      static_cast<double>(monotonic_now() - started_ns_) / 1e9, delivered, lost_records,
       lost_firings);
   for (std::size_t i = 0; i < program.probes.size(); ++i) {
     line += fmt::format("{}{{\"probe\":{},\"event\":", i == 0 ? "" : ",", i + 1);

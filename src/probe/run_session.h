@@ -48,8 +48,11 @@ struct RunOptions {
   MapLimits maps;
   std::uint64_t event_budget = kEventBudget;
   std::uint64_t host_budget = kHostBudget;
-  /// Where the maps of a program live that a source runs a part of; null: here.
-  std::function<MapStore*(const vmipl::Program&)> remote_maps;
+  /// Where the maps of the running program live, if a source runs a part of it; null: here.
+  /// Asked when the sources have started.
+  std::function<MapStore*()> remote_maps;
+  /// Records of several CPUs come one CPU after the other: so long they wait to be put in order.
+  std::uint64_t order_ns = 50'000'000;
   /// Called with every record that leaves the program, beside the printing. May be empty.
   std::function<void(const vmipl::Program&, const Record&)> watch;
 };
@@ -108,11 +111,18 @@ class RunSession final : private EventSink {
 
   [[nodiscard]] Outcome<std::unique_ptr<Generation>> prepare(
       std::shared_ptr<const vmipl::Program> program);
+  [[nodiscard]] Outcome<void> judge_streams(const vmipl::Program& program) const;
   [[nodiscard]] Outcome<void> judge_sites(const vmipl::Program& program) const;
   void run_block(Generation& generation, HeldFiring& firing);
   void run_own(Generation& generation, std::string_view probe);
   bool emitted(Generation& generation, unsigned site, std::span<const ValueView> values);
-  void deliver(const vmipl::Program& program, const Record& record);
+  void place_maps(Generation& generation);
+  void freeze(Generation& generation);
+  void receive(const Generation& generation);
+  void deliver(std::shared_ptr<const vmipl::Program> program, Record record);
+  void put_out(const vmipl::Program& program, const Record& record);
+  /// Puts out what is older than `before_ns`, in the order of time.
+  void settle(std::uint64_t before_ns);
   void print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top);
   void finish(Generation& generation);
   void remark(const std::string& words) const;
@@ -134,11 +144,23 @@ class RunSession final : private EventSink {
   std::vector<EventSource*> started_;
   std::uint64_t host_sequence_ = 0;
   std::map<std::uint32_t, std::uint64_t> cpu_sequences_;  ///< of firings that were held
-  std::uint64_t stale_ = 0;      ///< firings that came after their program was replaced
-  std::uint64_t malformed_ = 0;  ///< records that were none
+  std::uint64_t stale_ = 0;  ///< firings that came after their program was replaced
   std::uint64_t started_ns_ = 0;
-  std::uint64_t delivered_ = 0;
   std::map<std::string, std::uint64_t> failures_;  ///< of actions, by their words
+
+  // Records come from sources' threads while a block runs: they have a lock of their own, which
+  // is taken after run_mutex_, never before it.
+  struct Waiting {
+    std::shared_ptr<const vmipl::Program> program;
+    Record record;
+  };
+  mutable std::mutex records_mutex_;
+  std::shared_ptr<const vmipl::Program> records_program_;  ///< whose records come
+  std::multimap<std::uint64_t, Waiting> waiting_;          ///< by time
+  std::atomic<bool> in_order_ = false;                     ///< some source's records come late
+  std::uint64_t malformed_ = 0;                            ///< records that were none
+  std::uint64_t delivered_ = 0;
+
   mutable std::mutex wait_mutex_;
   std::condition_variable wake_;
   std::atomic<bool> ended_ = false;

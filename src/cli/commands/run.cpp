@@ -232,14 +232,14 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   if (!program) return Status::misused;
 
   const bool json = words.has("--json");
-  auto sources = event_sources(session, words);
-  std::vector<probe::EventSource*> ladder;
-  for (const auto& source : sources) ladder.push_back(source.get());
+  const auto sources = event_sources(context, session, words);
   probe::Outputs outputs(output_options(console, wanted, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
-  probe::RunSession running(probe::host_guest(session.machine(), *kernel), ladder, nullptr, outputs,
-                            std::move(options));
+  if (sources.agent != nullptr)
+    options.remote_maps = [agent = sources.agent] { return agent->maps(); };
+  probe::RunSession running(probe::host_guest(session.machine(), *kernel), sources.ladder(),
+                            nullptr, outputs, std::move(options));
 
   // From here on an interrupt ends the script as it would end by itself.
   const InterruptGuard guard;

@@ -198,6 +198,7 @@ class Source final : public AgentSource {
   void pump();
   bool drain_rings();
   void handle(AgentLink::Received received);
+  void run_held();
   void fire(Bytes body);
   Outcome<void> send(MessageKind kind, Bytes body) {
     const std::lock_guard lock(send_mutex_);
@@ -226,6 +227,12 @@ class Source final : public AgentSource {
   std::thread pump_;
   std::atomic<bool> ending_{false};
   std::deque<AgentLink::Received> later_;  ///< events that came while the pump waited for an answer
+
+  std::thread holder_;  ///< runs the blocks of held events
+  std::mutex held_mutex_;
+  std::condition_variable held_came_;
+  std::deque<std::vector<std::byte>> held_;
+  bool held_ending_ = false;
 
   mutable std::mutex rings_mutex_;
   RingMemory rings_;
@@ -327,7 +334,9 @@ Outcome<void> Source::load(Assignment mine) {
   running_ = true;
   if (!pump_.joinable()) {
     ending_ = false;
+    held_ending_ = false;
     pump_ = std::thread([this] { pump(); });
+    holder_ = std::thread([this] { run_held(); });
   }
   return {};
 }
@@ -342,6 +351,12 @@ void Source::stop() noexcept {
   }
   running_ = false;
   ending_ = true;
+  {
+    const std::lock_guard lock(held_mutex_);
+    held_ending_ = true;
+  }
+  held_came_.notify_one();
+  holder_.join();
   pump_.join();
   pump_ = {};
   sink_ = nullptr;
@@ -404,9 +419,14 @@ void Source::pump() {
 
 void Source::handle(AgentLink::Received received) {
   switch (received.message.kind) {
-    case MessageKind::held:
-      fire(received.message.body);
+    case MessageKind::held: {
+      // Not on this thread: the block, or another that runs just now, may ask for a map, whose
+      // answer comes by way of this one.
+      const std::lock_guard lock(held_mutex_);
+      held_.push_back(std::move(received.message.body));
+      held_came_.notify_one();
       return;
+    }
     case MessageKind::note: {
       const auto note = decode_message<AgentNote>(received.message.body);
       if (note && note->kind <= SourceNote::source_ended) {
@@ -428,6 +448,19 @@ void Source::handle(AgentLink::Received received) {
     refused_ = true;
   }
   answered_.notify_all();
+}
+
+void Source::run_held() {
+  std::unique_lock lock(held_mutex_);
+  for (;;) {
+    held_came_.wait(lock, [&] { return !held_.empty() || held_ending_; });
+    if (held_.empty()) return;
+    const auto body = std::move(held_.front());
+    held_.pop_front();
+    lock.unlock();
+    fire(body);
+    lock.lock();
+  }
 }
 
 void Source::fire(Bytes body) {
