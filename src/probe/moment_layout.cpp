@@ -415,12 +415,20 @@ std::optional<std::size_t> MomentReader::cmdline(std::uint64_t task,
   const auto end = mm ? get<std::uint64_t>(*mm, layout_.mm_arg_end) : std::nullopt;
   if (!pgd || !start || !end || is_kernel(*start) || is_kernel(*end) || *start > *end)
     return std::nullopt;
-  auto size = std::min<std::size_t>(
-      into.size(), static_cast<std::size_t>(std::min<std::uint64_t>(*end - *start, 4096)));
-  if (size == 0) return std::nullopt;
+  if (*start == *end) return std::nullopt;
   char last = '\0';
   const bool title =
       memory_.user(*pgd, *end - 1, std::as_writable_bytes(std::span(&last, 1))) && last != '\0';
+  auto whole = *end - *start;
+  if (title) {
+    // A title may run on into the environment, where that lies behind.
+    const auto env_start = get<std::uint64_t>(*mm, layout_.mm_env_start);
+    const auto env_end = get<std::uint64_t>(*mm, layout_.mm_env_end);
+    if (env_start == end && env_end && *env_end >= *env_start && !is_kernel(*env_end))
+      whole = *env_end - *start;
+  }
+  const auto size = std::min<std::size_t>(
+      into.size(), static_cast<std::size_t>(std::min<std::uint64_t>(whole, 4096)));
   std::size_t have = 0;
   while (have < size) {
     const auto at = *start + have;

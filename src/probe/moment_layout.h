@@ -52,6 +52,8 @@ namespace vitrine::probe {
   X(mm_exe_file, "mm_struct.exe_file")                                       \
   X(mm_arg_start, "mm_struct.arg_start")                                     \
   X(mm_arg_end, "mm_struct.arg_end")                                         \
+  X(mm_env_start, "mm_struct.env_start")                                     \
+  X(mm_env_end, "mm_struct.env_end")                                         \
   X(file_mount, "file.f_path.mnt")                                           \
   X(file_dentry, "file.f_path.dentry")                                       \
   X(fs_root_mount, "fs_struct.root.mnt")                                     \

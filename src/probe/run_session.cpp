@@ -542,10 +542,16 @@ void RunSession::finish(Generation& generation) {
                                   count.over_budget, count.fired));
   }
   std::vector<std::string> asides;  // of sources that lost nothing
-  std::uint64_t lost_records = malformed_, lost_firings = stale_;
-  if (malformed_ != 0)
+  std::uint64_t malformed = 0, delivered = 0;
+  {
+    const std::lock_guard lock(records_mutex_);
+    malformed = malformed_;
+    delivered = delivered_;
+  }
+  std::uint64_t lost_records = malformed, lost_firings = stale_;
+  if (malformed != 0)
     words.push_back(
-        fmt::format("{} records were none: what sent them is broken, or forged", malformed_));
+        fmt::format("{} records were none: what sent them is broken, or forged", malformed));
   if (stale_ != 0)
     words.push_back(fmt::format("{} firings came after their script was replaced", stale_));
   for (auto* source : started_) {

@@ -1,5 +1,6 @@
 #include "probe/interpreter.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -7,6 +8,7 @@
 #include "probe/maps.h"
 #include "unit/probe/fake_environment.h"
 #include "vmipl/catalogue.h"
+#include "vmipl/check.h"
 
 namespace vitrine::probe {
 namespace {
@@ -515,6 +517,37 @@ TEST(Interpreter, AFiringBeginsWithNothing) {
   test.program.code[0].op = Opcode::move;  // n3 = n0, which is missing
   test.program.code[0].imm = 0;
   EXPECT_EQ(interpreter.run(0, test.environment).end, Firing::End::done);
+}
+
+// As many loops within each other as the language takes, each over as much as it takes.
+TEST(Interpreter, TheDeepestNestOfLoopsEndsByTheBudget) {
+  const auto nest = [](unsigned depth) {
+    std::string text = "Start {";
+    for (unsigned i = 0; i < depth; ++i)
+      text += fmt::format(" for (i{} in 0..9000000000000000000) {{", i);
+    text += " @x += 1";
+    return text + std::string(depth + 1, '}');
+  };
+  unsigned deepest = 0;
+  std::optional<Program> program;
+  for (unsigned depth = 1; depth <= 250; ++depth) {
+    const vmipl::Source source("nest.vmi", nest(depth));
+    vmipl::Diagnostics diagnostics;
+    auto checked = vmipl::check(source, {.allow = {"all"}, .build = true}, diagnostics);
+    if (!checked.program) break;
+    program = std::move(checked.program);
+    deepest = depth;
+  }
+  EXPECT_GE(deepest, 30U);
+  EXPECT_LT(deepest, 250U) << "there is a limit";
+  ASSERT_TRUE(program);
+  const auto maps = std::move(*LocalMaps::create(program->maps));
+  FakeEnvironment environment;
+  Interpreter interpreter(*program, *maps);
+  const auto firing = interpreter.run(0, environment, kEventBudget);
+  EXPECT_EQ(firing.end, Firing::End::over_budget);
+  EXPECT_EQ(firing.spent, kEventBudget);
+  EXPECT_GT(*maps->get(0, {}), kEventBudget / 100) << "it was at work until then";
 }
 
 }  // namespace

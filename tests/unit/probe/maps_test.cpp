@@ -156,5 +156,30 @@ TEST(Maps, KeysThatAreTooLongAreCounted) {
   EXPECT_EQ(maps->lost(0), 1U);
 }
 
+TEST(Maps, RestoredFromASnapshotTheyAreTheSame) {
+  for (const auto aggregate : {Aggregate::none, Aggregate::stats, Aggregate::histogram}) {
+    const MapInfo info{
+        .name = "m", .keys = {ValueType::text, ValueType::integer}, .aggregate = aggregate};
+    const auto from = make(info), to = make(info);
+    for (std::uint64_t i = 0; i < 100; ++i) {
+      const auto text = std::string(i % 30, 'x');
+      const ValueView keys[] = {ValueView::of(std::string_view(text)), ValueView::of(i)};
+      if (aggregate == Aggregate::none)
+        from->set(0, keys, i);
+      else
+        from->update(0, keys, i);
+    }
+    to->restore(0, from->snapshot(0), 3);
+    const auto sorted = [](std::vector<MapRow> rows) {
+      std::sort(rows.begin(), rows.end(), [](const MapRow& a, const MapRow& b) {
+        return a.keys[1].number < b.keys[1].number;
+      });
+      return rows;
+    };
+    EXPECT_EQ(sorted(to->snapshot(0)), sorted(from->snapshot(0)));
+    EXPECT_EQ(to->lost(0), 3U);
+  }
+}
+
 }  // namespace
 }  // namespace vitrine::probe

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""./dev bench language: what a script costs before and while it runs.
+
+    ./dev bench language                       all parts
+    ./dev bench language --only interpreter    one of interpreter, start, limits
+    ./dev bench language --vm VM               on this machine, instead of a guest of its own
+
+Figures are medians, taken in turn with their control; results are checked, not only timed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "guests")]
+
+VITRINE = ROOT / "build/bin/vitrine"
+BENCH = ROOT / "build/bin/language_bench"
+RUNS = 9
+missed = 0
+
+
+def row(what, value, unit, target=None, least=False, worst=None):
+    global missed
+    verdict = ""
+    if target is not None:
+        met = value >= target if least else value <= target
+        missed += not met
+        verdict = f"target {'at least' if least else 'at most'} {target:g}: {'met' if met else 'MISSED'}"
+    spread = f"(worst {worst:g})" if worst is not None else ""
+    print(f"  {what:<52} {value:>12,.2f} {unit:<8} {spread:<18} {verdict}", flush=True)
+
+
+def figures(*words):
+    done = subprocess.run([str(BENCH), *map(str, words)], capture_output=True, timeout=1200)
+    if done.returncode != 0:
+        raise SystemExit(f"language_bench {words}: {done.stderr.decode()}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def script_of_300_lines():
+    """A script as people write them, only longer: functions, maps, types, views, many probes."""
+    lines = ["const limit = 1 << 20", "fn large(x) { return x > limit }"]
+    number = 0
+    while len(lines) < 296:
+        number += 1
+        lines += [
+            "Every(1h) {",
+            "    for (p in processes) {",
+            f"        if (large(p.rss) && p.pid > {number}) {{",
+            f"            @rss{number % 40}[p.name] = stats(p.rss)",
+            f'            Print("%-16s %6d %s\\n", p.name, p.pid, p.path)',
+            "        }",
+            "    }",
+            f"    let task{number} = (struct task_struct *)init_task",
+            f'    Print("%s %d\\n", task{number}->comm, task{number}->mm->mm_users.counter + {number})',
+            f"    @jiffies{number % 40} = u64(jiffies)",
+            "}",
+        ]
+    lines = lines[:2] + lines[2 : 2 + (len(lines) - 2) // 11 * 11]
+    while len(lines) < 299:
+        lines.append(f"// line {len(lines) + 1}")
+    lines.append('Start { Print("ready\\n") }')
+    return "\n".join(lines) + "\n"
+
+
+def interpreter():
+    print("Interpreter (one core, CPU time of its thread)")
+    for each in figures("interpreter"):
+        if each["what"] == "operations_per_second":
+            row("simple operations", each["median"] / 1e6, "M/s", 20, least=True, worst=each["worst"] / 1e6)
+        else:
+            row(each["what"], each["median"], "ns", 100, worst=each["worst"])
+
+
+def start(vm, folder):
+    print("Start of a script (kernel cached)")
+    script = Path(folder, "long.vmi")
+    text = script_of_300_lines()
+    assert text.count("\n") == 300, text.count("\n")
+    script.write_text(text)
+    for each in figures("start", script, vm):
+        row(f"300 lines, {each['what']}, attached", each["median"], "ms", 10 if each["what"] == "parse to ready" else None, worst=each["worst"])
+    empty = Path(folder, "empty.vmi")
+    empty.write_text("Start { Stop() }\n")
+    long = Path(folder, "stopped.vmi")
+    long.write_text(text.replace('Start { Print("ready\\n") }', 'Start { Print("ready\\n") Stop() }'))
+    times = {empty: [], long: []}
+    for number in range(RUNS + 1):
+        for path, all_times in times.items():
+            begin = time.perf_counter()
+            done = subprocess.run([str(VITRINE), "run", "--allow", "all", str(path), vm], capture_output=True, timeout=120)
+            took = time.perf_counter() - begin
+            if done.returncode not in (0, 3) or (path == long and not done.stdout.startswith(b"ready\n")):
+                raise SystemExit(done)
+            if number != 0:
+                all_times.append(took * 1000)
+    row("whole command, one line (attach and end included)", statistics.median(times[empty]), "ms", worst=round(max(times[empty]), 1))
+    row("whole command, 300 lines", statistics.median(times[long]), "ms", worst=round(max(times[long]), 1))
+
+
+def limits(vm):
+    print("Limits")
+    def nest(depth):
+        return "Start { " + "".join(f"for (i{n} in 0..1000000) {{ " for n in range(depth)) + "@rounds += 1 " + "}" * (depth + 1)
+
+    depth = next(depth for depth in range(200, 0, -1) if subprocess.run([str(VITRINE), "check", "-e", nest(depth)], capture_output=True).returncode == 0)
+    begin = time.perf_counter()
+    done = subprocess.run([str(VITRINE), "run", "--json", "-e", nest(depth), vm, "--duration", "10ms"], capture_output=True, timeout=120)
+    took = time.perf_counter() - begin
+    end = json.loads(done.stdout.splitlines()[-1])
+    if end["probes"][0]["over_budget"] != 1:
+        raise SystemExit(f"the nest did not end by its budget: {end}")
+    row(f"{depth} loops (the most there can be) within each other, until the budget ends it", took, "s", 10)
+
+
+def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("--only", choices=("interpreter", "start", "limits"))
+    words.add_argument("--vm")
+    words.add_argument("--kernel", default="6.1")
+    words = words.parse_args()
+    build = subprocess.run(["ninja", "-C", str(ROOT / "build"), "language_bench", "vitrine"], capture_output=True)
+    if build.returncode != 0:
+        raise SystemExit(build.stdout.decode())
+    if words.only in (None, "interpreter"):
+        interpreter()
+    if words.only == "interpreter":
+        return missed
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+
+        def on(vm):
+            subprocess.run([str(VITRINE), "info", vm], capture_output=True)  # the cache
+            if words.only in (None, "start"):
+                start(vm, folder)
+            if words.only in (None, "limits"):
+                limits(vm)
+
+        if words.vm:
+            on(words.vm)
+        else:
+            from vitrine_guests import Guest
+
+            with Guest(words.kernel, cpus=1, memory=256) as guest:
+                on(str(guest.pid))
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
