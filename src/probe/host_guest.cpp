@@ -6,6 +6,7 @@
 
 #include "linux/field.h"
 #include "linux/type_catalogue.h"
+#include "probe/host_stack.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -30,6 +31,7 @@ HostGuest host_guest(const Machine& machine, const linux::Kernel& kernel) {
   if (const auto init = kernel.symbols().find("init_task")) guest.list_head = init->value;
   if (const auto tasks = linux::Embedded::from(kernel.types(), "task_struct.tasks"))
     guest.list_offset = static_cast<std::uint32_t>(tasks->offset().value_or(0));
+  guest.stack = host_stack(kernel);
   return guest;
 }
 

@@ -367,6 +367,8 @@ bool Instrumentation::describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
       if (known == loading_.end()) return false;
       event.module = known->module;
       if (static_cast<std::int32_t>(cpu.registers.get(Reg::rax).value_or(1)) != 0) return false;
+      // A return by way of a thunk passes two of its exits: the first tells.
+      loading_.erase(known);
     } else {
       event.module = cpu.registers.get(Reg::rdi).value_or(0);
     }

@@ -1,0 +1,125 @@
+// What the event engine is measured by: acts whose number and arguments are known. All on
+// request; each prints what it did and ends.
+
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "actor.h"
+
+static long number_of(const char* name, long otherwise) {
+  const char* text = getenv(name);
+  return text ? atol(text) : otherwise;
+}
+
+static double seconds_now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+// A call that no library makes: lseek on a descriptor that is none. It fails with EBADF (9).
+enum { kNoDescriptor = -77, kWhence = 0x1234 };
+
+ACTOR(calls, "calls", "COUNT calls of lseek(-77, i, 0x1234), i from 0: each fails with EBADF",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 1000);
+  long failed = 0;
+  for (long i = 0; i < count; ++i) failed += syscall(SYS_lseek, kNoDescriptor, i, kWhence) == -1;
+  printf("pid %d calls %ld failed %ld\n", getpid(), count, failed);
+  return 0;
+}
+
+ACTOR(calls_compat, "calls-compat", "COUNT calls of lseek(-77, i, 0x1234) by int $0x80",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 1000);
+  long failed = 0;
+  for (long i = 0; i < count; ++i) {
+    int result;
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(19), "b"(kNoDescriptor), "c"((int)i), "d"(kWhence)
+                     : "memory", "r8", "r9", "r10", "r11");
+    failed += result == -9;
+  }
+  printf("pid %d calls %ld failed %ld\n", getpid(), count, failed);
+  return 0;
+}
+
+ACTOR(call_loop, "call-loop", "getppid as fast as it can for SECONDS; prints how many a second",
+      .on_request = 1) {
+  const double seconds = (double)number_of("SECONDS", 2);
+  const double begin = seconds_now();
+  double now = begin;
+  long count = 0;
+  while (now < begin + seconds) {
+    for (int i = 0; i < 10000; ++i) syscall(SYS_getppid);
+    count += 10000;
+    now = seconds_now();
+  }
+  printf("calls %ld rate %.0f\n", count, (double)count / (now - begin));
+  return 0;
+}
+
+ACTOR(interrupted, "interrupted",
+      "COUNT reads of an empty pipe that a signal interrupts: restarted, then ended by one that is not",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 20);
+  int ends[2];
+  if (pipe(ends) < 0) return 1;
+  printf("pid %d\n", getpid());
+  fflush(stdout);
+  for (long i = 0; i < count; ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      usleep(2000);
+      kill(getppid(), SIGSTOP);  // the read is left, and restarted at SIGCONT
+      usleep(2000);
+      kill(getppid(), SIGCONT);
+      usleep(2000);
+      _exit(write(ends[1], "x", 1) == 1 ? 0 : 1);
+    }
+    char byte;
+    if (syscall(SYS_read, ends[0], &byte, 1L) != 1) return 1;
+    waitpid(child, NULL, 0);
+  }
+  printf("reads %ld\n", count);
+  return 0;
+}
+
+ACTOR(writes, "writes", "COUNT writes of i to a word of its own at 0x5ee500000100; prints the end",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 1000);
+  volatile uint64_t* page = mmap((void*)0x5ee500000000, 4096, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (page == MAP_FAILED) return 1;
+  for (long i = 0; i < count; ++i) page[32] = (uint64_t)i;
+  printf("pid %d writes %ld value %ld\n", getpid(), count, (long)page[32]);
+  return 0;
+}
+
+ACTOR(family, "family", "COUNT children one after another: child i exits with i % 100, every fourth by exec",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 40);
+  printf("pid %d\n", getpid());
+  fflush(stdout);
+  for (long i = 0; i < count; ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      char* argv[] = {"churn-exec", NULL};
+      if (i % 4 == 3) execve("/actors/churn-exec", argv, argv + 1);
+      _exit((int)(i % 100));
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    printf("child %d status %d\n", child, status);
+  }
+  return 0;
+}

@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Events, against what the guest knows of itself and what QEMU logs of the same run.
+
+    events_test.py --kernels 6.1 --cpus 1 2           one kernel
+    events_test.py --only calls writes                some of the comparisons
+    events_test.py --only bomb --bomb 10000           the fork bomb in full
+
+Programs in the guest do acts whose number and arguments they print (guests/actors/events.c); the
+agent watches with a script, and every record must be there, once, with the right values. A record
+that is missing must have been counted as lost.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
+
+from vitrine_guests import LABELS, Guest  # noqa: E402
+
+
+class Watch:
+    """A script that the agent runs while the context lasts; then what it recorded."""
+
+    def __init__(self, program, guest, script):
+        self.command = [str(program), "watch", guest.name, script]
+        self.records, self.maps, self.notes, self.broken = [], {}, [], []
+        self.end = {}
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if "started_ms" not in line:
+            self.process.stdin.close()
+            raise AssertionError(f"the agent did not start the script: {line}{self.process.stderr.read()}")
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+        return self
+
+    def read(self):
+        for line in self.process.stdout:
+            row = json.loads(line)
+            if "values" in row:
+                self.records.append(row)
+            elif "map" in row:
+                self.maps.setdefault(row["map"], []).append(row)
+            elif "broken" in row:
+                self.broken.append(row)
+            elif "records" in row:
+                self.end = row
+            else:
+                self.notes.append(row)
+
+    def __exit__(self, *unused):
+        time.sleep(0.3)  # what the last events wrote is on its way
+        self.process.stdin.close()
+        self.reader.join(60)
+        self.process.wait(60)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    @property
+    def lost(self):
+        return self.end.get("lost", 0) + self.end.get("firings_lost", 0)
+
+    def of(self, probe):
+        return [row for row in self.records if row["probe"] == probe]
+
+    def in_order(self):
+        """Differences of the records' own account: a sequence without gaps on each CPU."""
+        last, gaps = {}, 0
+        for row in self.records:
+            before = last.get(row["cpu"])
+            if before is not None and row["sequence"] <= before:
+                gaps += 1
+            last[row["cpu"]] = row["sequence"]
+        return [f"{gaps} records came out of order"] if gaps else []
+
+
+def signed(value):
+    return value - (1 << 64) if value is not None and value >= 1 << 63 else value
+
+
+def narrow(value):
+    return value if value is None else (value & 0xFFFFFFFF) - (1 << 32 if value & 0x80000000 else 0)
+
+
+def acts(guest, actor, count, timeout=580):
+    """Runs an actor; what it printed."""
+    status, said = guest.run(f"COUNT={count} /actors/{actor}", timeout)
+    if status != 0:
+        raise AssertionError(f"the actor {actor}: status {status}: {said.decode(errors='replace')}")
+    return said.decode()
+
+
+def differences_of(what, expected, have):
+    if expected == have:
+        return []
+    first = next((i for i, (a, b) in enumerate(zip(expected, have)) if a != b), min(len(expected), len(have)))
+    return [f"{what}: {len(expected)} expected, {len(have)} seen; the first difference at {first}: "
+            f"expected {expected[first:first + 2]}, have {have[first:first + 2]}"]  # fmt: skip
+
+
+def calls(test, guest, actor="calls"):
+    """Every system call with its arguments, every return with its result."""
+    count = test.options.calls
+    script = f"""
+Syscall(lseek) when (process.name == "{actor}") {{ Print("%d %d %d", arg0, arg1, arg2) }}
+SyscallReturn(lseek) when (process.name == "{actor}") {{ Print("%d", ret) }}
+"""
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, actor, count)
+    # The descriptor is an int: what the upper half of its register holds is the compiler's affair.
+    have = [(narrow(fd), offset, whence) for fd, offset, whence in (row["values"] for row in watch.of(0))]
+    returns = [(narrow if actor == "calls-compat" else signed)(row["values"][0]) for row in watch.of(1)]
+    wrong = differences_of("calls", [(-77, i, 0x1234) for i in range(count)], have)
+    wrong += differences_of("returns", [-9] * count, returns)
+    if f"calls {count}" not in said:
+        wrong.append(f"the actor says {said.strip()}")
+    return f"{count} calls, {len(have)} seen, {len(returns)} returns, {watch.lost} lost", wrong + watch.in_order()
+
+
+def compat(test, guest):
+    """The same by the 32-bit entry."""
+    return calls(test, guest, "calls-compat")
+
+
+def writes(test, guest):
+    """Every write of a program to a word of its own, with the value before and after."""
+    count = test.options.calls
+    script = 'WriteAt(0x5ee500000100, 8) when (process.name == "writes") { Print("%d %d", event.old, event.value) }'
+    with Watch(test.program, guest, script) as watch:
+        acts(guest, "writes", count)
+    wrong = differences_of("values written", list(range(count)), [row["values"][1] for row in watch.records])
+    known = [(i, row["values"][0]) for i, row in enumerate(watch.records) if row["values"][0] is not None]
+    wrong += [f"write {i}: the value before was {max(i - 1, 0)}, we say {old}" for i, old in known if old != max(i - 1, 0)][:3]
+    if len(known) < count - 1:
+        # A program's memory is another one in each process, and no copy of it is kept.
+        test.expected[f"the value before a write to a program's memory is missing in {count - len(known)} of {count} records"] += 1
+    return f"{count} writes, {len(watch.records)} seen, {len(known)} with the value before, {watch.lost} lost", wrong + watch.in_order()
+
+
+def kernel_writes(test, guest):
+    """Every write to a word of the kernel, with the value before and after."""
+    count = 50
+    guest.run("echo 1000 > /proc/sys/kernel/panic")
+    with Watch(test.program, guest, 'WriteAt(panic_timeout, 4) { Print("%d %d", event.old, event.value) }') as watch:
+        guest.run(f"i=1; while [ $i -le {count} ]; do echo $((1000 + i)) > /proc/sys/kernel/panic; i=$((i + 1)); done")
+    guest.run("echo -1 > /proc/sys/kernel/panic")
+    have = [tuple(row["values"]) for row in watch.records]
+    expected = [(1000 + i, 1001 + i) for i in range(count)]
+    return f"{count} writes of panic_timeout, {len(have)} seen, {watch.lost} lost", differences_of("writes", expected, have)
+
+
+def msrs(test, guest):
+    """Every write of a model-specific register that a program asks for, with its value."""
+    count = 200
+    script = 'MSRWrite(0xc0000102) when (process.name == "gs-bases") { Print("%x %x", event.old, event.value) }'
+    with Watch(test.program, guest, script) as watch:
+        acts(guest, "gs-bases", count)
+    # Others write it too, while the program sleeps or is switched to: only its own values count.
+    have = [value for _, value in (row["values"] for row in watch.records) if 0x10000 <= value < 0x10000 + count]
+    have = [value for i, value in enumerate(have) if i == 0 or value != have[i - 1]]  # put back after a switch
+    wrong = differences_of("values written", list(range(0x10000, 0x10000 + count)), have)
+    return f"{count} writes of KERNEL_GS_BASE, {len(have)} seen, {watch.lost} lost", wrong
+
+
+def family(test, guest):
+    """Processes that come, execute and go, by pid and with their exit codes."""
+    count = test.options.family
+    script = """
+ProcessStart { Print("%d %d", process.pid, event.parent_pid) }
+ProcessExec { Print("%d %s", process.pid, process.path) }
+ProcessExit { Print("%d %d", process.pid, event.code) }
+"""
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "family", count)
+    parent = int(re.search(r"pid (\d+)", said)[1])
+    children = [(int(pid), int(status)) for pid, status in re.findall(r"child (\d+) status (\d+)", said)]
+    pids = {pid for pid, _ in children}
+    started = [row["values"][0] for row in watch.of(0) if row["values"][1] == parent]
+    executed = [row["values"][0] for row in watch.of(1) if row["values"][0] in pids]
+    ended = [tuple(row["values"]) for row in watch.of(2) if row["values"][0] in pids]
+    # A code may be told as the kernel keeps it (wait's status) or as exit(2) was given it.
+    shape = (lambda status: status) if any(code > 255 for _, code in ended) else (lambda status: status >> 8)
+    wrong = differences_of("starts", [pid for pid, _ in children], started)
+    wrong += differences_of("execs", [pid for i, (pid, _) in enumerate(children) if i % 4 == 3], executed)
+    wrong += differences_of("exits", [(pid, shape(status)) for pid, status in children], ended)
+    return f"{count} children: {len(started)} starts, {len(executed)} execs, {len(ended)} exits, {watch.lost} lost", wrong
+
+
+def modules(test, guest):
+    """Modules that are loaded and unloaded, by name."""
+    loaded = guest.file("/proc/modules").decode()
+    name, rounds = next(name for name in ("loop", "tun", "crc7", "ts_kmp") if f"{name} " not in loaded), 3
+    script = 'ModuleLoad { Print("%s", event.name) }\nModuleUnload { Print("%s", event.name) }'
+    with Watch(test.program, guest, script) as watch:
+        for _ in range(rounds):
+            guest.load(name)
+            guest.unload(name)
+    loads = [row["values"][0] for row in watch.of(0) if row["values"][0] == name]
+    unloads = [row["values"][0] for row in watch.of(1) if row["values"][0] == name]
+    wrong = differences_of("loads", [name] * rounds, loads) + differences_of("unloads", [name] * rounds, unloads)
+    return f"{name} {rounds} times: {len(loads)} loads, {len(unloads)} unloads, {watch.lost} lost", wrong
+
+
+def registers(test, guest):
+    """CR3 and MSR writes: on each CPU what a write finds is what the one before it left, so that none
+    is missing; and what QEMU's monitor says at the end is the last that was seen."""
+    script = 'CRWrite(3) { Print("%x %x", event.old, event.value) }\nMSRWrite { Print("%d %x %x", event.index, event.old, event.value) }'
+    with Watch(test.program, guest, script) as watch:
+        acts(guest, "family", 20)
+        guest.pause()
+        monitor = guest.qmp("human-monitor-command", **{"command-line": "info registers -a"})
+        time.sleep(0.3)
+    guest.resume()
+    wrong, last, breaks = [], {}, Counter()
+    plain = (1 << 63) - 1  # bit 63 of CR3 asks for no flush, and is not kept
+    for row in watch.of(0):
+        old, value = row["values"]
+        if row["cpu"] in last and last[row["cpu"]] != old & plain:
+            breaks["CR3"] += 1
+        last[row["cpu"]] = value & plain
+    for cpu, value in enumerate(int(v, 16) for v in re.findall(r"CR3=([0-9a-f]+)", monitor)):
+        if cpu in last and last[cpu] != value & plain:
+            wrong.append(f"CPU {cpu}: the monitor says CR3 is {value:x}, the last write seen was {last[cpu]:x}")
+    chains = {}
+    for row in watch.of(1):
+        index, old, value = row["values"]
+        key = (row["cpu"], index)
+        # Some registers change by other means (FS, GS, TSC deadline) or are not read back as written.
+        if key in chains and chains[key] != old and index not in (0xC0000100, 0xC0000101, 0xC0000102, 0x6E0, 0x830, 0x10, 0x80B):
+            breaks[f"MSR {index:#x}"] += 1
+        chains[key] = value
+    wrong += [f"{name}: {count} writes found something that no write seen had left" for name, count in breaks.items()]
+    if len(watch.of(0)) < 20:
+        wrong.append(f"only {len(watch.of(0))} writes of CR3 were seen")
+    return f"{len(watch.of(0))} writes of CR3, {len(watch.of(1))} of {len({i for _, i in chains})} MSRs, {watch.lost} lost", wrong
+
+
+def exceptions(test, guest):
+    """Page faults and timer interrupts, by number, as QEMU's own log counts them in the same time."""
+    script = "Exception(14) { @faults[cpu] = count() }\nInterrupt { @interrupts[event.vector] = count() }"
+    with tempfile.TemporaryDirectory(prefix="vitrine-log-") as folder:
+        log = Path(folder) / "int.log"
+        human = lambda line: guest.qmp("human-monitor-command", **{"command-line": line})  # noqa: E731
+        guest.pause()
+        human(f"logfile {log}")
+        with Watch(test.program, guest, script) as watch:
+            human("log int")
+            guest.resume()
+            acts(guest, "family", 10)
+            guest.pause()
+            human("log none")
+        guest.resume()
+        told = Counter()
+        for line in log.read_bytes().decode(errors="replace").splitlines():
+            if found := re.match(r"\s*\d+: v=([0-9a-f]{2}) e=[0-9a-f]+ i=(\d)", line):
+                told["fault" if int(found[1], 16) == 14 else ""] += 1
+            elif found := re.match(r"Servicing hardware INT=0x([0-9a-f]+)", line):
+                told[f"INT {int(found[1], 16)}"] += 1
+    faults = sum(row["count"] or row["value"] or 0 for row in watch.maps.get("faults", []))
+    interrupts = {row["keys"][0]: row["count"] or row["value"] for row in watch.maps.get("interrupts", [])}
+    wrong = [] if faults == told["fault"] else [f"page faults: QEMU logged {told['fault']}, we counted {faults}"]
+    for key in sorted({int(name[4:]) for name in told if name.startswith("INT")} | set(interrupts)):
+        # QEMU logs that it takes one up; a CPU that is stopped then has not come to the handler.
+        if not 0 <= told[f"INT {key}"] - interrupts.get(key, 0) <= guest.options.cpus:
+            wrong.append(f"interrupt {key:#x}: QEMU logged {told[f'INT {key}']}, we counted {interrupts.get(key, 0)}")
+    return f"{faults} page faults, {sum(interrupts.values())} interrupts of {len(interrupts)} vectors", wrong
+
+
+def bomb(test, guest):
+    """A fork bomb: nothing is lost that is not counted."""
+    count = test.options.bomb
+    script = """
+ProcessStart { Print("%d %d", process.pid, event.parent_pid) }
+ProcessExit { Print("%d", process.pid) }
+Syscall(exit_group) when (process.name == "family") { @exits = count() }
+"""
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "family", count)
+    parent = int(re.search(r"pid (\d+)", said)[1])
+    pids = {int(pid) for pid in re.findall(r"child (\d+) ", said)}
+    started = [row["values"][0] for row in watch.of(0) if row["values"][1] == parent]
+    ended = [row["values"][0] for row in watch.of(1) if row["values"][0] in pids]
+    wrong = []
+    missing = 2 * count - len(started) - len(ended)
+    if missing > watch.lost:
+        wrong.append(f"{missing} records of {2 * count} are missing, {watch.lost} were counted as lost")
+    if missing < 0:
+        wrong.append(f"{-missing} records too many")
+    return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
+
+
+TESTS = {"calls": calls, "compat": compat, "writes": writes, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "bomb": bomb}  # fmt: skip
+
+
+class Test:
+    def __init__(self, options):
+        self.options = options
+        self.program = options.vitrine.with_name("agent_probe").resolve()
+        self.wrong = []
+        self.expected = Counter()
+
+    def guest_options(self):
+        said = subprocess.run([self.options.vitrine, "qemu-args"], capture_output=True, text=True, check=True)
+        return said.stdout.strip()
+
+    def run(self, label, cpus):
+        print(f"Linux {label}, {cpus} CPU{'s' if cpus > 1 else ''}", flush=True)
+        begin = time.monotonic()
+        with Guest(label, cpus=cpus, cpu="max,-fsgsbase", extra=self.guest_options()) as guest:
+            for name in self.options.only or TESTS:
+                try:
+                    shown, wrong = TESTS[name](self, guest)
+                except (AssertionError, KeyError, OSError, ValueError, subprocess.TimeoutExpired) as failed:
+                    shown, wrong = "failed", [f"{type(failed).__name__}: {failed}"]
+                print(f"  {name:<11} {shown}", flush=True)
+                for text in wrong[:6]:
+                    print(f"      {text[:700]}", flush=True)
+                self.wrong += [f"{label}, {cpus} CPUs, {name}: {text}" for text in wrong]
+            _, complaints = guest.run("dmesg | grep -E 'BUG|WARNING|Oops|rcu.*stall|general protection' | head -3")
+            if complaints.strip():
+                self.wrong.append(f"{label}: the guest's log complains: {complaints.decode(errors='replace')}")
+                print(f"      {self.wrong[-1]}")
+        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
+    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
+    parser.add_argument("--cpus", nargs="+", default=[1, 2], type=int)
+    parser.add_argument("--only", nargs="+", default=[], choices=list(TESTS))
+    parser.add_argument("--calls", default=2000, type=int)
+    parser.add_argument("--family", default=40, type=int)
+    parser.add_argument("--bomb", default=200, type=int)
+    test = Test(parser.parse_args())
+    for label in test.options.kernels:
+        for cpus in test.options.cpus:
+            test.run(label, cpus)
+    for text, times in test.expected.items():
+        print(f"expected failure, {times} times: {text}")
+    print(f"{len(test.wrong)} things wrong")
+    return 1 if test.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
