@@ -4,6 +4,7 @@
 
 #include "linux/kernel.h"
 #include "machine/qemu_process.h"
+#include "probe/gdb/gdb_source.h"
 #include "probe/polling/polling_source.h"
 #include "probe/streams/stream_source.h"
 #include "vmipl/catalogue.h"
@@ -64,6 +65,9 @@ EventSources event_sources(Context& context, const Session& session, const Argum
   sources.all.push_back(probe::stream_source(session.machine()));
   probe::PollingOptions polling;
   if (!words.has("--no-cache")) polling.attach.cache_directory = linux::default_cache_directory();
+  probe::GdbOptions gdb;
+  gdb.attach = polling.attach;
+  sources.all.push_back(probe::gdb_source(session.machine(), gdb));
   sources.all.push_back(probe::polling_source(session.machine(), polling));
   return sources;
 }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "machine/gdb_farewell.h"
 
@@ -80,12 +81,22 @@ Outcome<void> gdbstub_is_free(Qmp& qmp) {
   return {};
 }
 
+void let_go(Qmp& qmp) {
+  for (int i = 0; i < 10; ++i) {
+    const auto status = qmp.execute("query-status");
+    if (!status) return;
+    if (status->find("\"debug\"") != std::string::npos) (void)qmp.execute("cont");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 Outcome<void> clear_gdbstub(Qmp& qmp) {
   auto pair = TRY(socket_pair());
   TRY(hand_over(qmp, OwnerMark::self().prefix() + "gdb", pair.its));
   pair.its.reset();
   const bool heard = farewell_to_gdbstub(pair.ours.get());
   TRY(qmp.human("gdbserver none"));
+  let_go(qmp);
   if (!heard) return std::unexpected(Problem(Errc::protocol, "the gdbstub does not answer"));
   return {};
 }
@@ -108,6 +119,7 @@ Outcome<std::unique_ptr<GdbLink>> GdbLink::open(const Monitor& monitor, Guardian
 GdbLink::~GdbLink() {
   (void)farewell_to_gdbstub(socket_.get());
   if (auto qmp = monitor_.talk(); qmp && (*qmp)->human("gdbserver none")) {
+    let_go(**qmp);
     guardian_.kept(promise_);
   }  // else the guardian does it
 }

@@ -49,4 +49,9 @@ class GdbLink {
 /// every breakpoint there is and lets the guest go on.
 [[nodiscard]] Outcome<void> clear_gdbstub(Qmp& qmp);
 
+/// After a gdbstub is closed: a CPU that met a breakpoint just before it was removed may stop the
+/// machine a moment later, with nobody left to let it go. Watches for that, for 100 ms.
+/// Only the state "debug" is undone: "paused" is somebody's will.
+void let_go(Qmp& qmp);
+
 }  // namespace vitrine

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "machine/gdb_farewell.h"
+#include "machine/gdb_link.h"
 
 namespace vitrine {
 namespace {
@@ -106,6 +107,7 @@ void undo_all(const Monitor& monitor, std::vector<Promise>& promises) {
   for (const auto& promise : promises) {
     for (const auto& command : promise.undo.commands)
       (void)(*qmp)->execute(command.command, command.arguments);
+    if (promise.gdb) let_go(**qmp);
   }
 }
 

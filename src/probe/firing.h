@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/problem.h"
 #include "vmipl/program.h"
 #include "x86/registers.h"
@@ -66,6 +67,16 @@ class HeldFiring {
                                                      [[maybe_unused]] std::uint64_t value) {
     return std::unexpected(Problem{Errc::unsupported, "this event has no register to write", {}});
   }
+
+  /// Writes memory as this CPU sees it now; code is translated anew. Permission as above.
+  /// @returns unsupported  this source cannot: the action finds its own way
+  [[nodiscard]] virtual Outcome<void> write_memory([[maybe_unused]] Gva at,
+                                                  [[maybe_unused]] Bytes bytes) {
+    return std::unexpected(Problem{Errc::unsupported, "this event holds no memory", {}});
+  }
+
+  /// The whole machine stands while this lives; else at most the CPU at the event waits.
+  [[nodiscard]] virtual bool holds_machine() const { return false; }
 
   /// The machine is to stay stopped when the block has ended: Pause() at the event. A source
   /// that holds the machine by itself leaves it so; Resume() is a `cont` at the monitor.

@@ -13,9 +13,13 @@
 #include "cli/running_scripts.h"
 #include "cli/script_text.h"
 #include "cli/session.h"
+#include "cli/escape.h"
+#include "machine/monitor.h"
+#include "probe/actions/machine_actions.h"
 #include "probe/control_socket.h"
 #include "probe/kernel_ports.h"
 #include "probe/run_session.h"
+#include "probe/streams/stream.h"
 #include "vmipl/check.h"
 #include "vmipl/render.h"
 
@@ -203,6 +207,20 @@ Outcome<Status> replace_running(Context& context, const Arguments& words, const 
   return Status::done;
 }
 
+/// Every change of the guest, and every file made of it, with its time: records of their own kind.
+void tell_changes(probe::MachineActions& actions, Console& console, bool json) {
+  for (const auto& change : actions.changes()) {
+    const auto when = probe::time_text(change.wall_ns);
+    if (json) {
+      console.out.write(fmt::format("{{\"change\":{},\"failed\":{},\"time\":{}}}\n",
+                                    json_quoted(change.words), change.failed, json_quoted(when)));
+    } else {
+      console.remark(fmt::format("{} {} {}", change.failed ? "! not done:" : "changed:", when,
+                                 escape(change.words, console.charset)));
+    }
+  }
+}
+
 Outcome<Status> run(Context& context, const Arguments& given) {
   auto words = given;
   const auto wanted = TRY(understand(words));
@@ -238,8 +256,12 @@ Outcome<Status> run(Context& context, const Arguments& given) {
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
   if (sources.agent != nullptr)
     options.remote_maps = [agent = sources.agent] { return agent->maps(); };
+  // What the script does to the guest is put down, and told at the end.
+  probe::MachineActions actions(
+      session.machine(), *kernel,
+      {.writes = words.has("--allow-writes"), .control = words.has("--allow-control")});
   probe::RunSession running(probe::host_guest(session.machine(), *kernel), sources.ladder(),
-                            nullptr, outputs, std::move(options));
+                            &actions, outputs, std::move(options));
 
   // From here on an interrupt ends the script as it would end by itself.
   const InterruptGuard guard;
@@ -319,6 +341,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     job->answer.set_value(bad_answer({Errc::vanished, "the script ends", {}}));
   running.stop();
   outputs.flush();
+  tell_changes(actions, console, json);
   socket.reset();
   if (!there) return std::unexpected(std::move(there).error());
   if (console.out.failed() != 0) return Status::done;  // the dispatcher says what is to be said

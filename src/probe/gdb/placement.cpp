@@ -1,0 +1,158 @@
+#include "probe/gdb/placement.h"
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+
+#include "probe/block_needs.h"
+#include "vmipl/catalogue.h"
+
+namespace vitrine::probe {
+namespace {
+
+constexpr std::size_t kMostSpots = 256;  // of one pattern: each is a stop of the whole machine
+constexpr const char* kAgent = "start the machine with the agent (vitrine qemu-args)";
+
+Placed refused(std::string reason, std::string remedy = kAgent) {
+  return {Offer::refuse(std::move(reason), std::move(remedy)), {}};
+}
+
+std::optional<Gva> first_of(const linux::Kernel& kernel, std::initializer_list<const char*> names) {
+  for (const auto* name : names) {
+    if (const auto at = kernel.symbol(name)) return *at;
+  }
+  return std::nullopt;
+}
+
+Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
+                                    const vmipl::ProbeArgument& argument) {
+  std::vector<Gva> out;
+  switch (argument.kind) {
+    case vmipl::ProbeArgument::number:
+      out.push_back(Gva{argument.number_value});
+      break;
+    case vmipl::ProbeArgument::symbol: {
+      auto at = kernel.symbol(argument.text_value);
+      if (!at) {
+        if (const auto module = kernel.module_symbols().find(argument.text_value)) at = *module;
+      }
+      if (!at) return std::unexpected(at.error());
+      out.push_back(*at + argument.number_value);
+      break;
+    }
+    case vmipl::ProbeArgument::pattern:
+    case vmipl::ProbeArgument::text: {
+      const auto& symbols = kernel.symbols();
+      for (std::size_t i = 0; i < symbols.size(); ++i) {
+        const auto symbol = symbols.at(i);
+        if ((symbol.type != 't' && symbol.type != 'T' && symbol.type != 'W' &&
+             symbol.type != 'w') ||
+            !vmipl::glob_matches(argument.text_value, symbol.name))
+          continue;
+        if (out.empty() || out.back() != symbol.address) out.push_back(symbol.address);
+        if (out.size() > kMostSpots) break;
+      }
+      break;
+    }
+  }
+  if (out.empty())
+    return std::unexpected(Problem(
+        Errc::not_found, fmt::format("no function of the kernel fits {}", argument.text_value)));
+  if (out.size() > kMostSpots)
+    return std::unexpected(
+        Problem(Errc::too_large,
+                fmt::format("{} fits more than {} functions, and each stops the whole machine",
+                            argument.text_value, kMostSpots)));
+  return out;
+}
+
+Placed at_spots(std::vector<StopSpot> spots, std::string mechanism, std::string reason = {}) {
+  Placed placed;
+  placed.offer = {true, CostClass::stop, Coverage::every, std::move(mechanism), std::move(reason),
+                  {}};
+  placed.placement.spots = std::move(spots);
+  return placed;
+}
+
+Placed at_function(const linux::Kernel& kernel, std::initializer_list<const char*> names,
+                   StopRole role) {
+  const auto at = first_of(kernel, names);
+  if (!at) return refused(fmt::format("this kernel has no symbol {}", *names.begin()));
+  return at_spots({{*at, role}},
+                  fmt::format("breakpoint at {}", linux::symbolize(kernel.symbols(), *at)));
+}
+
+}  // namespace
+
+Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::uint32_t index) {
+  const auto& probe = program.probes[index];
+  const auto& name = vmipl::probes()[probe.probe].name;
+  const auto needs = block_needs(program, index);
+  if (needs.stacks && name != "ExecuteAt" && name != "Return")
+    return refused("a stack is told at functions only, here");
+  if (name == "ExecuteAt" || name == "Return") {
+    auto found = addresses(kernel, probe.arguments.at(0));
+    if (!found) return refused(found.error().message, found.error().hint);
+    std::vector<StopSpot> spots;
+    for (const auto at : *found)
+      spots.push_back({at, name == "Return" ? StopRole::function_return : StopRole::execute});
+    auto words = spots.size() == 1 ? fmt::format("breakpoint at {}",
+                                                 linux::symbolize(kernel.symbols(), spots[0].at))
+                                   : fmt::format("{} breakpoints", spots.size());
+    if (name == "Return") words += " and where it returns to";
+    return at_spots(std::move(spots), std::move(words));
+  }
+  if (name == "ReadAt" || name == "WriteAt" || name == "AccessAt") {
+    auto found = addresses(kernel, probe.arguments.at(0));
+    if (!found) return refused(found.error().message, found.error().hint);
+    Placed placed;
+    const auto length = probe.arguments.size() > 1 ? probe.arguments[1].number_value : 1;
+    if (length > 4096)
+      return refused(fmt::format(
+          "a gdbstub's watchpoint of {} bytes slows every access of the guest", length));
+    placed.placement.watch = WatchSpot{found->front(), length, name != "WriteAt", name != "ReadAt"};
+    placed.offer = {true,
+                    CostClass::stop,
+                    Coverage::every,
+                    fmt::format("watchpoint on {} bytes", length),
+                    "stops after the access; its size is not told, and of more than 8 bytes where "
+                    "it went only if it changed something",
+                    {}};
+    return placed;
+  }
+  if (name == "Syscall") {
+    const auto at = first_of(kernel, {"entry_SYSCALL_64"});
+    if (!at) return refused("this kernel has no symbol entry_SYSCALL_64");
+    return at_spots({{*at, StopRole::syscall}}, "breakpoint at entry_SYSCALL_64",
+                    "64-bit calls only; every call stops the machine, whatever its number");
+  }
+  if (name == "SyscallReturn") {
+    const auto at = first_of(kernel, {"do_syscall_64"});
+    if (!at) return refused("this kernel has no symbol do_syscall_64");
+    return at_spots({{*at, StopRole::syscall_return}},
+                    "breakpoints at do_syscall_64 and where it returns to",
+                    "64-bit calls only; every call stops the machine, whatever its number");
+  }
+  if (name == "ProcessStart")
+    return at_function(kernel, {"wake_up_new_task"}, StopRole::process_start);
+  if (name == "ProcessExec")
+    return at_function(kernel, {"proc_exec_connector", "finalize_exec"}, StopRole::process_exec);
+  if (name == "ProcessExit") return at_function(kernel, {"taskstats_exit"}, StopRole::process_exit);
+  if (name == "ModuleLoad") return at_function(kernel, {"do_init_module"}, StopRole::module_load);
+  if (name == "ModuleUnload") return at_function(kernel, {"free_module"}, StopRole::module_unload);
+  if (vmipl::probes()[probe.probe].kind == vmipl::ProbeKind::stream)
+    return refused("a gdbstub sees no streams", {});
+  if (name == "Start" || name == "Stop" || name == "Every" || name == "OnExternalRequest")
+    return refused("of the host's clock, not of the machine", {});
+  return refused(fmt::format("a gdbstub stops at instructions and at memory, not at {}", name));
+}
+
+bool wants_system_call(const vmipl::ProgramProbe& probe, std::uint64_t number) {
+  if (probe.arguments.empty()) return true;
+  const auto& argument = probe.arguments[0];
+  if (argument.kind == vmipl::ProbeArgument::number) return argument.number_value == number;
+  const auto name = vmipl::system_call_name(number);
+  return !name.empty() && vmipl::glob_matches(argument.text_value, name);
+}
+
+}  // namespace vitrine::probe

@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+"""Event sources and streams against the guest's own account, and QEMU as it was before.
+
+    sources_test.py --probe build/bin/watch_probe [--kernel 6.1] [--only NAME ...]
+
+One guest serves all. Whoever is killed here is killed by SIGKILL; what QEMU holds afterwards
+(objects, character devices, trace events, its state) must be what it held before.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent.parent / "guests")]
+
+from vitrine_guests import Guest  # noqa: E402
+
+EVENTS = ("input_event_key_qcode", "input_event_key_number", "ps2_put_keycode", "serial_write")
+MAC = "52:54:00:12:34:56"
+
+
+class Qmp:
+    """A conversation with the tests' own monitor."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(60)
+        self.socket.connect(str(self.path))
+        self.stream = self.socket.makefile("rw", encoding="utf-8")
+        self.stream.readline()
+        self.execute("qmp_capabilities")
+        return self
+
+    def __exit__(self, *unused):
+        self.stream.close()
+        self.socket.close()
+
+    def execute(self, name, /, **arguments):
+        self.stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            answer = json.loads(self.stream.readline())
+            assert "error" not in answer, f"{name}: {answer}"
+            if "return" in answer:
+                return answer["return"]
+
+
+class Watch:
+    """watch_probe, as it runs."""
+
+    def __init__(self, program, guest, script, *words):
+        self.folder = Path(tempfile.mkdtemp(prefix="vitrine-watch-"))
+        self.path = self.folder / "lines"  # a file: a pipe that nobody empties would hold up the guest
+        with open(self.path, "wb") as lines:
+            self.process = subprocess.Popen(
+                [program, str(guest.pid), script, "--out", str(self.folder), *words],
+                stdin=subprocess.PIPE, stdout=lines, start_new_session=True,
+            )
+        while True:
+            ended = self.process.poll() is not None
+            if b'{"started":true}' in self.path.read_bytes():
+                break
+            assert not ended, f"it did not start: {self.path.read_text()}"
+            time.sleep(0.01)
+        self.lines = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        assert self.process.returncode == 0, self.process.returncode
+        return self.lines
+
+    def fires(self, name=None):
+        return [line for line in self.lines if "fire" in line and name in (None, line["name"])]
+
+    def stream(self, probe):
+        path = self.folder / f"stream-{probe}"
+        return path.read_bytes() if path.exists() else b""
+
+
+class Test:
+    def __init__(self, guest, program):
+        self.guest, self.program = guest, program
+        with self.qmp() as qmp:
+            self.before = self.state(qmp)
+
+    def qmp(self):
+        return Qmp(self.guest._socket("qmp-tests"))
+
+    def state(self, qmp):
+        return {
+            "objects": sorted(one["name"] for one in qmp.execute("qom-list", path="/objects")),
+            "devices": sorted(one["label"] for one in qmp.execute("query-chardev") if not one["label"].startswith("#")),
+            "events": {name: qmp.execute("trace-event-get-state", name=name)[0]["state"] for name in EVENTS},
+            "files": qmp.execute("query-fdsets"),
+            "status": qmp.execute("query-status")["status"],
+        }
+
+    def settled(self, seconds=8.0):
+        """QEMU is as it was, after at most so long. Returns how long it took."""
+        begin = time.monotonic()
+        while True:
+            with self.qmp() as qmp:
+                now = self.state(qmp)
+            if now == self.before:
+                return time.monotonic() - begin
+            assert time.monotonic() - begin < seconds, f"left behind: {now} instead of {self.before}"
+            time.sleep(0.05)
+
+    def alive(self):
+        status, out = self.guest.run("echo alive")
+        assert (status, out) == (0, b"alive\n"), (status, out)
+
+    def watch(self, script, *words):
+        return Watch(self.program, self.guest, script, *words)
+
+    # -- polling
+
+    def test_polling(self):
+        with self.watch("ProcessStart { Print(\"x\") }\nProcessExec { Print(\"%s\", process.path) }\nProcessExit { Print(\"x\") }", "--sources", "polling", "--poll", "50") as watch:
+            for _ in range(5):
+                self.guest.run("sleep 0.4")
+            time.sleep(0.3)
+            lines = watch.stop()
+            pids = [f["moment"]["process.pid"] for f in watch.fires("ProcessExit") if f["moment"]["process.name"] == "sleep"]
+            assert len(set(pids)) == 5, pids
+            started, ran = ({f["moment"]["process.pid"] for f in watch.fires(name)} for name in ("ProcessStart", "ProcessExec"))
+            assert set(pids) <= started and set(pids) <= ran, (pids, started, ran)
+            assert any("the kernel counted" in line.get("loss", "") for line in lines), lines
+        return f"5 processes of 0.4 s: start, exec and exit of each, at a look each 50 ms"
+
+    def test_polling_misses_and_says_so(self):
+        with self.watch("ProcessStart { Print(\"x\") }", "--sources", "polling", "--poll", "1000") as watch:
+            self.guest.run("for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done")
+            lines = watch.stop()
+            word = next(line["loss"] for line in lines if "the kernel counted" in line.get("loss", ""))
+            seen, forks = map(int, re.search(r"(\d+) new processes seen; the kernel counted (\d+) forks", word).groups())
+            assert forks >= 10 and seen < forks, word
+        return word
+
+    # -- gdbstub
+
+    def test_breakpoints(self):
+        script = ("ProcessStart { Print(\"x\") }\nProcessExec { Print(\"x\") }\nProcessExit { Print(\"x\") }\n"
+                  "ExecuteAt(do_exit) { Print(\"x\") }\nReturn(do_sys_openat2) { Print(\"x\") }")
+        with self.watch(script, "--sources", "gdbstub", "--rate", "1000") as watch:
+            status, out = self.guest.run("for i in 1 2 3 4 5; do sh -c 'exit 7'; done; cat /proc/version")
+            assert status == 0 and b"Linux version" in out, (status, out)
+            watch.stop()
+        exits = [f for f in watch.fires("ProcessExit") if f["event"]["code"] == 7 << 8]
+        assert len(exits) == 5, watch.fires("ProcessExit")
+        assert len(watch.fires("ProcessStart")) == len(watch.fires("ProcessExit")), (len(watch.fires("ProcessStart")), len(watch.fires("ProcessExit")))
+        assert len(watch.fires("ExecuteAt")) == len(watch.fires("ProcessExit"))  # no threads among them
+        assert len(watch.fires("ProcessExec")) >= 7 and len(watch.fires("Return")) >= 1
+        assert any(0 <= f["moment"]["ret"] < 1024 for f in watch.fires("Return"))
+        self.settled()
+        self.alive()
+        return f"{len(watch.fires())} events: {len(exits)} exits with status 7 of 5"
+
+    def test_system_calls(self):
+        with self.watch("Syscall(getppid) { Print(\"x\") }\nSyscallReturn(mkdir) { Print(\"x\") }", "--sources", "gdbstub", "--rate", "1000") as watch:
+            self.guest.run("mkdir /tmp/a-folder /tmp/a-folder; rmdir /tmp/a-folder")
+            watch.stop()
+        returns = [f["moment"]["ret"] for f in watch.fires("SyscallReturn")]
+        assert returns == [0, 2**64 - 17], returns  # EEXIST
+        assert all(f["moment"]["syscall.name"] == "mkdir" for f in watch.fires("SyscallReturn"))
+        self.settled()
+        return "mkdir twice: 0 and -EEXIST"
+
+    def test_watchpoint(self):
+        # jiffies_lock's neighbour would do; the hostname is written by one call alone.
+        with self.watch("WriteAt(init_uts_ns, 400) { Print(\"x\") }", "--sources", "gdbstub", "--rate", "1000") as watch:
+            self.guest.run("hostname a-name-of-a-test; hostname vitrine")
+            watch.stop()
+        fires = watch.fires("WriteAt")
+        assert fires and all(f["event"]["is_write"] == 1 for f in fires), fires[:3]
+        assert any(int(f["event"]["value"] or 0).to_bytes(8, "little").startswith(b"a-name") for f in fires), fires[:3]
+        self.settled()
+        return f"{len(fires)} writes of the host name"
+
+    def test_thinning(self):
+        with self.watch("Syscall { Print(\"x\") }", "--sources", "gdbstub", "--rate", "10") as watch:
+            begin = time.monotonic()
+            self.guest.run("for i in 1 2 3 4 5 6 7 8 9 10; do cat /proc/self/status >/dev/null; done")
+            took = time.monotonic() - begin
+            lines = watch.stop()
+        assert any(line.get("note") == "thinned" for line in lines), lines
+        assert any("switched off" in line.get("loss", "") for line in lines), lines
+        self.settled()
+        return f"10 cats in {took:.1f} s under a probe on every system call; {len(watch.fires())} fired"
+
+    def test_killed_with_breakpoints(self):
+        times = []
+        for i in range(self.kills):
+            with self.watch("ExecuteAt(do_exit) { Print(\"x\") }\nSyscall(openat) { Print(\"x\") }", "--sources", "gdbstub", "--rate", "1000") as watch:
+                said = []
+                busy = threading.Thread(target=lambda: said.append(self.guest.run("for i in 1 2 3; do ls /proc/self >/dev/null; done; echo done")))
+                busy.start()
+                time.sleep(0.05 * (i % 5))
+                watch.process.send_signal(signal.SIGKILL)
+                watch.process.wait()
+                times.append(self.settled())
+                busy.join(timeout=100)
+                assert said == [(0, b"done\n")], said
+        self.alive()
+        return f"{self.kills} kills: as before after at most {max(times):.2f} s"
+
+    def test_killed_with_the_guardian(self):
+        with self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as watch:
+            self.kill_both(watch)
+        with self.watch("ProcessExit { Print(\"x\") }\nCaptureKeyboardInput(\"k\")", "--sources", "gdbstub,streams") as watch:
+            self.alive()
+            lines = watch.stop()
+        assert any("cleared the breakpoints" in line.get("text", "") for line in lines), lines
+        self.settled()
+        self.alive()
+        return "cleared at the next start, which said so"
+
+    def kill_both(self, watch):
+        children = Path(f"/proc/{watch.process.pid}/task/{watch.process.pid}/children").read_text().split()
+        assert children, "there is no guardian"
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        watch.process.kill()
+        watch.process.wait()
+
+    def test_a_debugged_machine_is_refused(self):
+        with self.qmp() as qmp:
+            qmp.execute("human-monitor-command", **{"command-line": "gdbserver tcp:127.0.0.1:0"})
+        try:
+            done = subprocess.run([self.program, str(self.guest.pid), "ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub"], input="", capture_output=True, text=True, timeout=60)
+            assert done.returncode == 3 and "someone debugs it" in done.stdout, done.stdout
+        finally:
+            with self.qmp() as qmp:
+                qmp.execute("human-monitor-command", **{"command-line": "gdbserver none"})
+        self.settled()
+        return "refused, with the reason"
+
+    # -- streams
+
+    def test_network(self):
+        with self.watch(f"CaptureNetwork({MAC}, \"n\")", "--sources", "streams") as watch:
+            status, out = self.guest.run("ping -c 5 -i 0.2 -s 300 10.9.0.2; wget -q -O /dev/null http://10.9.0.2:1/ 2>/dev/null; true")
+            time.sleep(0.2)
+            watch.stop()
+            counters = {line.split(":")[0].strip(): line.split(":")[1].split() for line in self.guest.file("/proc/net/dev").decode().splitlines() if ":" in line}
+            path = watch.folder / "stream-0"
+            shown = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.len", "-e", "_ws.col.Protocol", "-e", "ip.src"], capture_output=True, text=True)
+            assert shown.returncode == 0, shown.stderr
+            assert not [line for line in shown.stderr.splitlines() if "Running as user" not in line], shown.stderr
+            rows = [line.split("\t") for line in shown.stdout.splitlines()]
+        echoes = [row for row in rows if row[1] == "ICMP" and row[0] == "342"]
+        assert len(echoes) == 10, rows
+        assert b"5 packets received" in out, out
+        self.settled()
+        return f"{len(rows)} packets, 10 echoes of 5 pings; tshark had nothing to say", counters
+
+    def test_keyboard(self):
+        keys = ["shift-h", "i", "spc", "l", "s", "ret", "f1"]
+        with self.watch("CaptureKeyboardInput(\"k\")", "--sources", "streams") as watch:
+            with self.qmp() as qmp:
+                for key in keys:
+                    qmp.execute("send-key", keys=[{"type": "qcode", "data": one} for one in key.split("-")])
+            time.sleep(1.0)
+            watch.stop()
+            text = watch.stream(0).decode()
+        assert "typed Hi ls\n" in text, text
+        assert re.search(r"down  shift +12 ", text) and re.search(r"up    h +f0 33 ", text), text
+        self.settled()
+        return "Hi ls, with scan codes of set 2"
+
+    def test_screen(self):
+        with self.watch("CaptureScreen(200ms, \"s\")", "--sources", "streams") as watch:
+            time.sleep(0.7)
+            watch.stop()
+            picture = watch.stream(0)
+        assert picture.startswith(b"P6\n# 20"), picture[:40]
+        self.settled()
+        return f"{len(picture)} bytes"
+
+    def test_streams_killed(self):
+        times = []
+        for _ in range(max(3, self.kills // 3)):
+            with self.watch("CaptureNetwork(*, \"n\")\nCaptureKeyboardInput(\"k\")", "--sources", "streams") as watch:
+                watch.process.send_signal(signal.SIGKILL)
+                watch.process.wait()
+                times.append(self.settled())
+        with self.watch("CaptureNetwork(*, \"n\")\nCaptureKeyboardInput(\"k\")", "--sources", "streams") as watch:
+            self.kill_both(watch)
+        with self.watch("CaptureKeyboardInput(\"k\")", "--sources", "streams") as watch:
+            words = [line["text"] for line in watch.stop() if "note" in line]
+        assert sum("of a Vitrine that was killed" in word for word in words) >= 2, words
+        self.settled()
+        return f"{len(times)} kills: as before after at most {max(times):.2f} s; with the guardian: cleared at the next start"
+
+    def test_an_absent_card_is_refused(self):
+        done = subprocess.run([self.program, str(self.guest.pid), "CaptureNetwork(52:54:00:00:00:01, \"n\")\nCaptureConsole(\"c\")", "--sources", "streams"], input="", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 3 and "no network card 52:54:00:00:00:01" in done.stdout and "2 serial ports" in done.stdout, done.stdout
+        return "refused, with the cards there are"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--probe", required=True)
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--only", nargs="*")
+    options = parser.parse_args()
+    failed = 0
+    extra = f"-netdev user,id=n0,net=10.9.0.0/24 -device virtio-net-pci,netdev=n0,mac={MAC}"
+    with Guest(options.kernel, cpus=options.cpus, memory=256, extra=extra) as guest:
+        guest.run("for d in /sys/class/net/*; do [ \"$(cat $d/address)\" = " + MAC + " ] && n=${d##*/}; done; ifconfig $n 10.9.0.15 netmask 255.255.255.0 up; true")
+        test = Test(guest, options.probe)
+        test.kills = options.kills
+        for name in sorted(vars(Test), key=list(vars(Test)).index):
+            if not name.startswith("test_") or (options.only and name[5:] not in options.only):
+                continue
+            begin = time.monotonic()
+            try:
+                word = getattr(test, name)()
+                print(f"ok    {name[5:]} ({time.monotonic() - begin:.1f} s): {word[0] if isinstance(word, tuple) else word}", flush=True)
+            except Exception as wrong:  # noqa: BLE001: one failure must not hide the next
+                failed += 1
+                print(f"FAIL  {name[5:]}: {type(wrong).__name__}: {wrong}", flush=True)
+    print(f"{'FAILED' if failed else 'passed'} on {options.kernel} with {options.cpus} CPUs")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
