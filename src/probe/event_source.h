@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/problem.h"
 #include "probe/firing.h"
+#include "probe/map_store.h"
 #include "vmipl/program.h"
 
 namespace vitrine::probe {
@@ -79,6 +80,10 @@ class EventSink {
   /// Records that a block left which ran at the event: bytes as record.h writes them. They come
   /// out of a QEMU process and are believed in nothing.
   virtual void records(Bytes bytes) = 0;
+  /// The same, of a program that may have been replaced since.
+  virtual void records_of([[maybe_unused]] const vmipl::Program& program, Bytes bytes) {
+    records(bytes);
+  }
   /// A block to run now, on this thread. What waits for it waits until this returns; keep it short.
   virtual void fire(HeldFiring& firing) = 0;
   /// The next bytes of a stream probe, in order. Those of one call belong together (a packet, a
@@ -119,6 +124,13 @@ class EventSource {
       [[maybe_unused]] const vmipl::Program& program,
       [[maybe_unused]] const std::vector<std::uint32_t>& probes) const {
     return {};
+  }
+
+  /// Where the maps of a program live, if this source keeps them: asked before the program is
+  /// started with some probes of it, used from then until the source's next start but one. Null:
+  /// the host keeps them.
+  [[nodiscard]] virtual MapStore* maps([[maybe_unused]] const vmipl::Program& program) {
+    return nullptr;
   }
 
   /// From its return on, every event of `mine` fires. @returns what QEMU or the host refused.

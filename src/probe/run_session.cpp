@@ -37,46 +37,12 @@ bool by_the_clock(const vmipl::ProgramProbe& probe) {
 
 }  // namespace
 
-namespace {
-
-/// The maps of a program, wherever they are at the moment.
-class PlacedMaps final : public MapStore {
- public:
-  MapStore* at = nullptr;
-  std::optional<std::uint64_t> get(unsigned map, Keys keys) noexcept override {
-    return at->get(map, keys);
-  }
-  std::optional<std::size_t> get_text(unsigned map, Keys keys,
-                                      std::span<char> into) noexcept override {
-    return at->get_text(map, keys, into);
-  }
-  void set(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    at->set(map, keys, value);
-  }
-  void set_text(unsigned map, Keys keys, std::string_view value) noexcept override {
-    at->set_text(map, keys, value);
-  }
-  void add(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    at->add(map, keys, value);
-  }
-  void update(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    at->update(map, keys, value);
-  }
-  void remove(unsigned map, Keys keys) noexcept override { at->remove(map, keys); }
-  void clear(unsigned map) noexcept override { at->clear(map); }
-  std::uint64_t length(unsigned map) noexcept override { return at->length(map); }
-  std::vector<MapRow> snapshot(unsigned map) override { return at->snapshot(map); }
-  std::uint64_t lost(unsigned map) override { return at->lost(map); }
-};
-
-}  // namespace
-
 /// A program that runs here, with all that its blocks need.
 struct RunSession::Generation {
   std::shared_ptr<const vmipl::Program> program;
   Plan plan;
   std::unique_ptr<LocalMaps> own_maps;
-  PlacedMaps maps;
+  MapStore* maps = nullptr;  ///< own_maps, or a source's
   std::unique_ptr<HostEnvironment> environment;
   std::unique_ptr<Interpreter> interpreter;
   std::vector<ProbeCount> counts;
@@ -180,15 +146,20 @@ Outcome<std::unique_ptr<RunSession::Generation>> RunSession::prepare(
   TRY(judge_streams(code));
   TRY(judge_sites(code));
   made->counts.resize(code.probes.size());
-  made->own_maps = TRY(LocalMaps::create(code.maps, options_.maps));
-  made->maps.at = made->own_maps.get();
+  for (std::size_t i = 0; i < sources_.size() && made->maps == nullptr; ++i) {
+    if (!made->plan.of(i).empty()) made->maps = sources_[i]->maps(code);
+  }
+  if (made->maps == nullptr) {
+    made->own_maps = TRY(LocalMaps::create(code.maps, options_.maps));
+    made->maps = made->own_maps.get();
+  }
   auto* generation = made.get();
   made->environment = std::make_unique<HostEnvironment>(
       code, guest_, [this, generation](unsigned site, std::span<const ValueView> values) {
         return emitted(*generation, site, values);
       });
   TRY(made->environment->prepare());
-  made->interpreter = std::make_unique<Interpreter>(code, made->maps);
+  made->interpreter = std::make_unique<Interpreter>(code, *made->maps);
   TRY(outputs_.open(code));
   return made;
 }
@@ -216,36 +187,17 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
     started_.push_back(sources_[i]);
   }
   outputs_.commit(*current_->program);
-  place_maps(*current_);
   run_own(*current_, "Start");
   return {};
-}
-
-void RunSession::place_maps(Generation& generation) {
-  if (generation.program->maps.empty() || !options_.remote_maps) return;
-  if (auto* remote = options_.remote_maps()) generation.maps.at = remote;
-}
-
-// Maps that live with a source go with it: what is in them is taken over first.
-void RunSession::freeze(Generation& generation) {
-  if (generation.maps.at == generation.own_maps.get()) return;
-  for (unsigned i = 0; i < generation.program->maps.size(); ++i) {
-    const auto lost = generation.maps.lost(i);
-    generation.own_maps->restore(i, generation.maps.snapshot(i), lost);
-  }
-  generation.maps.at = generation.own_maps.get();
 }
 
 Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program) {
   const std::lock_guard lock(run_mutex_);
   if (!current_) return std::unexpected(Problem(Errc::invalid, "no script runs"));
   auto next = TRY(prepare(std::move(program)));
+  receive(*next);
   // Each source takes its share of the new program, or none. Where one refuses, those that
   // took theirs get the old one's back.
-  // Maps that live with a source are copied first; until the new program is there, events
-  // still go into the source's.
-  auto* const maps_before = current_->maps.at;
-  freeze(*current_);
   std::vector<std::size_t> taken;
   std::vector<EventSource*> begun;
   Outcome<void> failed{};
@@ -262,12 +214,12 @@ Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program)
     }
   }
   if (!failed) {
+    receive(*current_);
     for (auto* source : begun) source->stop();
     for (const auto i : taken) {
       if (auto back = sources_[i]->replace({current_->program, current_->plan.of(i)}); !back)
         remark(fmt::format("! {}: {}", sources_[i]->name(), back.error().message));
     }
-    current_->maps.at = maps_before;
     return failed;
   }
   started_.insert(started_.end(), begun.begin(), begun.end());
@@ -278,8 +230,6 @@ Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program)
   use_settings(*next->program);
   outputs_.commit(*next->program);
   current_ = std::move(next);
-  receive(*current_);
-  place_maps(*current_);
   run_own(*current_, "Start");
   return {};
 }
@@ -291,15 +241,11 @@ void RunSession::receive(const Generation& generation) {
   // Names of stacks are looked up while records come: modules' are read now.
   (void)guest_.kernel.module_symbols();
   const std::lock_guard lock(records_mutex_);
-  records_program_ = generation.program;
+  program_before_ = std::exchange(records_program_, generation.program);
   in_order_ = std::any_of(generation.plan.probes.begin(), generation.plan.probes.end(), late);
 }
 
 void RunSession::stop() {
-  {
-    const std::lock_guard lock(run_mutex_);
-    if (current_) freeze(*current_);
-  }
   // Without the lock: sources wait for firings that are under way.
   for (auto* source : started_) source->stop();
   const std::lock_guard lock(run_mutex_);
@@ -457,31 +403,48 @@ void RunSession::put_out(const vmipl::Program& program, const Record& record) {
 
 void RunSession::print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top) {
   const auto& info = generation.program->maps[map];
-  const auto lost = generation.maps.lost(map);
+  const auto lost = generation.maps->lost(map);
   if (lost != 0) complete_ = false;
   if (!options_.json) {
     (void)outputs_.write_line(
-        map_words(info, generation.maps.snapshot(map), top, lost, options_.rules));
+        map_words(info, generation.maps->snapshot(map), top, lost, options_.rules));
     return;
   }
   auto line = json_head("map", wall_now()) + ',';
-  if (!append_map_json(line, info, generation.maps.snapshot(map), top, lost, options_.rules))
+  if (!append_map_json(line, info, generation.maps->snapshot(map), top, lost, options_.rules))
     line += ",\"escaped\":[\"entries\"]";
   (void)outputs_.write_line(line + "}\n");
 }
 
 void RunSession::records(Bytes bytes) {
-  auto record = decode(bytes);
   std::shared_ptr<const vmipl::Program> program;
   {
     const std::lock_guard lock(records_mutex_);
     program = records_program_;
-    if (!program) return;
-    if (!record || record->head.site >= program->sites.size() ||
-        record->head.probe >= program->probes.size()) {
-      ++malformed_;
-      return;
+  }
+  if (program) take(std::move(program), bytes);
+}
+
+void RunSession::records_of(const vmipl::Program& whose, Bytes bytes) {
+  std::shared_ptr<const vmipl::Program> program;
+  {
+    const std::lock_guard lock(records_mutex_);
+    for (const auto& known : {records_program_, program_before_}) {
+      if (known.get() == &whose) program = known;
     }
+    // From the midst of a replacement: the session does not know the new one yet.
+    if (!program) ++stale_records_;
+  }
+  if (program) take(std::move(program), bytes);
+}
+
+void RunSession::take(std::shared_ptr<const vmipl::Program> program, Bytes bytes) {
+  auto record = decode(bytes);
+  if (!record || record->head.site >= program->sites.size() ||
+      record->head.probe >= program->probes.size()) {
+    const std::lock_guard lock(records_mutex_);
+    ++malformed_;
+    return;
   }
   deliver(std::move(program), std::move(*record));
 }
@@ -542,16 +505,18 @@ void RunSession::finish(Generation& generation) {
                                   count.over_budget, count.fired));
   }
   std::vector<std::string> asides;  // of sources that lost nothing
-  std::uint64_t malformed = 0, delivered = 0;
+  std::uint64_t malformed = 0, delivered = 0, stale = 0;
   {
     const std::lock_guard lock(records_mutex_);
     malformed = malformed_;
     delivered = delivered_;
+    stale = stale_records_;
   }
-  std::uint64_t lost_records = malformed, lost_firings = stale_;
+  std::uint64_t lost_records = malformed + stale, lost_firings = stale_;
   if (malformed != 0)
     words.push_back(
         fmt::format("{} records were none: what sent them is broken, or forged", malformed));
+  if (stale != 0) words.push_back(fmt::format("{} records came of no program that runs", stale));
   if (stale_ != 0)
     words.push_back(fmt::format("{} firings came after their script was replaced", stale_));
   for (auto* source : started_) {

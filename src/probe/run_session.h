@@ -48,9 +48,6 @@ struct RunOptions {
   MapLimits maps;
   std::uint64_t event_budget = kEventBudget;
   std::uint64_t host_budget = kHostBudget;
-  /// Where the maps of the running program live, if a source runs a part of it; null: here.
-  /// Asked when the sources have started.
-  std::function<MapStore*()> remote_maps;
   /// Records of several CPUs come one CPU after the other: so long they wait to be put in order.
   std::uint64_t order_ns = 50'000'000;
   /// Called with every record that leaves the program, beside the printing. May be empty.
@@ -105,6 +102,7 @@ class RunSession final : private EventSink {
  private:
   struct Generation;
   void records(Bytes bytes) override;
+  void records_of(const vmipl::Program& program, Bytes bytes) override;
   void fire(HeldFiring& firing) override;
   void stream(std::uint32_t probe, Bytes bytes) override;
   void note(SourceNote note) override;
@@ -116,9 +114,8 @@ class RunSession final : private EventSink {
   void run_block(Generation& generation, HeldFiring& firing);
   void run_own(Generation& generation, std::string_view probe);
   bool emitted(Generation& generation, unsigned site, std::span<const ValueView> values);
-  void place_maps(Generation& generation);
-  void freeze(Generation& generation);
   void receive(const Generation& generation);
+  void take(std::shared_ptr<const vmipl::Program> program, Bytes bytes);
   void deliver(std::shared_ptr<const vmipl::Program> program, Record record);
   void put_out(const vmipl::Program& program, const Record& record);
   /// Puts out what is older than `before_ns`, in the order of time.
@@ -156,10 +153,12 @@ class RunSession final : private EventSink {
   };
   mutable std::mutex records_mutex_;
   std::shared_ptr<const vmipl::Program> records_program_;  ///< whose records come
+  std::shared_ptr<const vmipl::Program> program_before_;   ///< whose records may still come
   std::multimap<std::uint64_t, Waiting> waiting_;          ///< by time
   std::atomic<bool> in_order_ = false;                     ///< some source's records come late
   std::uint64_t malformed_ = 0;                            ///< records that were none
   std::uint64_t delivered_ = 0;
+  std::uint64_t stale_records_ = 0;  ///< of a program that is neither this nor the one before
 
   mutable std::mutex wait_mutex_;
   std::condition_variable wake_;

@@ -140,6 +140,7 @@ int main(int argc, char** argv) {
     if (offers[i].possible) mine.probes.push_back(i);
   }
   if (what == "plan") return 0;
+  auto* maps = (*agent)->maps(*program);
   Printer printer(what == "count");
   if (auto started = (*agent)->start(mine, printer); !started) return complain(started.error());
   const auto took =
@@ -151,8 +152,8 @@ int main(int argc, char** argv) {
   char byte = 0;
   while (::poll(&input, 1, limit) > 0 && ::read(STDIN_FILENO, &byte, 1) > 0) {
   }
-  for (unsigned map = 0; map < program->maps.size() && (*agent)->maps() != nullptr; ++map) {
-    for (const auto& row : (*agent)->maps()->snapshot(map)) {
+  for (unsigned map = 0; map < program->maps.size(); ++map) {
+    for (const auto& row : maps->snapshot(map)) {
       std::string keys;
       for (const auto& key : row.keys) keys += (keys.empty() ? "" : ", ") + words(key);
       fmt::print("{{\"map\": \"{}\", \"keys\": [{}], \"value\": {}, \"count\": {}, \"sum\": {}}}\n",

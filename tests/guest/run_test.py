@@ -61,12 +61,12 @@ def status(process, name):
     return None
 
 
-def name_of(process):
-    """comm as the task has it: of the kernel's own threads /proc tells more (5.17; workers before)."""
+def is_name(told, process):
+    """comm as the task has it: of the kernel's own threads /proc tells more."""
     name = process["comm"].rstrip("\n")
-    if not int(process["stat"].rsplit(")", 1)[1].split()[6]) & 0x00200000:
-        return name
-    return name.split("-events")[0].split("-mm_percpu")[0].split("+")[0][:15] if name.startswith("kworker/") else name[:15]
+    if int(process["stat"].rsplit(")", 1)[1].split()[6]) & 0x00200000:
+        return bool(told) and name.startswith(told)
+    return told == name
 
 
 def latin(text):
@@ -85,7 +85,7 @@ def views(vitrine, vm, truth):
         uids[uid] = uids.get(uid, 0) + 1
         if pid not in rows or "escaped" in rows[pid]:
             continue
-        check(latin(rows[pid]["values"][2]) == name_of(process), f"the name of {pid}", rows[pid]["values"], process["comm"])
+        check(is_name(latin(rows[pid]["values"][2]), process), f"the name of {pid}", rows[pid]["values"], process["comm"])
         check(rows[pid]["values"][1] == uid, f"the uid of {pid}")
     maps = {line["map"]: line for line in lines if line["type"] == "map"}
     check({entry["key"][0]: entry["value"] for entry in maps["uids"]["entries"]} == uids, "a count by uid", maps["uids"], uids)
@@ -131,7 +131,7 @@ def moments(probe, vm, truth):
         after = process["stat"].rsplit(")", 1)[1].split()
         same("thread.tid", row["thread.tid"], int(pid))
         same("ppid", row["process.ppid"], int(status(process, "PPid")))
-        same("name", row["process.name"], name_of(process))
+        check(is_name(row["process.name"], process), f"the name of {pid}", row["process.name"], process["comm"])
         for name, place in (("uid", ("Uid", 0)), ("euid", ("Uid", 1)), ("gid", ("Gid", 0)), ("egid", ("Gid", 1))):
             same(name, row[f"process.{name}"], int(status(process, place[0]).split()[place[1]]))
         same("session", row["process.session"], int(after[3]))

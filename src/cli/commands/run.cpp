@@ -254,8 +254,6 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   probe::Outputs outputs(output_options(console, wanted, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
-  if (sources.agent != nullptr)
-    options.remote_maps = [agent = sources.agent] { return agent->maps(); };
   // What the script does to the guest is put down, and told at the end.
   probe::MachineActions actions(
       session.machine(), *kernel,

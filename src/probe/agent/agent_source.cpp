@@ -14,6 +14,7 @@
 #include "probe/agent/agent_link.h"
 #include "probe/agent/agent_planner.h"
 #include "probe/agent/ring.h"
+#include "probe/maps.h"
 #include "probe/moment_fill.h"
 #include "vmipl/catalogue.h"
 
@@ -119,33 +120,47 @@ class Source;
 /// The program's maps, at the other end of the socket.
 class RemoteMaps final : public MapStore {
  public:
-  explicit RemoteMaps(Source& source) : source_(source) {}
+  RemoteMaps(Source& source, const vmipl::Program& program)
+      : shapes_(program.maps), source_(source) {}
   std::optional<std::uint64_t> get(unsigned map, Keys keys) noexcept override;
   std::optional<std::size_t> get_text(unsigned map, Keys keys,
                                       std::span<char> into) noexcept override;
   void set(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    if (kept_) return kept_->set(map, keys, value);
     (void)ask(MapRequest::set, map, keys, ValueView::of(value));
   }
   void set_text(unsigned map, Keys keys, std::string_view value) noexcept override {
+    if (kept_) return kept_->set_text(map, keys, value);
     (void)ask(MapRequest::set_text, map, keys, ValueView::of(value));
   }
   void add(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    if (kept_) return kept_->add(map, keys, value);
     (void)ask(MapRequest::add, map, keys, ValueView::of(value));
   }
   void update(unsigned map, Keys keys, std::uint64_t value) noexcept override {
+    if (kept_) return kept_->update(map, keys, value);
     (void)ask(MapRequest::update, map, keys, ValueView::of(value));
   }
   void remove(unsigned map, Keys keys) noexcept override {
+    if (kept_) return kept_->remove(map, keys);
     (void)ask(MapRequest::remove, map, keys);
   }
-  void clear(unsigned map) noexcept override { (void)ask(MapRequest::clear, map, {}); }
+  void clear(unsigned map) noexcept override {
+    if (kept_) return kept_->clear(map);
+    (void)ask(MapRequest::clear, map, {});
+  }
   std::uint64_t length(unsigned map) noexcept override;
   std::vector<MapRow> snapshot(unsigned map) override;
   std::uint64_t lost(unsigned map) override;
 
+  /// The agent forgets its program's maps with the program: from here on they are a copy.
+  void keep();
+
  private:
   std::optional<MapReply> ask(MapRequest::Operation operation, unsigned map, Keys keys,
                               ValueView value = {}) noexcept;
+  std::vector<vmipl::MapInfo> shapes_;
+  std::unique_ptr<LocalMaps> kept_;
   Source& source_;
 };
 
@@ -187,7 +202,14 @@ class Source final : public AgentSource {
 
   void stop() noexcept override;
   [[nodiscard]] Losses losses() const override;
-  [[nodiscard]] MapStore* maps() override { return running_ ? &maps_ : nullptr; }
+  [[nodiscard]] MapStore* maps(const vmipl::Program& program) override {
+    // The one that runs, the one before and the one to come.
+    while (maps_.size() > 4) maps_.pop_front();
+    maps_.push_back(std::make_unique<RemoteMaps>(*this, program));
+    return maps_.back().get();
+  }
+  /// What the running program's maps hold, before it goes.
+  void keep_maps();
 
   /// Sends a request and waits for its answer. From any thread.
   Outcome<Message> request(MessageKind kind, Bytes body, MessageKind answer,
@@ -211,7 +233,8 @@ class Source final : public AgentSource {
   AgentSourceOptions options_;
   AgentPlanner planner_;
   EventSink* sink_ = nullptr;
-  RemoteMaps maps_{*this};
+  std::deque<std::unique_ptr<RemoteMaps>> maps_;
+  RemoteMaps* running_maps_ = nullptr;  ///< of the program that runs
   std::atomic<bool> running_{false};
 
   std::mutex send_mutex_;
@@ -314,6 +337,7 @@ Outcome<void> Source::load(Assignment mine) {
     }
   }
   FileDescriptor memory;
+  keep_maps();
   const auto message =
       TRY(request(MessageKind::load, encode_plan(plan), MessageKind::loaded, &memory));
   const auto loaded = decode_message<Loaded>(message.body);
@@ -332,6 +356,7 @@ Outcome<void> Source::load(Assignment mine) {
     for (std::size_t i = 0; i < rings_.count(); ++i) readers_.emplace_back(rings_, i);
   }
   running_ = true;
+  running_maps_ = maps_.empty() ? nullptr : maps_.back().get();
   if (!pump_.joinable()) {
     ending_ = false;
     held_ending_ = false;
@@ -347,6 +372,7 @@ void Source::stop() noexcept {
     if (const auto last = request(MessageKind::losses, {}, MessageKind::losses_reply); last) {
       if (const auto losses = decode_message<AgentLosses>(last->body)) last_losses_ = *losses;
     }
+    keep_maps();
     (void)request(MessageKind::unload, {}, MessageKind::unloaded);
   }
   running_ = false;
@@ -520,12 +546,33 @@ std::optional<MapReply> RemoteMaps::ask(MapRequest::Operation operation, unsigne
   return std::move(*reply);
 }
 
+void RemoteMaps::keep() {
+  if (kept_) return;
+  auto made = LocalMaps::create(shapes_);
+  if (!made) return;
+  for (unsigned i = 0; i < shapes_.size(); ++i) {
+    const auto lost_so_far = lost(i);
+    (*made)->restore(i, snapshot(i), lost_so_far);
+  }
+  kept_ = std::move(*made);
+}
+
+void Source::keep_maps() {
+  if (!running_ || maps_.empty()) return;
+  // The last but one if another program's are asked for already.
+  for (auto& maps : maps_) {
+    if (maps.get() == running_maps_) maps->keep();
+  }
+}
+
 std::optional<std::uint64_t> RemoteMaps::get(unsigned map, Keys keys) noexcept {
+  if (kept_) return kept_->get(map, keys);
   const auto reply = ask(MapRequest::get, map, keys);
   return reply ? std::optional(reply->number) : std::nullopt;
 }
 std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
                                                 std::span<char> into) noexcept {
+  if (kept_) return kept_->get_text(map, keys, into);
   const auto reply = ask(MapRequest::get_text, map, keys);
   if (!reply) return std::nullopt;
   const auto size = std::min(reply->text.size(), into.size());
@@ -533,14 +580,17 @@ std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
   return size;
 }
 std::uint64_t RemoteMaps::length(unsigned map) noexcept {
+  if (kept_) return kept_->length(map);
   const auto reply = ask(MapRequest::length, map, {});
   return reply ? reply->number : 0;
 }
 std::vector<MapRow> RemoteMaps::snapshot(unsigned map) {
+  if (kept_) return kept_->snapshot(map);
   auto reply = ask(MapRequest::snapshot, map, {});
   return reply ? std::move(reply->rows) : std::vector<MapRow>{};
 }
 std::uint64_t RemoteMaps::lost(unsigned map) {
+  if (kept_) return kept_->lost(map);
   const auto reply = ask(MapRequest::lost, map, {});
   return reply ? reply->number : 0;
 }

@@ -25,9 +25,6 @@ class AgentSource : public EventSource {
   [[nodiscard]] static Outcome<std::unique_ptr<AgentSource>> open(const QemuProcess& process,
                                                                   const linux::Kernel& kernel,
                                                                   AgentSourceOptions options = {});
-
-  /// The maps of the running program, which live in the agent; null while none runs.
-  [[nodiscard]] virtual MapStore* maps() = 0;
 };
 
 }  // namespace vitrine::probe
