@@ -29,6 +29,20 @@ bool each_tag(std::string_view text, std::string_view name, F&& visit) {
   return true;
 }
 
+/// Without comments: QEMU's descriptions have registers in some that it does not send.
+std::string without_comments(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const auto start = text.find("<!--");
+    out += text.substr(0, start);
+    if (start == std::string_view::npos) break;
+    const auto end = text.find("-->", start + 4);
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 3);
+  }
+  return out;
+}
+
 std::string_view gdb_name(std::string_view name) {
   if (name == "rflags") return "eflags";
   if (name == "kernel_gs_base") return "k_gs_base";
@@ -51,7 +65,8 @@ Result<GdbRegisters> GdbRegisters::parse(const std::vector<std::string>& feature
   GdbRegisters out;
   unsigned number = 0;
   Result<void> good;
-  for (const auto& feature : features) {
+  for (const auto& raw : features) {
+    const auto feature = without_comments(raw);
     (void)each_tag(feature, "<reg ", [&](std::string_view tag) {
       const auto name = attribute(tag, "name"), bits = attribute(tag, "bitsize"),
                  told = attribute(tag, "regnum");

@@ -146,7 +146,7 @@ Outcome<void> GdbSource::replace(Assignment mine) {
   if (!thread_.joinable()) return start(std::move(mine), *sink_);
   const std::lock_guard lock(mutex_);  // between two turns: the machine runs, or is paused
   if (ended_) return std::unexpected(Problem(Errc::vanished, "the gdbstub source has ended"));
-  if (paused_) return stops_->use(std::move(mine));
+  if (paused_) return stops_->use(std::move(mine));  // out of place until it runs
   const auto stopped = TRY(client_->interrupt());
   // What stopped it may be an event that came first.
   if (stopped.signal == 5) TRY(stops_->handle(stopped));
@@ -232,8 +232,9 @@ Outcome<void> GdbSource::after(const GdbStop& stop) {
   } else if (!(stop.signal == kInterrupt && stops_->wants_change())) {
     // Stopped by its owner, or for a reason of QEMU's: not ours to undo.
     paused_ = true;
-    sink_->note(
-        {SourceNote::word, std::nullopt, "the machine was paused: events go on when it does"});
+    TRY(stops_->suspend());
+    sink_->note({SourceNote::word, std::nullopt,
+                 "the machine was paused: events go on a tenth of a second after it does"});
     return {};
   }
   TRY(stops_->change());
@@ -243,33 +244,31 @@ Outcome<void> GdbSource::after(const GdbStop& stop) {
 Outcome<void> GdbSource::go_on() {
   if (stops_->take_stay()) {
     paused_ = true;  // Pause() in a block
-    return {};
+    return stops_->suspend();
   }
   return client_->resume();
 }
 
-/// Whoever lets a paused machine run does it at the monitor; QEMU then tells the gdbstub nothing of
-/// what stops it. So it is stopped once more, looked over, and let go by us.
+/// Whoever lets a paused machine run does it at the monitor, and QEMU then tells the gdbstub
+/// nothing of what stops it. So nothing is in place while it is paused; once it runs it is stopped
+/// for a moment, everything is put back, and it is let go by us.
 Outcome<void> GdbSource::reclaim() {
   const auto runs = [&]() -> Outcome<bool> {
-    auto qmp = TRY(monitor_->talk());
+    const auto qmp = TRY(monitor_->talk());
     const auto status = TRY(qmp->execute("query-status"));
-    return status.find("\"running\":true") != std::string::npos ||
-           status.find("\"status\":\"debug\"") != std::string::npos;
+    return status.find("\"running\":true") != std::string::npos;
   };
   if (!TRY(runs())) return {};
-  (void)client_->interrupt_silently();
-  for (int i = 0; i < 200; ++i) {
-    auto qmp = TRY(monitor_->talk());
-    const auto status = TRY(qmp->execute("query-status"));
-    if (status.find("\"running\":false") != std::string::npos) break;
-    qmp.reset();
+  TRY(client_->interrupt_silently());
+  bool stopped = false;
+  for (int i = 0; i < 200 && !stopped; ++i) {
     std::this_thread::sleep_for(5ms);
+    stopped = !TRY(runs());
   }
+  if (!stopped) return std::unexpected(Problem(Errc::timeout, "the machine does not stop"));
   paused_ = false;
   TRY(client_->settle());
-  TRY(stops_->handle_all());
-  TRY(stops_->change());
+  TRY(stops_->resume());
   return go_on();
 }
 

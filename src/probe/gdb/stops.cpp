@@ -115,6 +115,7 @@ Outcome<void> Stops::use(Assignment mine) {
 }
 
 bool Stops::wanted(const Point& point) const {
+  if (suspended_) return false;
   if (!point.pending.empty()) return true;
   return std::any_of(point.bound.begin(), point.bound.end(),
                      [&](const Bound& bound) { return !thinning_.at(bound.probe).out; });
@@ -137,10 +138,10 @@ Outcome<void> Stops::settle_points() {
         TRY(client_.remove(GdbClient::Point::hardware, at, 1));
       point.inserted = false;
     }
-    it = !want && point.bound.empty() ? points_.erase(it) : std::next(it);
+    it = !want && !suspended_ && point.bound.empty() ? points_.erase(it) : std::next(it);
   }
   for (auto& watch : watches_) {
-    const bool want = !thinning_.at(watch.probe).out;
+    const bool want = !suspended_ && !thinning_.at(watch.probe).out;
     if (want == watch.inserted) continue;
     if (want) {
       TRY(client_.insert(kind_of(watch.spot), watch.spot.at, watch.spot.length));
@@ -187,13 +188,14 @@ Outcome<void> Stops::handle(const GdbStop& stop) {
   return {};
 }
 
-Outcome<void> Stops::handle_all() {
-  for (std::size_t i = 0; i < client_.threads().size(); ++i) {
-    const auto& thread = client_.threads()[i];
-    const auto registers = TRY(client_.registers(thread));
-    (void)TRY(at_point(thread, static_cast<unsigned>(i), registers));
-  }
-  return {};
+Outcome<void> Stops::suspend() {
+  suspended_ = true;
+  return settle_points();
+}
+
+Outcome<void> Stops::resume() {
+  suspended_ = false;
+  return settle_points();
 }
 
 Outcome<bool> Stops::at_point(const std::string& thread, unsigned cpu,

@@ -30,8 +30,10 @@ class Stops {
 
   /// Fires what the stop means, and takes its CPU past a breakpoint.
   [[nodiscard]] Outcome<void> handle(const GdbStop& stop);
-  /// The same for every CPU that stands at a breakpoint: after a stop that nobody told.
-  [[nodiscard]] Outcome<void> handle_all();
+  /// Takes everything out while somebody keeps the machine paused, and puts it back: what stops a
+  /// machine that others let go is told to nobody.
+  [[nodiscard]] Outcome<void> suspend();
+  [[nodiscard]] Outcome<void> resume();
 
   /// A breakpoint is to be taken out or put back, as its probe is thinned or has rested.
   [[nodiscard]] bool wants_change();
@@ -105,7 +107,7 @@ class Stops {
     linux::Field<std::uint32_t> signal_flags;
   };
   std::optional<TaskFields> task_;
-  bool stay_ = false;
+  bool stay_ = false, suspended_ = false;
   std::uint64_t forgotten_ = 0;  ///< returns that were waited for and given up
 };
 
