@@ -33,7 +33,7 @@ from vitrine_guests import fixtures  # noqa: E402
 # Actors of the test guest that show a symptom by themselves, and which.
 ACTORS = {("executable_memfd", "maps"), ("executable_memfd", "exe-memfd"), ("writable_and_executable", "maps")}
 PATIENCE = 40.0  # seconds until a finding, on a machine that others use too
-MODULE = "echo '{}' > /proc/vitrine_fixture"
+MODULE = 'echo "{}" > /proc/vitrine_fixture'
 UNDO = "kill -9 $(sed -n 's/shown //p' /tmp/out); killall -9 fixture 2>/dev/null; true"
 PROGRAM = "/tmp/fixture {} > /tmp/out 2>&1 < /dev/null & for i in 1 2 3 4 5 6 7 8; do sleep 1; grep -q . /tmp/out && break; done; cat /tmp/out"
 

@@ -97,12 +97,26 @@ class Reader final : public ViewReader {
     tally_.truncated = code.truncated();
     tally_.warnings = sites.warnings();
     std::map<std::pair<std::string, Gva>, std::vector<std::uint64_t>> baseline;
+    std::map<std::pair<std::string, Gva>, std::uint64_t> sound;
+    const auto layout = layout_of(code, sites);
     bool go_on = true;
     const auto one = [&](const std::string& name, Gva start, std::uint64_t size) {
       Region region{name, start, {}, {}};
       if (size == 0 || size > kMaxText || !load_text(region, size)) return;
+      // What was sound, and has not changed, is sound.
+      const auto key = std::pair(name, start);
+      const auto hash = XXH3_64bits_withSeed(region.text.data(), region.text.size(), layout);
+      const auto known = sound_.find(key);
+      const auto kept = baseline_.find(key);
+      if (known != sound_.end() && known->second == hash && kept != baseline_.end()) {
+        sound.emplace(key, hash);
+        baseline.emplace(key, kept->second);
+        return;
+      }
+      const auto told = given_;
       go_on =
           go_on && entries(region) && keys(region) && leaving(region) && compared(region, baseline);
+      if (go_on && given_ == told) sound.emplace(key, hash);
     };
     one("kernel", code.text_start(), code.text_end() - code.text_start());
     for (const Module& module : code.modules()) {
@@ -112,11 +126,29 @@ class Reader final : public ViewReader {
     }
     // A module that went takes its baseline with it.
     if (go_on) baseline_ = std::move(baseline);
+    sound_ = std::move(sound);
     code_ = nullptr;
     return std::move(tally_);
   }
 
  private:
+  /// All that a judgement on text depends on besides the text: whose code lies where, and what may
+  /// be patched.
+  static std::uint64_t layout_of(const KernelCode& code, const PatchSites& sites) {
+    std::uint64_t hash = 1;
+    const auto add = [&](std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+      const std::array<std::uint64_t, 4> all{hash, a, b, c};
+      hash = XXH3_64bits(all.data(), sizeof all);
+    };
+    for (const auto& range : code.known())
+      add(range.start.value, range.size, static_cast<std::uint64_t>(range.owner));
+    for (const auto& range : code.rest())
+      add(range.start.value, range.size, static_cast<std::uint64_t>(range.owner));
+    for (const auto& site : sites.sites())
+      add(site.at.value, site.size, site.target.value ^ static_cast<std::uint64_t>(site.kind));
+    return hash;
+  }
+
   bool load_text(Region& region, std::uint64_t size) {
     region.text.resize(size);
     if (auto done = memory_.read(region.start, region.text); !done) {
@@ -316,6 +348,8 @@ class Reader final : public ViewReader {
   Tally tally_;
   std::size_t given_ = 0;
   std::map<std::pair<std::string, Gva>, std::vector<std::uint64_t>> baseline_;  // of the first look
+  std::map<std::pair<std::string, Gva>, std::uint64_t>
+      sound_;  // regions of which nothing was to be told
 };
 
 class CodeChangesView final : public View {

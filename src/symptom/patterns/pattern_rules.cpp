@@ -26,8 +26,10 @@ struct Library {
 struct Literal {
   std::string bytes;
   bool caseless = false;
+  bool whole = false;  ///< the string itself; else a piece of one, which may reach further
   auto operator<=>(const Literal&) const = default;
 };
+constexpr std::size_t kBytesKept = 32;  // matches whose bytes are kept
 
 class YaraRules final : public PatternRules {
  public:
@@ -54,21 +56,23 @@ class YaraRules final : public PatternRules {
     return build_matcher(problems);
   }
 
-  void announce(Bytes bytes, const std::function<void(std::uint64_t)>& at) override {
-    if (database_ == nullptr || bytes.empty()) return;
-    auto* context = const_cast<void*>(static_cast<const void*>(&at));
-    for (std::size_t from = 0; from < bytes.size();) {
-      const auto some = std::min<std::size_t>(bytes.size() - from, 1U << 30);
-      (void)hs_scan(
-          database_, reinterpret_cast<const char*>(bytes.data()) + from,
-          static_cast<unsigned>(some), 0, scratch_,
-          [](unsigned, unsigned long long, unsigned long long to, unsigned, void* use) {
-            (*static_cast<const std::function<void(std::uint64_t)>*>(use))(to - 1);
-            return 0;
-          },
-          context);
-      from += some;
-    }
+  void announce(Bytes bytes, const Announce& at) override {
+    if (database_ == nullptr || bytes.empty() || bytes.size() > (1U << 30)) return;
+    struct Use {
+      const Announce& at;
+      const std::vector<std::int64_t>& before;
+      const std::vector<std::int64_t>& after;
+    } use{at, before_, after_};
+    (void)hs_scan(
+        database_, reinterpret_cast<const char*>(bytes.data()), static_cast<unsigned>(bytes.size()),
+        0, scratch_,
+        [](unsigned id, unsigned long long, unsigned long long to, unsigned, void* context) {
+          const auto& told = *static_cast<const Use*>(context);
+          const auto end = static_cast<std::int64_t>(to);
+          told.at(to - 1, end - told.before[id], end + told.after[id]);
+          return 0;
+        },
+        &use);
   }
   std::size_t overlap() const override { return longest_ > 0 ? longest_ - 1 : 0; }
   bool needs_everything() const override { return everything_; }
@@ -146,8 +150,10 @@ class YaraRules final : public PatternRules {
         ++hit.match_count;
         if (hit.matches.size() == kMaxMatches) continue;
         const auto* bytes = reinterpret_cast<const std::byte*>(match->data);
-        const auto kept =
-            std::min<std::size_t>(static_cast<std::size_t>(match->data_length), Finding::kMaxBytes);
+        const auto kept = hit.matches.size() < kBytesKept
+                              ? std::min<std::size_t>(static_cast<std::size_t>(match->data_length),
+                                                      Finding::kMaxBytes)
+                              : std::size_t{0};
         hit.matches.push_back({hit.rule, string->identifier,
                                static_cast<std::uint64_t>(match->base + match->offset),
                                std::vector<std::byte>(bytes, bytes + kept),
@@ -186,15 +192,18 @@ class YaraRules final : public PatternRules {
     return rules;
   }
 
-  void add(std::string bytes, bool caseless) {
+  void add(std::string bytes, bool caseless, bool whole) {
     if (bytes.empty()) {
       everything_ = true;
       return;
     }
-    if (bytes.size() > kLongestLiteral) bytes.resize(kLongestLiteral);
+    if (bytes.size() > kLongestLiteral) {
+      bytes.resize(kLongestLiteral);
+      whole = false;
+    }
     if (std::ranges::all_of(bytes, [](char c) { return c == 0; })) zeros_ = true;
     longest_ = std::max(longest_, bytes.size());
-    literals_.insert({std::move(bytes), caseless});
+    literals_.insert({std::move(bytes), caseless, whole});
   }
 
   /// Plain strings as they are; of all others the atoms, which stand in YARA's automaton.
@@ -217,10 +226,10 @@ class YaraRules final : public PatternRules {
             wide += c;
             wide += '\0';
           }
-          add(wide, caseless);
+          add(wide, caseless, true);
         }
         if (STRING_IS_ASCII(string) || STRING_IS_HEX(string) || !STRING_IS_WIDE(string))
-          add(bytes, caseless);
+          add(bytes, caseless, true);
         plain.insert(string);
       }
     }
@@ -243,7 +252,7 @@ class YaraRules final : public PatternRules {
         for (std::size_t i = 0; match != nullptr && i < (1U << 16) && !wanted;
              ++i, match = match->next)
           wanted = !plain.contains(match->string);
-        if (wanted) add(step.path, false);
+        if (wanted) add(step.path, false, false);
       }
       if (step.path.size() == kMaxAtom) continue;
       for (unsigned byte = 0; byte < 256; ++byte) {
@@ -266,6 +275,10 @@ class YaraRules final : public PatternRules {
       texts.push_back(literal.bytes.data());
       lengths.push_back(literal.bytes.size());
       flags.push_back(literal.caseless ? HS_FLAG_CASELESS : 0U);
+      // Two bytes more on each side: whether a word ends there (`fullword`) is asked of them.
+      const auto reach = static_cast<std::int64_t>(literal.whole ? 2 : kReach);
+      before_.push_back(static_cast<std::int64_t>(literal.bytes.size()) + reach);
+      after_.push_back(reach);
     }
     hs_compile_error_t* error = nullptr;
     const auto status = hs_compile_lit_multi(texts.data(), flags.data(), ids.data(), lengths.data(),
@@ -289,6 +302,7 @@ class YaraRules final : public PatternRules {
   hs_scratch_t* scratch_ = nullptr;
   std::set<Literal> literals_;
   std::size_t longest_ = 0;
+  std::vector<std::int64_t> before_, after_;  // of each literal
   bool everything_ = false, zeros_ = false;
 };
 

@@ -42,7 +42,7 @@ struct PatternBlock {
 
 class PatternRules {
  public:
-  static constexpr std::size_t kMaxMatches = 4096;  ///< kept of a rule
+  static constexpr std::size_t kMaxMatches = 65536;  ///< kept of a rule; the bytes of the first 32
   /// How far a string may reach beyond what announces it: YARA's own limit for regular expressions.
   static constexpr std::size_t kReach = 4096;
 
@@ -55,9 +55,12 @@ class PatternRules {
                                                              std::vector<std::string>& problems);
   virtual ~PatternRules() = default;
 
-  /// Calls `at` with the offset of the last byte of everything in `bytes` that might announce a
-  /// match. Threads: one at a time.
-  virtual void announce(Bytes bytes, const std::function<void(std::uint64_t)>& at) = 0;
+  /// What might be a match was complete with byte `last`; bytes [begin, end) of what was given must
+  /// be seen by YARA to judge it. They may lie beyond what was given.
+  using Announce = std::function<void(std::uint64_t last, std::int64_t begin, std::int64_t end)>;
+  /// Calls `at` for everything in `bytes` that might announce a match.
+  /// Threads: one at a time.
+  virtual void announce(Bytes bytes, const Announce& at) = 0;
   /// The longest of what announces: so much of the bytes before must be given again.
   [[nodiscard]] virtual std::size_t overlap() const = 0;
   /// Strings that nothing announces (`/.{5}/`): everything must be given to YARA then.

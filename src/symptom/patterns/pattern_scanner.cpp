@@ -40,13 +40,24 @@ struct PatternScanner::State {
   std::uint64_t secret = 0;
   struct Page {
     std::uint64_t hash = 0;
-    bool candidate = false;  ///< by what ends in it
+    /// What YARA must see of what is complete with a byte of this page, relative to the page; none:
+    /// low > high.
+    std::int32_t low = 1, high = 0;
+    void reach(std::int64_t from, std::int64_t to) {
+      const bool none = low > high;
+      low = static_cast<std::int32_t>(none ? from : std::min<std::int64_t>(low, from));
+      high = static_cast<std::int32_t>(none ? to : std::max<std::int64_t>(high, to));
+    }
   };
-  std::vector<Page> pages;   ///< by frame, as far as RAM goes
-  std::vector<bool> wanted;  ///< candidates and their neighbours
+  std::vector<Page> pages;    ///< by frame, as far as RAM goes
+  std::vector<bool> wanted;   ///< what YARA must see
+  std::vector<bool> matched;  ///< what it matched in, the last time
+  std::vector<PatternHit> hits;
+  bool known = false;  ///< hits are of a pass that went well
   linux::Field<Gva> mm;
   linux::Field<std::string> comm;
   bool have_fields = false;
+  std::vector<std::size_t> changed;  ///< frames that this pass found changed
 
   State(const linux::Kernel& k, PatternRules& r) : kernel(k), rules(r) {}
   [[nodiscard]] const PhysicalMemory& ram() const { return kernel.ram(); }
@@ -69,10 +80,12 @@ PatternScanner::PatternScanner(const linux::Kernel& kernel, PatternRules& rules)
 
 PatternScanner::~PatternScanner() = default;
 
-Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally) {
+/// Hashes every page; what is not as it was is searched for what announces a match.
+void PatternScanner::search_changes(PatternTally& tally) {
   auto& s = *state_;
   const auto overlap = s.rules.overlap();
   std::vector<std::byte> buffer;
+  s.changed.clear();
   for (auto from = s.ram().next_populated(Gpa{0}); from;
        from = s.ram().next_populated(from->end())) {
     for (std::uint64_t at = from->start.value; at < from->end().value; at += kChunk) {
@@ -85,15 +98,14 @@ Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally
         if (!s.ram().read(Gpa{at - before}, buffer)) continue;
         bytes = buffer;
       }
-      const auto body = bytes.subspan(before);
+      const auto frame = [&](std::uint64_t offset) {
+        return static_cast<std::size_t>((at + offset) / kPageSize);
+      };
       for (std::uint64_t page = 0; page < size;) {
-        // A run of pages that are not what they were.
-        const auto frame = [&](std::uint64_t offset) {
-          return static_cast<std::size_t>((at + offset) / kPageSize);
-        };
+        // A run of pages that are not what they were, up to one that is.
         std::uint64_t end = page;
         for (; end < size && frame(end) < s.pages.size(); end += kPageSize) {
-          const auto content = body.subspan(end, std::min(kPageSize, size - end));
+          const auto content = bytes.subspan(before + end, std::min(kPageSize, size - end));
           auto& known = s.pages[frame(end)];
           ++tally.pages;
           std::uint64_t hash = 0;
@@ -102,45 +114,66 @@ Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally
             hash += hash == 0 ? 1 : 0;
           }
           if (hash == known.hash) break;
+          known = {};
           known.hash = hash;
-          known.candidate = s.rules.needs_everything();
+          if (s.rules.needs_everything()) known.reach(0, kPageSize);
+          s.changed.push_back(frame(end));
           ++tally.looked_at;
         }
         if (end > page) {
           const auto back = std::min<std::uint64_t>(page + before, overlap);
-          const auto run = bytes.subspan(before + page - back, end - page + back);
-          const auto base = at + page - back;
           // What follows a change may complete what begins in it.
           const auto ahead = std::min<std::uint64_t>(size - end, overlap);
-          const auto whole =
-              ahead == 0 ? run : bytes.subspan(before + page - back, end - page + back + ahead);
-          s.rules.announce(whole, [&](std::uint64_t offset) {
-            const auto last = static_cast<std::size_t>((base + offset) / kPageSize);
-            if (last < s.pages.size()) s.pages[last].candidate = true;
-          });
+          const auto base = at + page - back;
+          s.rules.announce(bytes.subspan(before + page - back, end - page + back + ahead),
+                           [&](std::uint64_t last, std::int64_t begin, std::int64_t stop) {
+                             const auto in = static_cast<std::size_t>((base + last) / kPageSize);
+                             const auto shift = static_cast<std::int64_t>(base) -
+                                                static_cast<std::int64_t>(in * kPageSize);
+                             if (in < s.pages.size())
+                               s.pages[in].reach(begin + shift, stop + shift);
+                           });
         }
         page = end + kPageSize;
       }
     }
   }
+}
+
+Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally) {
+  auto& s = *state_;
+  const auto before = s.wanted;
+  search_changes(tally);
   s.wanted.assign(s.pages.size(), false);
-  constexpr std::size_t kNeighbours = 1 + PatternRules::kReach / kPageSize;
   for (std::size_t i = 0; i < s.pages.size(); ++i) {
-    if (!s.pages[i].candidate) continue;
+    const auto& page = s.pages[i];
+    if (page.low > page.high) continue;
     ++tally.candidates;
-    const auto first = i >= kNeighbours ? i - kNeighbours : 0;
-    for (auto j = first; j <= std::min(i + kNeighbours, s.pages.size() - 1); ++j)
-      s.wanted[j] = true;
+    const auto at = static_cast<std::int64_t>(i * kPageSize);
+    const auto first =
+        static_cast<std::size_t>(std::max<std::int64_t>(at + page.low, 0)) / kPageSize;
+    const auto last =
+        static_cast<std::size_t>(std::max<std::int64_t>(at + page.high - 1, 0)) / kPageSize;
+    for (auto j = first; j <= std::min(last, s.pages.size() - 1); ++j) s.wanted[j] = true;
   }
+  // Nothing that YARA saw has changed, and it is to see nothing else: it would say the same again.
+  if (s.known && s.wanted == before &&
+      std::ranges::none_of(s.changed, [&](std::size_t frame) { return s.wanted[frame]; })) {
+    return s.hits;
+  }
+  s.known = false;
   std::vector<PatternBlock> blocks;
   std::vector<std::vector<std::byte>> copies;
-  for (std::size_t i = 0; i < s.wanted.size();) {
-    if (!s.wanted[i]) {
-      ++i;
-      continue;
-    }
+  for (std::size_t i = 0; i < s.wanted.size(); ++i) {
+    if (!s.wanted[i]) continue;
     auto end = i;
     while (end < s.wanted.size() && s.wanted[end]) ++end;
+    if (tally.given_bytes > kMaxGiven) {
+      tally.notes.push_back(
+          fmt::format("patterns: more than {} MiB announce a match: the rest was not looked at",
+                      kMaxGiven / kMiB));
+      break;
+    }
     // The guest may write while YARA reads: a copy is of one moment for both of YARA's looks.
     std::vector<std::byte> copy;
     std::uint64_t base = i * kPageSize;
@@ -152,7 +185,6 @@ Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally
       copy = {};
     };
     for (auto page = i; page < end; ++page) {
-      if (tally.given_bytes + copy.size() > kMaxGiven) break;
       if (copy.empty()) base = page * kPageSize;
       const auto size = copy.size();
       copy.resize(size + kPageSize);
@@ -161,16 +193,24 @@ Outcome<std::vector<PatternHit>> PatternScanner::scan_memory(PatternTally& tally
       keep();
     }
     keep();
-    if (tally.given_bytes > kMaxGiven) {
-      tally.notes.push_back(
-          fmt::format("patterns: more than {} MiB announce a match: the rest was not looked at",
-                      kMaxGiven / kMiB));
-      break;
-    }
     i = end;
   }
   if (blocks.empty()) blocks.push_back({0, {}});
-  return s.rules.scan(blocks, kSeconds);
+  s.hits = TRY(s.rules.scan(blocks, kSeconds));
+  s.known = tally.notes.empty();
+  s.matched.assign(s.pages.size(), false);
+  for (const auto& hit : s.hits) {
+    if (hit.match_count > hit.matches.size())
+      tally.notes.push_back(fmt::format("patterns: {} matches {} times: {} are kept", hit.rule,
+                                        hit.match_count, hit.matches.size()));
+    for (const auto& match : hit.matches) {
+      const auto last = (match.offset + std::max<std::uint64_t>(match.length, 1) - 1) / kPageSize;
+      for (auto frame = match.offset / kPageSize; frame <= last && frame < s.matched.size();
+           ++frame)
+        s.matched[frame] = true;
+    }
+  }
+  return s.hits;
 }
 
 std::vector<OwnedHits> PatternScanner::scan_processes(PatternTally& tally) {
@@ -220,8 +260,8 @@ std::vector<OwnedHits> PatternScanner::scan_processes(PatternTally& tally) {
                                   s.ram().read(physical, MutableBytes(border).subspan(overlap));
                 bool crosses = false;
                 if (read) {
-                  s.rules.announce(border, [&](std::uint64_t offset) {
-                    crosses = crosses || offset >= overlap;
+                  s.rules.announce(border, [&](std::uint64_t last, std::int64_t, std::int64_t) {
+                    crosses = crosses || last >= overlap;
                   });
                 }
                 if (crosses) {
@@ -232,7 +272,7 @@ std::vector<OwnedHits> PatternScanner::scan_processes(PatternTally& tally) {
                 }
               }
             }
-            if (s.wanted[frame]) take(address, physical);
+            if (frame < s.matched.size() && s.matched[frame]) take(address, physical);
             last_end = address + kPageSize;
             last_frame = physical;
           }

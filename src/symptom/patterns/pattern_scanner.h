@@ -45,10 +45,13 @@ class PatternScanner {
   /// announces a match in are passed over, and make no difference to what matches.
   [[nodiscard]] Outcome<std::vector<PatternHit>> scan_memory(PatternTally& tally);
   /// Each process's memory by its own page tables, matches across its pages included; after
-  /// scan_memory(), of which it needs the candidates.
+  /// scan_memory(): pages in which that matched, and what crosses from one page to the next only
+  /// here.
   [[nodiscard]] std::vector<OwnedHits> scan_processes(PatternTally& tally);
 
  private:
+  void search_changes(PatternTally& tally);
+
   struct State;
   std::unique_ptr<State> state_;
 };
