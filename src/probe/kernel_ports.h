@@ -1,8 +1,11 @@
 // The language's ports over an attached kernel: its types, its symbols, and our views.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -33,6 +36,8 @@ class KernelTypes final : public vmipl::TypePort {
   [[nodiscard]] btf::Type type(vmipl::GuestType number) const;
 
   const linux::TypeCatalogue& types_;
+  mutable std::map<std::string, std::optional<std::int64_t>, std::less<>>
+      enumerators_;  ///< asked for
   mutable std::vector<btf::Type> interned_;
   mutable std::unordered_map<std::uint32_t, std::vector<std::uint32_t>>
       by_id_;  ///< numbers repeat between modules

@@ -142,7 +142,7 @@ void start(const std::string& path, const std::string& vm) {
   if (!kernel) fail(kernel.error().message);
   const probe::KernelPorts ports(**kernel);
   (void)compile("Start { Print(\"x\") }", ports.ports());
-  std::vector<double> times, checks;
+  std::vector<double> times, walls, checks;
   for (int i = 0; i < kRuns; ++i) {
     std::uint64_t printed = 0;
     probe::Outputs outputs({.standard =
@@ -152,17 +152,23 @@ void start(const std::string& path, const std::string& vm) {
                                 },
                             .flush = {},
                             .remark = [](std::string_view) {}});
+    // A run has ports of its own: what they remember is asked for anew.
+    const probe::KernelPorts fresh(**kernel);
     const auto begin = Clock::now();
-    auto program = compile(text.str(), ports.ports());
-    checks.push_back(seconds_since(begin) * 1e3);
+    const auto begin_cpu = cpu_seconds();
+    auto program = compile(text.str(), fresh.ports());
+    checks.push_back((cpu_seconds() - begin_cpu) * 1e3);
     probe::RunSession session(probe::host_guest(**machine, **kernel), {}, nullptr, outputs, {});
     if (auto begun = session.start(program); !begun) fail(begun.error().message);
-    times.push_back(seconds_since(begin) * 1e3);
+    times.push_back((cpu_seconds() - begin_cpu) * 1e3);
+    walls.push_back(seconds_since(begin) * 1e3);
     session.stop();
     if (printed == 0) fail("the script printed nothing");
   }
   fmt::print("{{\"what\":\"parse to program\",\"median\":{:.2f},\"worst\":{:.2f}}}\n",
              median(checks), *std::max_element(checks.begin(), checks.end()));
+  fmt::print("{{\"what\":\"parse to ready, wall clock\",\"median\":{:.2f},\"worst\":{:.2f}}}\n",
+             median(walls), *std::max_element(walls.begin(), walls.end()));
   fmt::print("{{\"what\":\"parse to ready\",\"median\":{:.2f},\"worst\":{:.2f}}}\n", median(times),
              *std::max_element(times.begin(), times.end()));
 }
