@@ -277,6 +277,31 @@ def exceptions(test, guest):
     return f"{faults} page faults, {sum(interrupts.values())} interrupts of {len(interrupts)} vectors", wrong
 
 
+def stacks(test, guest):
+    """kstack and ustack at an event, while its CPU waits for the host."""
+    script = """
+ExecuteAt(do_exit) when (process.name == "calls") { Print("kernel%s\\n", kstack) Print("program%s\\n", ustack) Stop() }
+Start { Print("ready\\n") }
+"""
+    process = subprocess.Popen([test.options.vitrine, "run", "-e", script, guest.name, "--duration", "60s"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    said = process.stdout.readline()
+    time.sleep(1)  # the probes of the agent start with the program, not before it
+    acts(guest, "calls", 1)
+    lines = [line.strip() for line in process.stdout]
+    process.wait(60)
+    names = [line.split("+")[0] for line in lines]
+    if "kernel" not in names or "program" not in names:
+        return "failed", [f"it says {[said, *lines]}"]
+    kernel = names[names.index("kernel") + 1 : names.index("program")]
+    program = [line for line in lines[names.index("program") + 1 :] if line.startswith("0x")]
+    wrong = []
+    if kernel[:1] != ["do_exit"] or kernel[1:2] != ["do_group_exit"] or kernel[-2:] != ["do_syscall_64", "entry_SYSCALL_64_after_hwframe"]:
+        wrong.append(f"the kernel's stack at do_exit is {kernel}")
+    if not program or not 0x400000 <= int(program[0], 16) < 0x1000000:
+        wrong.append(f"the program's stack is {program}")
+    return f"{len(kernel)} frames of the kernel, {len(program)} of the program", wrong
+
+
 def bomb(test, guest):
     """A fork bomb: nothing is lost that is not counted."""
     count = test.options.bomb
@@ -300,7 +325,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "writes": writes, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "writes": writes, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
 
 
 class Test:
