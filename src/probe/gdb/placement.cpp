@@ -74,6 +74,20 @@ Placed at_spots(std::vector<StopSpot> spots, std::string mechanism, std::string 
   return placed;
 }
 
+/// The functions that do the calls meant, where each has one by its name: then no other call stops
+/// the machine. Empty: all calls are meant, or one of them has another name.
+std::vector<Gva> handlers_of(const linux::Kernel& kernel, const vmipl::ProgramProbe& probe) {
+  std::vector<Gva> out;
+  if (probe.arguments.empty()) return out;
+  for (const auto& call : vmipl::system_calls()) {
+    if (!wants_system_call(probe, call.number)) continue;
+    const auto at = kernel.symbol(fmt::format("__x64_sys_{}", call.name));
+    if (!at || out.size() >= 32) return {};
+    out.push_back(*at);
+  }
+  return out;
+}
+
 Placed at_function(const linux::Kernel& kernel, std::initializer_list<const char*> names,
                    StopRole role) {
   const auto at = first_of(kernel, names);
@@ -119,6 +133,19 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
                     "it went only if it changed something",
                     {}};
     return placed;
+  }
+  // A block that asks for registers means those of the program, which stand at the entry alone.
+  if ((name == "Syscall" && !needs.register_values && !needs.writes_registers) ||
+      name == "SyscallReturn") {
+    std::vector<StopSpot> spots;
+    for (const auto at : handlers_of(kernel, probe))
+      spots.push_back({at, name == "Syscall" ? StopRole::handler : StopRole::handler_return});
+    if (!spots.empty()) {
+      auto words = fmt::format("breakpoint at {}", linux::symbolize(kernel.symbols(), spots[0].at));
+      if (spots.size() > 1) words += fmt::format(" and {} more", spots.size() - 1);
+      if (name == "SyscallReturn") words += ", and where it returns to";
+      return at_spots(std::move(spots), std::move(words), "64-bit calls only");
+    }
   }
   if (name == "Syscall") {
     const auto at = first_of(kernel, {"entry_SYSCALL_64"});

@@ -18,6 +18,8 @@ enum class StopRole : std::uint8_t {
   function_return,  ///< at the entry: its return is watched for
   syscall,          ///< entry_SYSCALL_64
   syscall_return,   ///< do_syscall_64: its return is watched for
+  handler,          ///< __x64_sys_NAME(pt_regs)
+  handler_return,   ///< the same: its return is watched for
   process_start,    ///< wake_up_new_task(task)
   process_exec,     ///< behind a new image
   process_exit,     ///< taskstats_exit(task, group_dead)

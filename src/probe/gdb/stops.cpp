@@ -289,7 +289,10 @@ void Stops::at_bound(const Bound& bound, const std::string& thread, unsigned cpu
                      bound.role == StopRole::module_load ? gpr[x86::kRdi] : registers.rip});
     }
     case StopRole::syscall:
-      if (!wants_system_call(probe, gpr[x86::kRax])) return;
+      if (!wants_system_call(probe, gpr[x86::kRax])) {
+        (void)pass(bound.probe);  // it stopped the machine all the same
+        return;
+      }
       tell_system_call(told, gpr[x86::kRax]);
       told.arguments = {Told::of(gpr[x86::kRdi]), Told::of(gpr[x86::kRsi]),
                         Told::of(gpr[x86::kRdx]), Told::of(gpr[x86::kR10]),
@@ -305,7 +308,20 @@ void Stops::at_bound(const Bound& bound, const std::string& thread, unsigned cpu
       }
       if (wants_system_call(probe, *number))
         expect(Gva{*at}, {bound.probe, bound.role, gpr[x86::kRsp] + 8, frame});
+      else
+        (void)pass(bound.probe);
       return;
+    }
+    case StopRole::handler:
+      tell_frame(told, gpr[x86::kRdi]);
+      return fire(bound.probe, thread, cpu, registers, told, moved);
+    case StopRole::handler_return: {
+      const auto at = load(gpr[x86::kRsp]);
+      if (!at) {
+        ++forgotten_;
+        return;
+      }
+      return expect(Gva{*at}, {bound.probe, bound.role, gpr[x86::kRsp] + 8, gpr[x86::kRdi]});
     }
     case StopRole::process_start: {
       const Gva task{gpr[x86::kRdi]};
@@ -339,17 +355,13 @@ void Stops::at_return(const Pending& pending, const std::string& thread, unsigne
   StopTold told;
   told.result = Told::of(registers.gpr[x86::kRax]);
   switch (pending.role) {
-    case StopRole::syscall_return: {
-      const auto member = [&](PtRegs offset) {
-        const auto value = load(pending.subject + offset);
-        return value ? Told::of(*value) : Told::none();
-      };
-      told.arguments = {member(kDi),  member(kSi), member(kDx),
-                        member(kR10), member(kR8), member(kR9)};
-      told.result = member(kAx);
-      if (const auto number = load(pending.subject + kOrigAx)) tell_system_call(told, *number);
+    case StopRole::syscall_return:
+      tell_frame(told, pending.subject);
+      if (const auto result = load(pending.subject + kAx)) told.result = Told::of(*result);
       break;
-    }
+    case StopRole::handler_return:
+      tell_frame(told, pending.subject);
+      break;
     case StopRole::module_load:
       if (static_cast<std::int32_t>(registers.gpr[x86::kRax]) != 0) return;  // its init refused
       tell_module(told, Gva{pending.subject});
@@ -394,8 +406,7 @@ Outcome<void> Stops::at_watch(const GdbStop& stop, const std::string& thread, un
   return settle_points();
 }
 
-void Stops::fire(std::uint32_t probe, const std::string& thread, unsigned cpu,
-                 const x86::Registers& registers, const StopTold& told, bool& moved) {
+bool Stops::pass(std::uint32_t probe) {
   auto& thinning = thinning_.at(probe);
   const auto now = monotonic_ns();
   if (!thinning.gate.admit(now)) {
@@ -409,15 +420,31 @@ void Stops::fire(std::uint32_t probe, const std::string& thread, unsigned cpu,
                        "until it has rested, again and again; what happens meanwhile is not seen",
                        written.line, vmipl::probes()[written.probe].name, limit_.rate)});
     }
-    return;
+    return false;
   }
+  return true;
+}
+
+void Stops::fire(std::uint32_t probe, const std::string& thread, unsigned cpu,
+                 const x86::Registers& registers, const StopTold& told, bool& moved) {
+  if (!pass(probe)) return;
   StopFiring firing(client_, thread, registers, told);
   firing.probe = probe;
   firing.cpu = cpu;
-  firing.monotonic_ns = now;
+  firing.monotonic_ns = monotonic_ns();
   sink_.fire(firing);
   stay_ |= firing.stays();
   moved |= firing.moved();
+}
+
+/// The call that a frame of registers at the entry is of.
+void Stops::tell_frame(StopTold& told, std::uint64_t frame) const {
+  constexpr PtRegs kArguments[] = {kDi, kSi, kDx, kR10, kR8, kR9};
+  for (std::size_t i = 0; i < told.arguments.size(); ++i) {
+    const auto value = load(frame + kArguments[i]);
+    told.arguments[i] = value ? Told::of(*value) : Told::none();
+  }
+  if (const auto number = load(frame + kOrigAx)) tell_system_call(told, *number);
 }
 
 void Stops::tell_system_call(StopTold& told, std::uint64_t number) const {

@@ -85,6 +85,9 @@ class Stops {
                          const x86::Registers& registers);
   Outcome<void> step_over(const std::string& thread, unsigned cpu, const x86::Registers& registers);
   void expect(Gva at, Pending pending);
+  /// Takes one stop off the probe's rate. @returns false  it is switched off now
+  bool pass(std::uint32_t probe);
+  void tell_frame(StopTold& told, std::uint64_t frame) const;
   void fire(std::uint32_t probe, const std::string& thread, unsigned cpu,
             const x86::Registers& registers, const StopTold& told, bool& moved);
   void tell_system_call(StopTold& told, std::uint64_t number) const;
