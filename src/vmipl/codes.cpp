@@ -37,8 +37,9 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
     {"E009", "number-too-large", E, "the number does not fit 64 bits",
      "Numbers have 64 bits: at most 18446744073709551615 (0xffffffffffffffff). Durations are\n"
      "counted in nanoseconds: at most 292 years."},
-    {"E010", "bad-sign", E, "a # or @ without a name",
-     "#name is an output channel, @name is a map:\n\n"
+    {"E010", "bad-sign", E, "a # without a name",
+     "#name is an output channel; comments begin with //. (@name is a map, and @ alone is the map\n"
+     "without a name.)\n\n"
      "    ReadRegister(RAX, #registers)\n"
      "    @opens[process.name] = count()"},
     {"E020", "unexpected", E, "something else was expected here",

@@ -146,19 +146,48 @@ class Formatter {
     return true;
   }
 
-  // Would pieces [open, close] fit on the current line, as one?
-  [[nodiscard]] bool one_line(std::size_t open, std::size_t column) const {
+  // The block that the `else` after the block at `open` has, if it has one in braces; else 0.
+  [[nodiscard]] std::size_t else_block(std::size_t open) const {
+    auto i = closes_[open] + 1;
+    if (i >= pieces_.size() || pieces_[i].text != "else") return 0;
+    ++i;
+    if (i < pieces_.size() && pieces_[i].text == "if") {
+      while (i < pieces_.size() && pieces_[i].token.role != LaidToken::head_close) ++i;
+      ++i;
+    }
+    return i < pieces_.size() && pieces_[i].token.role == LaidToken::block_open && closes_[i] != 0 ? i : 0;
+  }
+
+  // Would it fit on the current line? The blocks of one if / else are laid out alike.
+  [[nodiscard]] bool one_line(std::size_t open, std::size_t column) {
+    if (decided_.empty()) decided_.assign(pieces_.size(), 0);
+    if (decided_[open] == 0) {
+      bool fits = closes_[open] != 0;
+      auto last = open;
+      for (auto block = open; block != 0 && fits; block = else_block(block)) {
+        fits = short_block(block);
+        last = closes_[block];
+      }
+      for (auto i = open + 1; i <= last && fits; ++i) {
+        const auto before = pieces_[i - 1].token.role;
+        column += pieces_[i].text.size() + (i == last || before == LaidToken::block_open || space_between(pieces_[i - 1], pieces_[i]) ? 1 : 0);
+        fits = column <= kShortBlock && pieces_[i].comments.empty();
+      }
+      for (auto block = open; block != 0; block = closes_[block] == 0 ? 0 : else_block(block)) decided_[block] = fits ? 1 : 2;
+    }
+    return decided_[open] == 1;
+  }
+
+  // At most one statement, no comment, no block within.
+  [[nodiscard]] bool short_block(std::size_t open) const {
     const auto close = closes_[open];
-    if (close == 0) return false;
     std::size_t statements = 0;
     for (std::size_t i = open + 1; i <= close; ++i) {
       const auto& piece = pieces_[i];
-      if (!piece.comments.empty()) return false;
-      if (i < close && (piece.token.role == LaidToken::block_open || piece.token.begins_item || piece.token.role == LaidToken::key_colon)) return false;
-      if (i < close && piece.token.begins_statement) ++statements;
-      if (piece.text.find_first_of("\r\n") != std::string_view::npos) return false;
-      column += piece.text.size() + (i == open + 1 || i == close || space_between(pieces_[i - 1], piece) ? 1 : 0);
-      if (column > kShortBlock) return false;
+      if (!piece.comments.empty() || piece.text.find_first_of("\r\n") != std::string_view::npos) return false;
+      if (i == close) break;
+      if (piece.token.role == LaidToken::block_open || piece.token.begins_item || piece.token.role == LaidToken::key_colon) return false;
+      statements += piece.token.begins_statement;
     }
     return statements <= 1;
   }
@@ -301,6 +330,7 @@ class Formatter {
   std::string_view text_;
   std::vector<Piece> pieces_;
   std::vector<std::size_t> closes_;
+  std::vector<std::uint8_t> decided_;  // of each block's opening: 1 on one line, 2 not
   std::string out_;
   std::size_t depth_ = 0, line_start_ = 0;
   bool fresh_ = true, after_open_ = false, ended_block_ = false, body_of_head_ = false;

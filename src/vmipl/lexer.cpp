@@ -224,10 +224,9 @@ Token Lexer::next() {
     while (is_word(at()) || (c == '#' && at() == '-' && is_word(at(1)))) ++offset_;
     token.span.end = offset_;
     token.kind = c == '#' ? TokenKind::channel : TokenKind::map;
-    if (token.span.size() == 1) {
-      hold(token, {.code = Code::bad_sign, .span = token.span,
-                   .message = c == '#' ? "a channel needs a name" : "a map needs a name",
-                   .expected = c == '#' ? "#name" : "@name", .hint = c == '#' ? "comments begin with //" : ""});
+    // @ alone is the map without a name.
+    if (token.span.size() == 1 && c == '#') {
+      hold(token, {.code = Code::bad_sign, .span = token.span, .message = "a channel needs a name", .expected = "#name", .hint = "comments begin with //"});
     }
     return token;
   }

@@ -10,6 +10,7 @@
 #include "vmipl/catalogue.h"
 #include "vmipl/check.h"
 #include "vmipl/codes.h"
+#include "vmipl/editor_syntax.h"
 #include "vmipl/format_script.h"
 #include "vmipl/reference.h"
 #include "vmipl/render.h"
@@ -43,6 +44,28 @@ TEST(Documents, errors_are_the_catalogue) { fresh(documents() / "errors.md", err
 TEST(Documents, reference_tables_are_the_catalogue) {
   const auto path = documents() / "language.md";
   fresh(path, refresh_reference(read(path)));
+}
+
+TEST(Documents, highlighting_is_the_catalogue) {
+  const auto editors = documents().parent_path() / "editors";
+  fresh(editors / "vim" / "syntax" / "vmi.vim", vim_syntax());
+  fresh(editors / "vscode" / "syntaxes" / "vmi.tmLanguage.json", textmate_grammar());
+}
+
+// Scripts worth having are sound, and in canonical form.
+TEST(Documents, the_examples_are_sound_and_formatted) {
+  std::size_t examples = 0;
+  for (const auto& entry : fs::directory_iterator(documents().parent_path() / "examples")) {
+    if (entry.path().extension() != ".vmi") continue;
+    ++examples;
+    const Source source(entry.path().filename().string(), read(entry.path()));
+    Diagnostics diagnostics;
+    (void)check(source, {}, diagnostics);
+    EXPECT_EQ(diagnostics.errors(), 0U) << render_text(source, diagnostics);
+    EXPECT_EQ(format_script(source, diagnostics).value_or(""), source.text()) << source.name() << ": run vitrine fmt";
+    EXPECT_TRUE(source.text().starts_with("// ") || source.name().starts_with("classic")) << source.name() << " says what it is for";
+  }
+  EXPECT_GE(examples, 25U);
 }
 
 TEST(Documents, every_example_is_a_script_in_canonical_form_or_classic) {
