@@ -34,6 +34,7 @@ const std::vector<Command>& commands() {
       fmt_command(),
       probes_command(),
       scan_command(),
+      repl_command(),
       evidence_command(),
       demo_command(),
       help_command(),

@@ -19,7 +19,12 @@ struct Line {
 
 /// `text` in a column that begins at `indent`; the first line begins where the cursor is.
 std::string fitted(std::string_view text, unsigned width, unsigned indent) {
-  return hanging(text, width, indent);
+  auto lines = hanging(text, width, indent);
+  for (auto at = lines.find(" \n"); at != std::string::npos;
+       at = lines.find(" \n", at > 0 ? at - 1 : 0)) {
+    lines.erase(at, 1);
+  }
+  return lines;
 }
 
 std::string padded(std::string_view text, unsigned width) {

@@ -7,8 +7,11 @@
 #include <set>
 
 #include "cli/commands/families.h"
+#include "cli/event_sources.h"
 #include "cli/kernel_choice.h"
+#include "cli/plan_table.h"
 #include "cli/script_text.h"
+#include "probe/run_session.h"
 #include "vmipl/reference.h"
 #include "vmipl/render.h"
 
@@ -17,6 +20,32 @@ namespace {
 
 struct Judged {
   std::size_t errors = 0, warnings = 0;
+  bool refused = false;  ///< a probe cannot be had on this machine
+};
+
+/// What `run` would do with a program on this machine: the very same plan. Nothing is started.
+class Planning {
+ public:
+  Planning(Context& context, const Session& session, const linux::Kernel& kernel,
+           const Arguments& words)
+      : sources_(event_sources(context, session, words)),
+        outputs_({.standard = [](std::string_view) { return true; },
+                  .flush = {},
+                  .remark = [](std::string_view) {},
+                  .channel_files = {},
+                  .json = false}),
+        session_(probe::host_guest(session.machine(), kernel), sources_.ladder(), nullptr, outputs_,
+                 {.plan = {.prefer_polling = words.has("--poll")}}) {}
+
+  [[nodiscard]] probe::Plan plan(const vmipl::Program& program) const {
+    return session_.plan(program);
+  }
+  [[nodiscard]] std::vector<probe::EventSource*> ladder() const { return sources_.ladder(); }
+
+ private:
+  EventSources sources_;
+  probe::Outputs outputs_;
+  probe::RunSession session_;
 };
 
 std::string count(std::size_t number, std::string_view word) {
@@ -68,7 +97,7 @@ std::string verdict(const vmipl::Source& source, const vmipl::Checked& checked,
 }
 
 Judged check_one(Context& context, const Arguments& words, const KernelChoice& kernel,
-                 const vmipl::Source& source) {
+                 const Planning* planning, const vmipl::Source& source) {
   auto& console = context.console;
   vmipl::CheckOptions options{.ports = kernel.ports()};
   if (const auto allowed = words.options.find("--allow"); allowed != words.options.end())
@@ -84,7 +113,17 @@ Judged check_one(Context& context, const Arguments& words, const KernelChoice& k
     if (diagnostics.errors() == 0) console.out.write(verdict(source, checked, kernel, console));
     if (words.has("--program") && checked.program) console.out.write(vmipl::list(*checked.program));
   }
-  return {diagnostics.errors(), diagnostics.warnings()};
+  Judged judged{diagnostics.errors(), diagnostics.warnings()};
+  if (planning == nullptr || !checked.program) return judged;
+  const auto plan = planning->plan(*checked.program);
+  judged.refused = !plan.complete();
+  if (words.has("--json")) {
+    const auto ladder = planning->ladder();
+    console.out.write(plan_json(plan, source.name(), ladder));
+  } else {
+    console.out.write(plan_table(plan, console));
+  }
+  return judged;
 }
 
 Outcome<Status> run(Context& context, const Arguments& words) {
@@ -94,18 +133,24 @@ Outcome<Status> run(Context& context, const Arguments& words) {
                                    "- is standard input\nmore: vitrine help check"));
   }
   const auto kernel = TRY(KernelChoice::open(context, words));
+  std::optional<Planning> planning;
+  if (kernel.session() != nullptr && kernel.session()->guest().kernel() != nullptr) {
+    auto named = words;
+    named.machine = words.value("--vm");
+    planning.emplace(context, *kernel.session(), *kernel.session()->guest().kernel(), named);
+  }
   Judged all;
-  const auto add = [&](const Judged& one) {
+  const auto judge = [&](const vmipl::Source& source) {
+    const auto one = check_one(context, words, kernel, planning ? &*planning : nullptr, source);
     all.errors += one.errors;
     all.warnings += one.warnings;
+    all.refused = all.refused || one.refused;
   };
   if (programs != words.options.end()) {
-    for (const auto& program : programs->second)
-      add(check_one(context, words, kernel, vmipl::Source("<-e>", program)));
+    for (const auto& program : programs->second) judge(vmipl::Source("<-e>", program));
   }
-  for (const auto& path : words.operands)
-    add(check_one(context, words, kernel, TRY(read_script(path))));
-  const bool failed = all.errors > 0 || (words.has("--strict") && all.warnings > 0);
+  for (const auto& path : words.operands) judge(TRY(read_script(path)));
+  const bool failed = all.errors > 0 || all.refused || (words.has("--strict") && all.warnings > 0);
   return failed ? Status::failed : Status::done;
 }
 
@@ -114,7 +159,8 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 Command check_command() {
   std::vector<Option> options{{"-e", "PROGRAM", "check this text instead of a file"}};
   for (auto& option : kernel_options()) options.push_back(option);
-  options.push_back({"--json", "", "one JSON object a diagnostic (docs/output.md)"});
+  options.push_back({"--poll", "", "plan as run --poll would"});
+  options.push_back({"--json", "", "one JSON object a diagnostic or planned probe"});
   options.push_back({"--allow", "WARNING", "do not tell warnings of this name", Words::warning});
   options.push_back({"--strict", "", "fail on warnings too"});
   options.push_back({"--program", "", "list the program the script becomes"});
@@ -128,10 +174,15 @@ Command check_command() {
           "Tells every mistake with its line, what was expected and what was probably meant; "
           "nothing is started. Without a machine, names that are nothing else are taken for "
           "symbols of the kernel, and its types are not looked into.\n"
-          "Exit status: 0, sound (there may be warnings); 1, mistakes, or (--strict) warnings, "
-          "or a file that could not be read; 2, the command line was wrong.",
+          "With --vm the plan follows, as run would carry it out: for each probe the source of its "
+          "events, what it costs the guest, how it is done and why this way, or why it cannot be "
+          "had and what would make it possible.\n"
+          "Exit status: 0, sound (there may be warnings); 1, mistakes, or (--strict) warnings, or "
+          "a probe that this machine cannot have, or a file that could not be read; 2, the "
+          "command line was wrong.",
       .examples = {"vitrine check trace.vmi",
                    "vitrine check -e 'Syscall(openat) { @opens[process.name] = count() }'",
+                   "vitrine check --vm web1 trace.vmi",
                    "vitrine check --kernel web1.kernel rules/*.vmi"},
       .run = run};
 }

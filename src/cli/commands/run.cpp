@@ -11,6 +11,7 @@
 #include "cli/event_sources.h"
 #include "cli/interrupt.h"
 #include "cli/running_scripts.h"
+#include "cli/script_output.h"
 #include "cli/script_text.h"
 #include "cli/session.h"
 #include "cli/escape.h"
@@ -120,41 +121,6 @@ std::string rendered(const vmipl::Source& source, const vmipl::Diagnostics& diag
   return vmipl::render_text(source, diagnostics, rendering);
 }
 
-probe::TextRules text_rules(const Console& console) {
-  return {.escape = [charset = console.charset](
-                        std::string_view bytes) { return escape(bytes, charset); },
-          .json =
-              [](std::string& out, std::string_view bytes) {
-                const bool clean = valid_utf8(bytes);
-                append_json(out, clean ? std::string(bytes) : escape_invalid(bytes));
-                return clean;
-              },
-          .utf8 = console.charset == Charset::utf8,
-          .width = console.width == 0 ? 100 : console.width};
-}
-
-/// Text goes out at once to a terminal, and within some milliseconds to a pipe.
-probe::OutputOptions output_options(Console& console, const Wanted& wanted, bool json) {
-  auto last = std::make_shared<Clock::time_point>();
-  return {.standard =
-              [&console, last](std::string_view text) {
-                if (!console.out.write(text)) return false;
-                const auto now = Clock::now();
-                if (!console.interactive && now - *last < std::chrono::milliseconds(20))
-                  return true;
-                *last = now;
-                return console.out.flush();
-              },
-          .flush = [&console] { return console.out.flush(); },
-          .remark =
-              [&console](std::string_view words) {
-                console.remark(escape(words, console.charset));
-                console.err.flush();
-              },
-          .channel_files = wanted.channels,
-          .json = json};
-}
-
 /// Questions that the socket's thread hands to the main one.
 struct Replacements {
   struct Job {
@@ -251,7 +217,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
 
   const bool json = words.has("--json");
   const auto sources = event_sources(context, session, words);
-  probe::Outputs outputs(output_options(console, wanted, json));
+  probe::Outputs outputs(output_options(console, wanted.channels, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
   // What the script does to the guest is put down, and told at the end.

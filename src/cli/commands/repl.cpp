@@ -1,0 +1,67 @@
+// vitrine repl: the language, line by line, on a machine or an image.
+#include <fmt/core.h>
+
+#include "cli/commands/families.h"
+#include "cli/prompt.h"
+#include "vmipl/entry.h"
+
+namespace vitrine::cli {
+namespace {
+
+Outcome<Status> run(Context& context, const Arguments& words) {
+  const auto session = TRY(Session::open(context, words));
+  const auto* kernel = session.guest().kernel();
+  if (kernel == nullptr)
+    return std::unexpected(Problem(Errc::unsupported, "this machine's kernel runs no scripts"));
+  Prompt prompt(context, session, *kernel, words);
+  LineEditor editor(state_file("repl_history"),
+                    [&](std::string_view before) { return prompt.complete(before); });
+  auto& console = context.console;
+  if (console.interactive) {
+    console.out.write(fmt::format("{}, Linux {}. :help says what to type, Ctrl-D leaves.\n",
+                                  escape(session.machine().name(), console.charset),
+                                  escape(session.guest().identity().release, console.charset)));
+  }
+  std::string entry;
+  for (;;) {
+    console.out.flush();
+    console.err.flush();
+    const auto line = editor.line(entry.empty() ? "vmi> " : "...> ");
+    if (!line) break;
+    if (editor.cancelled()) {
+      entry.clear();
+      continue;
+    }
+    entry += entry.empty() ? *line : "\n" + *line;
+    if (vmipl::is_unfinished(entry)) continue;
+    editor.remember(entry);
+    if (!prompt.enter(std::exchange(entry, {}))) return Status::done;
+    if (!session.still_there()) TRY(session.still_there());
+  }
+  if (!entry.empty()) (void)prompt.enter(entry);
+  if (console.interactive) console.out.write("\n");
+  return prompt.all_well() || console.interactive ? Status::done : Status::failed;
+}
+
+}  // namespace
+
+Command repl_command() {
+  return {
+      .name = "repl",
+      .group = "Language",
+      .summary = "the language line by line, on a machine or an image",
+      .operands = {{"VM", Words::machine}},
+      .options = {{"--allow-writes", "", "entries may write memory and registers"},
+                  {"--allow-control", "", "entries may pause, isolate, throttle, kill"},
+                  {"--poll", "", "rather compare looks than stop the machine at events"},
+                  {"--no-cache", "", "recover the kernel's symbols and types anew"}},
+      .description =
+          "An expression prints its value, a statement runs once, a probe runs until Ctrl-C, "
+          "const and fn are kept, a view's name shows it. Tab completes; the history is kept in "
+          "$XDG_STATE_HOME/vitrine/repl_history, else under ~/.local/state.\n"
+          "Lines may come from a pipe too; then the exit status is 1 if one of them failed.",
+      .examples = {"vitrine repl web1", "echo 'u64(jiffies)' | vitrine repl memory.lime"},
+      .run = run};
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,44 @@
+// Prompt: what becomes of each entry of `vitrine repl`.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/line_editor.h"
+#include "cli/session.h"
+#include "probe/kernel_ports.h"
+#include "vmipl/program.h"
+
+namespace vitrine::cli {
+
+class Prompt {
+ public:
+  /// All must outlive it. `words`: --allow-writes, --allow-control, --poll.
+  Prompt(Context& context, const Session& session, const linux::Kernel& kernel,
+         const Arguments& words);
+
+  /// Runs what was typed and prints what comes of it; problems are told, none ends the prompt.
+  /// @returns false  the user wants to leave
+  bool enter(const std::string& text);
+
+  [[nodiscard]] LineEditor::Completions complete(std::string_view before_cursor) const;
+  /// True while every entry so far was well.
+  [[nodiscard]] bool all_well() const { return all_well_; }
+
+ private:
+  bool command(std::string_view text);
+  void language(const std::string& text);
+  void run(const std::shared_ptr<const vmipl::Program>& program, bool once);
+  void tell(const Problem& problem);
+
+  Context& context_;
+  const Session& session_;
+  const linux::Kernel& kernel_;
+  const Arguments& words_;
+  probe::KernelPorts ports_;
+  std::vector<std::string> declarations_;
+  bool all_well_ = true;
+};
+
+}  // namespace vitrine::cli

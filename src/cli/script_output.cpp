@@ -1,0 +1,50 @@
+#include "cli/script_output.h"
+
+#include <chrono>
+#include <memory>
+
+#include "cli/escape.h"
+
+namespace vitrine::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
+
+probe::TextRules text_rules(const Console& console) {
+  return {.escape = [charset = console.charset](
+                        std::string_view bytes) { return escape(bytes, charset); },
+          .json =
+              [](std::string& out, std::string_view bytes) {
+                const bool clean = valid_utf8(bytes);
+                append_json(out, clean ? std::string(bytes) : escape_invalid(bytes));
+                return clean;
+              },
+          .utf8 = console.charset == Charset::utf8,
+          .width = console.width == 0 ? 100 : console.width};
+}
+
+probe::OutputOptions output_options(Console& console,
+                                    std::map<std::string, std::string> channel_files, bool json) {
+  auto last = std::make_shared<Clock::time_point>();
+  return {.standard =
+              [&console, last](std::string_view text) {
+                if (!console.out.write(text)) return false;
+                const auto now = Clock::now();
+                if (!console.interactive && now - *last < std::chrono::milliseconds(20))
+                  return true;
+                *last = now;
+                return console.out.flush();
+              },
+          .flush = [&console] { return console.out.flush(); },
+          .remark =
+              [&console](std::string_view words) {
+                console.remark(escape(words, console.charset));
+                console.err.flush();
+              },
+          .channel_files = std::move(channel_files),
+          .json = json};
+}
+
+}  // namespace vitrine::cli

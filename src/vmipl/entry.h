@@ -1,0 +1,56 @@
+// An entry of the interactive prompt, and the script that it becomes.
+//
+// What is typed is an item (an event probe, const, fn ...), a statement, or an expression whose
+// value is wanted. Declarations are kept for the entries to come.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmipl/check.h"
+#include "vmipl/diagnostic.h"
+#include "vmipl/ports.h"
+#include "vmipl/source.h"
+
+namespace vitrine::vmipl {
+
+/// Brackets, a string or a comment are open at the end: more lines belong to it.
+[[nodiscard]] bool is_unfinished(std::string_view entry);
+
+class Entry {
+ public:
+  enum Kind { empty, declaration, probes, statement, expression };
+
+  /// Understands `text` upon the declarations made before.
+  Entry(std::string text, const std::vector<std::string>& declarations,
+        const CheckOptions& options);
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  /// The whole script: the entry first, so that its places are those that people typed.
+  [[nodiscard]] const Source& source() const noexcept { return source_; }
+  [[nodiscard]] const Diagnostics& diagnostics() const noexcept { return diagnostics_; }
+  /// What it checked to; the program is there if nothing was wrong.
+  [[nodiscard]] const Checked& checked() const noexcept { return checked_; }
+  /// It begins and ends with its Start: nothing is waited for.
+  [[nodiscard]] bool runs_once() const;
+
+ private:
+  struct Attempt;
+  void take(Attempt attempt, Kind kind);
+
+  std::string text_;
+  Kind kind_ = empty;
+  Source source_;
+  Diagnostics diagnostics_;
+  Checked checked_;
+};
+
+/// Words that may stand where `line` ends, whole, in order; each begins with its last word
+/// (letters, digits, _ and the dots before). Symbols of the kernel are not among them.
+[[nodiscard]] std::vector<std::string> complete(std::string_view line, const Ports& ports);
+/// The part of `line` that complete() completes.
+[[nodiscard]] std::string_view last_word(std::string_view line);
+
+}  // namespace vitrine::vmipl
