@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/commands/families.h"
+#include "cli/commands/repl.h"
 
 namespace vitrine::cli {
 

@@ -32,7 +32,6 @@ namespace vitrine::cli {
 [[nodiscard]] Command explain_command();
 [[nodiscard]] Command fmt_command();
 [[nodiscard]] Command probes_command();
-[[nodiscard]] Command repl_command();
 [[nodiscard]] Command demo_command();
 [[nodiscard]] Command run_command();
 [[nodiscard]] Command request_command();

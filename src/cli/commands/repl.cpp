@@ -1,7 +1,8 @@
 // vitrine repl: the language, line by line, on a machine or an image.
+#include "cli/commands/repl.h"
+
 #include <fmt/core.h>
 
-#include "cli/commands/families.h"
 #include "cli/prompt.h"
 #include "vmipl/entry.h"
 

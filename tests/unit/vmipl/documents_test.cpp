@@ -82,7 +82,8 @@ std::vector<std::string> blocks(const fs::path& document) {
 }
 
 TEST(Documents, every_example_of_the_reference_is_sound) {
-  const auto examples = blocks(documents() / "language.md");
+  auto examples = blocks(documents() / "language.md");
+  for (auto& block : blocks(documents().parent_path() / "README.md")) examples.push_back(std::move(block));
   for (const auto& script : examples) {
     const Source source("language.md", script);
     Diagnostics diagnostics;
