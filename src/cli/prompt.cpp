@@ -9,6 +9,7 @@
 #include "cli/problem_printer.h"
 #include "cli/script_output.h"
 #include "cli/view_run.h"
+#include "probe/actions/machine_actions.h"
 #include "probe/run_session.h"
 #include "vmipl/codes.h"
 #include "vmipl/entry.h"
@@ -151,8 +152,11 @@ void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once
                             .plan = {.prefer_polling = words_.has("--poll")}};
   if (sources.agent != nullptr)
     options.remote_maps = [agent = sources.agent] { return agent->maps(); };
+  probe::MachineActions actions(
+      session_.machine(), kernel_,
+      {.writes = words_.has("--allow-writes"), .control = words_.has("--allow-control")});
   probe::RunSession running(probe::host_guest(session_.machine(), kernel_), sources.ladder(),
-                            nullptr, outputs, std::move(options));
+                            &actions, outputs, std::move(options));
   if (auto begun = running.start(program); !begun) {
     tell(begun.error());
     return;
