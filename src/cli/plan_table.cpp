@@ -10,7 +10,7 @@ namespace vitrine::cli {
 namespace {
 
 constexpr unsigned kInAPipe = 80;
-constexpr unsigned kMostProbe = 30;
+constexpr unsigned kMostProbe = 24;
 constexpr unsigned kLeastWords = 24;
 
 struct Line {

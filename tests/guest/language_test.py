@@ -112,7 +112,7 @@ PRINTS = {
     "run_queues.vmi": r"@waiting",
     "system_call_entry.vmi": r"",
     "system_call_table.vmi": r"system call table of \d{3} entries",
-    "system_calls.vmi": r"\bread +\d",
+    "system_calls.vmi": r"\w +\w+ +\d",
     "table_writes.vmi": NOTHING,
     "uptime.vmi": r"Linux \d+\.\d+.*\n(.*\n)*\d+ ticks passed",
     "walk_tasks.vmi": r"@tasks: \d{2,}",
@@ -142,7 +142,7 @@ def one_liners():
 class Stir:
     """Keeps the guest busy: processes that start, look for files, read, write, signal and fail."""
 
-    WORK = "for i in 1 2 3 4 5; do cat /proc/uptime > /dev/null; ls /nowhere; sleep 0.1 & kill -15 $!; wait; false; done 2> /dev/null"
+    WORK = "for i in 1 2 3 4 5; do cat /proc/uptime > /dev/null; cat /nowhere; /bin/busybox true; sleep 0.1 & kill -15 $!; wait; false; done 2> /dev/null"
 
     def __init__(self, guest):
         self.guest, self.over = guest, threading.Event()
