@@ -150,8 +150,6 @@ void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once
   probe::Outputs outputs(output_options(console, {}, false));
   probe::RunOptions options{.rules = text_rules(console),
                             .plan = {.prefer_polling = words_.has("--poll")}};
-  if (sources.agent != nullptr)
-    options.remote_maps = [agent = sources.agent] { return agent->maps(); };
   probe::MachineActions actions(
       session_.machine(), kernel_,
       {.writes = words_.has("--allow-writes"), .control = words_.has("--allow-control")});
