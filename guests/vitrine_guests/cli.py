@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("list", _list, "list the running guests")
 
     up = add("up", _up, "boot a guest and leave it running")
-    up.add_argument("label", choices=[*kernels.LABELS], metavar="LABEL", help=", ".join(kernels.LABELS))
+    up.add_argument("label", choices=[*kernels.LABELS, *kernels.MORE_LABELS], metavar="LABEL", help=", ".join([*kernels.LABELS, *kernels.MORE_LABELS]))
     up.add_argument("--name", help="default: guest-LABEL")
     up.add_argument("--memory", type=int, default=Options.memory, metavar="MiB")
     up.add_argument("--cpus", type=int, default=Options.cpus, metavar="N")

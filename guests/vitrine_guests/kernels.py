@@ -21,8 +21,8 @@ KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
     "/usr/share/keyrings/debian-archive-keyring.pgp",
 )
-# The generic image alone: `-cloud`, `-rt`, `-dbg`, `-unsigned` and the metapackages do not match.
-IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+[^-]*(?:-\d+)?-amd64)$")
+# One flavour's images alone: `-dbg`, `-unsigned` and the metapackages do not match.
+IMAGE = r"^linux-image-(\d+\.\d+(?:\.\d+)?[^-]*(?:-\d+)?-{flavour})$"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Label:
     name: str
     suites: tuple[tuple[str, str], ...]  # (archive, suite)
     series: str
+    flavour: str = "amd64"
 
 
+# What tests run at every change.
 LABELS = {
     label.name: label
     for label in (
@@ -44,6 +46,22 @@ LABELS = {
         Label("6.1", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1."),
         Label("6.12", (("debian", "bookworm-backports"),), "6.12."),
         Label("7.x", (("debian", "trixie-backports"),), "7."),
+    )
+}
+
+# Kernels beside the matrix: other configurations of it, and what the next Debian has.
+MORE_LABELS = {
+    label.name: label
+    for label in (
+        Label("5.10-cloud", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10.", "cloud-amd64"),
+        Label("5.10-rt", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10.", "rt-amd64"),
+        Label("6.1-cloud", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1.", "cloud-amd64"),
+        Label("6.1-rt", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1.", "rt-amd64"),
+        Label("6.12-cloud", (("debian", "bookworm-backports"),), "6.12.", "cloud-amd64"),
+        Label("6.12-trixie", (("debian", "trixie"),), "6.12."),
+        Label("6.12-rt", (("debian", "trixie"),), "6.12.", "rt-amd64"),
+        Label("7.x-cloud", (("debian", "trixie-backports"),), "7.", "cloud-amd64"),
+        Label("7.x-rt", (("debian", "trixie-backports"),), "7.", "rt-amd64"),
     )
 }
 
@@ -108,14 +126,15 @@ def fetch(label: str, refresh: bool = False) -> Kernel:
 
     Raises GuestError for an unknown label, or when apt or dpkg-deb fails (with their words).
     """
-    if label not in LABELS:
-        raise GuestError(f"no kernel label {label!r}; there are {', '.join(LABELS)}")
+    known = LABELS | MORE_LABELS
+    if label not in known:
+        raise GuestError(f"no kernel label {label!r}; there are {', '.join(known)}")
     if not refresh and (kernel := cached(label)):
         return kernel
     with locked(f"kernel-{label}"):
         if not refresh and (kernel := cached(label)):
             return kernel
-        return _Suite(LABELS[label]).fetch()
+        return _Suite(known[label]).fetch()
 
 
 class _Suite:
@@ -157,7 +176,8 @@ class _Suite:
 
     def _newest_release(self) -> str:
         names = self._apt("apt-cache", "pkgnames", "linux-image-").split()
-        releases = [match[1] for name in names if (match := IMAGE.match(name))]
+        images = re.compile(IMAGE.format(flavour=re.escape(self.label.flavour)))
+        releases = [match[1] for name in names if (match := images.match(name))]
         wanted = [r for r in releases if r.startswith(self.label.series)]
         if not releases:
             raise GuestError(f"no linux-image package in {self.label.suites}")

@@ -1,6 +1,7 @@
 #include "linux/tasks_time.h"
 
 #include "linux/kernel.h"
+#include "linux/timekeeper.h"
 #include "linux/type_catalogue.h"
 
 namespace vitrine::linux {
@@ -32,19 +33,13 @@ std::optional<BootClock> BootClock::open(const Kernel& kernel) {
   BootClock clock;
   clock.memory_ = &kernel.memory();
   const auto& types = kernel.types();
-  const auto core = [&]() -> std::optional<Gva> {
-    if (auto found = kernel.symbols().find("tk_core")) return found;
-    return kernel.symbols().find("timekeeper_data");  // [TIMEKEEPER_CORE] is the first
-  }();
+  const auto place = find_timekeeper(kernel);
   const auto real = Field<std::int64_t>::from(types, "timekeeper.offs_real");
   const auto boot = Field<std::int64_t>::from(types, "timekeeper.offs_boot");
-  if (!core || !real || !boot) return std::nullopt;
+  if (!place || !real || !boot) return std::nullopt;
   clock.real_ = *real;
   clock.boot_ = *boot;
-  // Before 6.13 tk_core has no named type: a sequence counter, then the timekeeper,
-  // which is aligned to 8.
-  const auto place = Embedded::from(types, "tk_data.timekeeper");
-  clock.timekeeper_ = *core + (place ? place->offset().value_or(8) : 8);
+  clock.timekeeper_ = place->timekeeper;
   return clock;
 }
 

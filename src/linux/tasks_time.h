@@ -33,6 +33,9 @@ struct CpuTime {
 /// Field paths: timekeeper.offs_real, offs_boot, of tk_core (timekeeper_data since 6.17).
 class BootClock {
  public:
+  /// What a view says whose `started` stays empty for it.
+  static constexpr const char* kUnreadable = "started: the kernel's clock cannot be read, or contradicts itself";
+
   /// Nothing if this kernel's timekeeper cannot be found.
   [[nodiscard]] static std::optional<BootClock> open(const Kernel& kernel);
 

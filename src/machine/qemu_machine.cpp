@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 #include "machine/inferred_ram.h"
 #include "machine/monitor_memory.h"
 #include "machine/qemu_ram.h"
@@ -16,6 +18,7 @@ struct Reached {
   std::vector<std::string> layouts;
   std::vector<std::string> warnings;
   std::optional<QmpEndpoint> monitor;         ///< to be asked for registers
+  bool busy = false;                          ///< it did not answer when RAM was reached
   const MonitorMemory* held_monitor = nullptr;  ///< `ram`, where it holds the monitor itself
 };
 
@@ -43,6 +46,11 @@ class QemuMachine final : public Machine {
       return std::unexpected(Problem(alive() ? Errc::unsupported : Errc::vanished,
                                      "registers need a QMP socket, and there is none to use"));
     }
+    // Who was busy a moment ago keeps us waiting again.
+    if (reached_.busy && std::chrono::steady_clock::now() - opened_ < kStillBusy) {
+      return std::unexpected(Problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it",
+                                                                reached_.monitor->shown)));
+    }
     auto qmp = Qmp::connect(*reached_.monitor);
     if (!qmp && !alive()) return std::unexpected(Problem(Errc::vanished, fmt::format("{} is gone", name_)));
     if (!qmp) return std::unexpected(qmp.error());
@@ -52,10 +60,12 @@ class QemuMachine final : public Machine {
 
  private:
   static constexpr std::string_view kQuestion = "info registers -a";
+  static constexpr std::chrono::seconds kStillBusy{2};
 
   QemuProcess process_;
   std::string name_;
   Reached reached_;
+  std::chrono::steady_clock::time_point opened_ = std::chrono::steady_clock::now();
 };
 
 /// With a monitor that answers: the map as told, the RAM from the process, or through the
@@ -122,7 +132,10 @@ Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpen
   auto reached = reach_without_monitor(process, options.layout);
   if (!reached) return std::unexpected(std::move(reached.error()));
   // It may be busy now and free later.
-  if (options.use_monitor && !process.monitors.empty()) reached->monitor = process.monitors.front();
+  if (options.use_monitor && !process.monitors.empty()) {
+    reached->monitor = process.monitors.front();
+    reached->busy = true;
+  }
   if (process.monitors.empty()) missed.push_back("it has no QMP socket: no registers");
   reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
   return std::make_unique<QemuMachine>(process, std::move(*reached));

@@ -35,6 +35,12 @@ OF_THE_MACHINE = {
 }
 
 
+OVMF = (
+    " -drive if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+    " -drive if=pflash,format=raw,unit=1,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"
+)
+
+
 def latin1(value, escaped):
     """A value of JSON with every text as the guest's bytes, one character each (docs/output.md)."""
     if isinstance(value, str):
@@ -214,7 +220,7 @@ def look(options, label, cpus, memory, report):
     print(f"Linux {label}, {cpus} CPU{'s' if cpus > 1 else ''}, {memory} MiB, {options.machine}, {options.backend} memory", flush=True)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vitrine-cache-") as cache, Guest(
-        label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend
+        label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend, cpu=options.cpu, extra=options.extra
     ) as guest:
         vitrine = Vitrine(options.vitrine, cache)
         more = collect(guest)
@@ -232,14 +238,19 @@ def look(options, label, cpus, memory, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
-    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
+    parser.add_argument("--kernels", nargs="+", default=list(LABELS), metavar="LABEL", help="also 6.1-cloud, 6.1-rt ...: guests/guest kernels --help")
     parser.add_argument("--cpus", nargs="+", default=[1, 2], type=int)
     parser.add_argument("--memory", nargs="+", default=[256], type=int, metavar="MIB")
     parser.add_argument("--machine", default="q35")
     parser.add_argument("--backend", default="anonymous")
+    parser.add_argument("--cpu", default="max")
+    parser.add_argument("--extra", default="", help="more options for QEMU, in one word")
+    parser.add_argument("--firmware", help="ovmf: a UEFI guest (package ovmf)", choices=["ovmf"])
     parser.add_argument("--views", nargs="+", default=[])
     parser.add_argument("--images", nargs="*", default=[], choices=["raw", "lime", "elf", "elf-paging"])
     options = parser.parse_args()
+    if options.firmware:
+        options.extra += OVMF
     report = Report()
     for label in options.kernels:
         for memory in options.memory:

@@ -1,6 +1,7 @@
 #include "linux/views/kernel_clock.h"
 
 #include "linux/kernel.h"
+#include "linux/timekeeper.h"
 #include "linux/type_catalogue.h"
 
 namespace vitrine::linux {
@@ -11,9 +12,7 @@ constexpr std::int64_t kMaxTime = std::int64_t{1} << 62;
 
 }  // namespace
 
-// Source: kernel/time/timekeeping.c: timekeeping_get_ns(), getboottime64(). tk_core is
-// { seqcount; timekeeper } until 6.12 and struct tk_data from 6.13 on; from 6.17 on
-// the first of timekeeper_data[].
+// Source: kernel/time/timekeeping.c: timekeeping_get_ns(), getboottime64().
 Outcome<KernelClock> KernelClock::open(const Kernel& kernel) {
   const auto& types = kernel.types();
   KernelClock clock;
@@ -27,17 +26,9 @@ Outcome<KernelClock> KernelClock::open(const Kernel& kernel) {
   clock.span_ = Span::covering(clock.base_, clock.fraction_, clock.shift_, clock.offs_real_,
                                clock.offs_boot_);
 
-  auto core = kernel.symbols().find("timekeeper_data");
-  if (!core) core = TRY(kernel.symbol("tk_core"));
-  std::uint64_t offset = 0;
-  if (types.find("tk_data")) {
-    const auto inside = TRY(Embedded::from(types, "tk_data.timekeeper"));
-    offset = inside.offset().value_or(0);
-  } else {
-    offset = (TRY(types.size_of("seqcount_raw_spinlock_t")) + 7) / 8 * 8;
-  }
-  clock.sequence_ = *core;
-  clock.timekeeper_ = *core + offset;
+  const auto place = TRY(find_timekeeper(kernel));
+  clock.sequence_ = place.sequence;
+  clock.timekeeper_ = place.timekeeper;
   return clock;
 }
 

@@ -16,7 +16,7 @@ class ProcessesReader final : public ViewReader {
   Outcome<Tally> read(RowSink& rows) override {
     const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
-    row_.new_listing(rows);
+    row_.new_listing(rows, tally);
     const auto listing = tasks_.processes(rows);
     listing.note_in(tally);
     for (const auto& task : listing.tasks) {

@@ -27,7 +27,7 @@ class ProcessRow {
   [[nodiscard]] const std::vector<std::string>& missing() const { return f_.missing; }
 
   /// Forgets what earlier listings taught about names, and reads the boot time.
-  void new_listing(const RowSink& rows);
+  void new_listing(const RowSink& rows, Tally& tally);
 
   /// The first look: copies the task_struct. @returns false  it cannot be read
   [[nodiscard]] bool take(Gva task) { return task_.load(memory_, task).has_value(); }
