@@ -1,8 +1,12 @@
 // What disturbs the guest: started on request only.
 
 #define _GNU_SOURCE
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +45,46 @@ ACTOR(churn, "churn",
   }
   while (waitpid(-1, NULL, 0) > 0) {
   }
+  return 0;
+}
+
+// What the child of a clone() runs on; two, as a child may still leave one.
+enum { kStack = 16 * 1024 };
+static char stacks[2][kStack] __attribute__((aligned(64)));
+
+static int leave(void* unused) {
+  (void)unused;
+  syscall(SYS_exit, 0);
+  return 0;
+}
+
+ACTOR(churn_vfork, "churn-vfork",
+      "starts and reaps processes that share its memory, as fast as it can, for SECONDS",
+      .on_request = 1) {
+  const double end = now() + seconds();
+  for (unsigned round = 0; round % 64 || now() < end; ++round) {
+    // As vfork() and posix_spawn() do: no memory is copied, and the parent waits.
+    if (clone(leave, stacks[0] + kStack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL) < 0) break;
+    waitpid(-1, NULL, 0);
+  }
+  return 0;
+}
+
+ACTOR(churn_threads, "churn-threads",
+      "starts and ends threads as fast as it can for SECONDS",
+      .on_request = 1) {
+  const double end = now() + seconds();
+  const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                    CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
+  static volatile int tids[2];
+  for (unsigned round = 0; round % 64 || now() < end; ++round) {
+    const unsigned which = round % 2;
+    // The stack is free once the kernel has cleared the number and woken us.
+    for (int tid; (tid = tids[which]) != 0;) syscall(SYS_futex, &tids[which], FUTEX_WAIT, tid, NULL, NULL, 0);
+    if (clone(leave, stacks[which] + kStack, flags, NULL, &tids[which], NULL, &tids[which]) < 0) break;
+  }
+  for (unsigned which = 0; which < 2; ++which)
+    for (int tid; (tid = tids[which]) != 0;) syscall(SYS_futex, &tids[which], FUTEX_WAIT, tid, NULL, NULL, 0);
   return 0;
 }
 

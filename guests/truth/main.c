@@ -164,7 +164,8 @@ static void answer(char* line) {
     answer_command(&to, (char*[]){"/bin/modprobe", arguments, NULL});
   } else if (strcmp(command, "unload") == 0) {
     answer_command(&to, (char*[]){"/bin/rmmod", arguments, NULL});
-  } else if (strcmp(command, "churn") == 0 || strcmp(command, "spin") == 0) {
+  } else if (strcmp(command, "churn") == 0 || strcmp(command, "churn-vfork") == 0 || strcmp(command, "churn-threads") == 0 ||
+             strcmp(command, "spin") == 0) {
     answer_actor(&to, command, arguments);
   } else {
     send_end(&to, 125);

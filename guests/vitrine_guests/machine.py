@@ -194,9 +194,12 @@ class Guest:
         """(status, output and errors together) of a command of the guest's shell."""
         return self._printer().ask(f"run {command}", timeout)
 
-    def churn(self, seconds: float) -> int:
-        """Starts processes that fork and exit without pause; returns at once with the actor's pid."""
-        return int(self.ask(f"churn {seconds}"))
+    def churn(self, seconds: float, kind: str = "") -> int:
+        """Starts processes that fork and exit without pause; returns at once with the actor's pid.
+
+        `kind`: "vfork" copies no memory and executes nothing (many times more of them), "threads" are threads.
+        """
+        return int(self.ask(f"churn{'-' + kind if kind else ''} {seconds}"))
 
     def spin(self, seconds: float) -> int:
         return int(self.ask(f"spin {seconds}"))

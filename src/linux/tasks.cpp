@@ -15,6 +15,7 @@ namespace vitrine::linux {
 
 void TaskListing::note_in(Tally& tally) const {
   tally.retries += retries;
+  tally.dropped += unreadable;
   tally.truncated = tally.truncated || truncated;
   tally.warnings.insert(tally.warnings.end(), warnings.begin(), warnings.end());
 }
@@ -66,11 +67,18 @@ void TaskList::collect(Gva head, const Embedded& link, TaskListing& listing, con
   for (int attempt = 1;; ++attempt) {
     const ReadAhead::In stage(*ahead_,
                               attempt == 1 ? ReadAhead::Stage::anchors : ReadAhead::Stage::anew);
+    std::size_t unreadable = 0;
     const auto walked = walk_list(*memory_, head, kMaxTasks, [&](Gva node) {
       const auto identity = identity_of(link.owner(node));
+      if (!identity) ++unreadable;
       if (identity && accept(*identity)) listing.tasks.push_back(identity->task);
       return true;
     });
+    const bool last = walked.sound() || attempt == kTries || walked.truncated;
+    if (last && unreadable != 0) {
+      listing.unreadable += unreadable;
+      listing.warnings.push_back(fmt::format("{} of {} entries of {} cannot be read", unreadable, walked.visited, what));
+    }
     if (walked.sound()) return;
     if (attempt == kTries || walked.truncated) {
       // A node caught between the two stores of its removal is passed over rightly; a
@@ -128,6 +136,10 @@ TaskListing TaskList::threads_of(TaskRef leader) const {
   const auto signal = signal_.read(*memory_, leader.address);
   if (!signal || !is_kernel_pointer(*signal)) {
     listing.tasks.push_back(leader);
+    if (!signal) {
+      listing.truncated = true;
+      listing.warnings.push_back(fmt::format("the threads of {} cannot be found: {}", leader.tgid, describe(signal.error())));
+    }
     return listing;
   }
   collect(thread_head_.in(*signal), thread_node_, listing, "a list of threads",
@@ -143,19 +155,21 @@ TaskListing TaskList::threads_of(TaskRef leader) const {
   return listing;
 }
 
-bool TaskList::still(TaskRef task) const {
+TaskList::Standing TaskList::standing(TaskRef task) const {
   const ReadAhead::In stage(*ahead_, ReadAhead::Stage::again);
   const auto identity = identity_of(task.address);
-  if (!identity || identity->task != task) return false;
+  if (!identity) return Standing::unreadable;
+  if (identity->task != task) return Standing::ended;
   // Out of the list means ended: list_del_rcu leaves `next` for those who stand on the
   // node, but nothing in the list leads there any more.
   const auto& link = identity->leader == task.address ? tasks_ : thread_node_;
   const auto pair = memory_->load<std::array<std::uint64_t, 2>>(link.in(task.address));
-  if (!pair) return false;
+  if (!pair) return Standing::unreadable;
   const Gva before{(*pair)[1]};
-  if (!is_kernel_pointer(before)) return false;  // LIST_POISON2
+  if (!is_kernel_pointer(before)) return Standing::ended;  // LIST_POISON2
   const auto next = memory_->load<Gva>(before);
-  return next && *next == link.in(task.address);
+  if (!next) return Standing::unreadable;
+  return *next == link.in(task.address) ? Standing::listed : Standing::ended;
 }
 
 Gva TaskList::init_process() const {

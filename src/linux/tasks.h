@@ -31,6 +31,7 @@ struct TaskRef {
 struct TaskListing {
   std::vector<TaskRef> tasks;  ///< ordered by tgid, then pid; no pid twice
   std::size_t retries = 0;     ///< lists walked again, as they changed under us
+  std::size_t unreadable = 0;  ///< entries that cannot be read, and so are not in `tasks`
   bool truncated = false;      ///< a bound was reached, or a list could not be followed to its end
   std::vector<std::string> warnings;
 
@@ -63,9 +64,10 @@ class TaskList {
   /// be reached; ordered by pid.
   [[nodiscard]] TaskListing threads_of(TaskRef leader) const;
 
+  enum class Standing : std::uint8_t { listed, ended, unreadable };
   /// Is the task at that address still the one that was listed, and in the lists?
-  /// False too where it cannot be read.
-  [[nodiscard]] bool still(TaskRef task) const;
+  [[nodiscard]] Standing standing(TaskRef task) const;
+  [[nodiscard]] bool still(TaskRef task) const { return standing(task) == Standing::listed; }
 
   /// The init process (init_pid_ns.child_reaper); 0 if it cannot be read.
   [[nodiscard]] Gva init_process() const;

@@ -157,8 +157,10 @@ std::optional<QemuProcess> look_at(pid_t pid) {
   if (!named_like_qemu(program)) program = file_name(words.front());
   const bool named = named_like_qemu(program);
   // A renamed QEMU still has QEMU's options, and has them right after its name: a
-  // launcher (sudo, strace) has a program's name there first.
-  const bool optioned = words.size() > 1 && words[1].starts_with('-');
+  // launcher (sudo, strace) has a program's name there first, or one of QEMU's further on.
+  const bool launches = std::ranges::any_of(std::span(words).subspan(std::min<std::size_t>(words.size(), 1)),
+                                            [](const auto& word) { return named_like_qemu(file_name(word)); });
+  const bool optioned = words.size() > 1 && words[1].starts_with('-') && !launches;
   if (!named && !optioned) return std::nullopt;
   process.options = parse_qemu_options(words);
   if (!named && process.options.recognised < 3) return std::nullopt;

@@ -112,26 +112,62 @@ def attach(label):
         peers(image, guest, cached_ms)
 
 
+DRGN = """import drgn, sys, time
+from drgn.helpers.linux.pid import for_each_task
+begin = time.perf_counter()
+program = drgn.Program()
+program.set_core_dump(sys.argv[1])
+program.load_debug_info([sys.argv[2]])
+rows = sum(1 for task in for_each_task(program) if task.pid.value_() and task.comm.string_())
+print(rows, time.perf_counter() - begin)
+"""
+
+
 def peers(image, guest, ours_ms):
+    """`ps` of crash, and a list of all tasks by drgn, on an image of the same guest."""
     debug = os.environ.get("VITRINE_BENCH_VMLINUX")
+    where = "set VITRINE_BENCH_VMLINUX to the kernel's vmlinux with debug symbols (package linux-image-VERSION-dbg) to run it"
     if not shutil.which("crash"):
         print("  peer crash: not installed")
     elif not debug:
-        print("  peer crash: installed; set VITRINE_BENCH_VMLINUX to the kernel's vmlinux with debug symbols to run it")
+        print(f"  peer crash: installed; {where}")
     else:
         with tempfile.NamedTemporaryFile("w", suffix=".crash") as script:
             script.write("ps\nquit\n")
             script.flush()
             ms = medians([lambda: run("crash", "-s", "-i", script.name, debug, image, check=False)[0]], 3)[0][0]
             print(f"  peer crash ps, same image                                  {ms:9.2f} ms   {ms / ours_ms:.0f} times ours")
+    if subprocess.run([sys.executable, "-c", "import drgn"], capture_output=True).returncode != 0:
+        print("  peer drgn: not installed (package python3-drgn)")
+    elif not debug:
+        print(f"  peer drgn: installed; {where}")
+    else:
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+            script.write(DRGN)
+            script.flush()
+            runs = [run(sys.executable, script.name, image, debug, check=False) for _ in range(3)]
+            told = [done.stdout.split() for _, done in runs]
+            if not all(told):
+                print(f"  peer drgn: {runs[0][1].stderr.decode(errors='replace').strip().splitlines()[-1:]}")
+            else:
+                ms = statistics.median(took for took, _ in runs) * 1000
+                print(f"  peer drgn, every task's pid and name, same image          {ms:9.2f} ms   {ms / ours_ms:.0f} times ours "
+                      f"({told[0][0].decode()} tasks)")
 
 
 def refresh(label):
-    with Guest(label, memory=256, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
-        print(f"Refresh inside one process: Linux {label}")
-        for view in ("processes", "threads", "files", "sockets", "modules"):
-            figures = json.loads(run(PROBE, "refresh", guest.name, view, "400", cache=warm)[1].stdout)
-            Table.row(f"{view} ({figures['rows']} rows)", figures["median_ms"], "ms", 1.0 if view == "processes" else None, figures["worst_ms"])
+    """A second look of one reader, on RAM that is shared and on QEMU's default, which only QEMU has mapped."""
+    for backend in ("memfd", "anonymous"):
+        with Guest(label, memory=256, backend=backend) as guest, tempfile.TemporaryDirectory() as warm:
+            print(f"Refresh inside one process: Linux {label}, {backend} memory")
+            for view in ("processes", "threads", "files", "maps", "sockets", "modules"):
+                figures = json.loads(run(PROBE, "refresh", guest.name, view, "400", cache=warm)[1].stdout)
+                target = 1.0 if view == "processes" else None
+                Table.row(f"{view} ({figures['rows']} rows)", figures["median_ms"], "ms", target, figures["worst_ms"])
+            with guest.paused():
+                for view in ("processes", "threads", "files", "maps"):
+                    figures = json.loads(run(PROBE, "agree", guest.name, view, cache=warm, check=False)[1].stdout)
+                    Table.row(f"{view}: repeated looks that differ from fresh ones", figures["differing"], "", 0)
 
 
 def scale(label):
@@ -185,32 +221,53 @@ def untouched(label):
             Table.missed += not same
 
 
+def counted(guest):
+    """Processes and threads that the guest has started so far (/proc/stat)."""
+    return int(guest.run("awk '/^processes/ {print $2}' /proc/stat")[1])
+
+
 def churn(label, listings):
-    print(f"Churn: Linux {label}, 2 CPUs, forking as fast as it can; {listings} listings")
-    with Guest(label, memory=512, cpus=2, backend="memfd") as guest, tempfile.TemporaryDirectory() as cache:
-        run(VITRINE, "ps", guest.name, cache=cache)
-        guest.churn(600)
-        twice = impossible = doubtful = rows = failed = 0
-        begin = time.monotonic()
-        for _ in range(listings):
-            done = run(VITRINE, "ps", guest.name, "--json", "--columns", "pid,ppid,name,state", cache=cache, check=False)[1]
-            if done.returncode not in (0, 3):
-                failed += 1
-                continue
-            listed = [json.loads(line) for line in done.stdout.splitlines()]
-            rows += len(listed)
-            doubtful += sum(1 for row in listed if row.get("doubt"))
-            pids = [row["pid"] for row in listed]
-            twice += len(pids) - len(set(pids))
-            impossible += sum(
-                1 for row in listed if not row.get("doubt")
-                and (not 0 < row["pid"] <= 4194304 or row["state"] not in "RSDTtXZPI" or "\\x00" in row["name"])
-            )
-        forked = guest.run("awk '/^processes/ {print $2}' /proc/stat")[1].decode().strip()
-        print(f"  {listings} listings, {rows} rows in {time.monotonic() - begin:.0f} s; the guest has forked {forked} times")
-        for what, count in (("listings failed", failed), ("pids listed twice", twice), ("impossible rows", impossible)):
-            Table.row(what, count, "", 0)
-        print(f"  rows marked doubtful: {doubtful}")
+    """Two CPUs, each busy with starting and ending; from outside, whole runs of the program and listings of one reader."""
+    for backend in ("memfd", "anonymous"):
+        print(f"Churn: Linux {label}, 2 CPUs, {backend} memory; {listings} listings of each kind")
+        with Guest(label, memory=512, cpus=2, backend=backend) as guest, tempfile.TemporaryDirectory() as cache:
+            run(VITRINE, "ps", guest.name, cache=cache)
+            begin, before = time.monotonic(), counted(guest)
+            guest.churn(900, "vfork")
+            guest.churn(900)
+            guest.churn(900, "threads")
+            for view in ("processes", "threads"):
+                words = [PROBE, "listings", guest.name, view, str(listings)]
+                figures = json.loads(run(*words, cache=cache, check=False)[1].stdout)
+                for what in ("failed", "twice", "impossible"):
+                    Table.row(f"{view}, one reader: {what}", figures[what], "", 0)
+                print(f"  {view}: {figures['rows']} rows, {figures['median_ms']:.2f} ms each; read again {figures['retries']}, "
+                      f"left out {figures['dropped']}, doubtful {figures['doubtful']}, cut {figures['truncated']}")
+            if backend == "memfd":
+                whole_runs(guest, cache, listings)
+            rate = (counted(guest) - before) / (time.monotonic() - begin)
+            print(f"  the guest started {rate:.0f} processes and threads a second meanwhile")
+
+
+def whole_runs(guest, cache, listings):
+    twice = impossible = doubtful = rows = failed = 0
+    for _ in range(listings):
+        done = run(VITRINE, "ps", guest.name, "--json", "--columns", "pid,ppid,name,state", cache=cache, check=False)[1]
+        if done.returncode not in (0, 3):
+            failed += 1
+            continue
+        listed = [json.loads(line) for line in done.stdout.splitlines()]
+        rows += len(listed)
+        doubtful += sum(1 for row in listed if row.get("doubt"))
+        pids = [row["pid"] for row in listed]
+        twice += len(pids) - len(set(pids))
+        impossible += sum(
+            1 for row in listed if not row.get("doubt")
+            and (not 0 < row["pid"] <= 4194304 or row["state"] not in "RSDTtXZPI" or "\\x00" in row["name"])
+        )
+    print(f"  {listings} runs of the program, {rows} rows, doubtful {doubtful}")
+    for what, count in (("listings failed", failed), ("pids listed twice", twice), ("impossible rows", impossible)):
+        Table.row(what, count, "", 0)
 
 
 def equality(_options):

@@ -3,14 +3,17 @@
 //   look_probe refresh MACHINE VIEW RUNS   times a view read again and again in one process
 //   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a paused guest
 //   look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be, counted
+//   look_probe faults MACHINE VIEW MOST    a paused guest; the 1st read fails, the 2nd ..., at most MOST of them
 //   look_probe tables MACHINE -            where the kernel keeps kallsyms and BTF, physically
 //   look_probe btf MACHINE NAME            writes a BTF blob as recovered: vmlinux, or a module's
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -180,6 +183,121 @@ int write_btf(const linux::Kernel& kernel, std::string_view name) {
   return blob.empty() ? 1 : 0;
 }
 
+/// Another machine's memory, which fails when told to.
+class FaultyMachine final : public Machine {
+ public:
+  explicit FaultyMachine(const Machine& inner) : inner_(inner), memory_(inner.memory()) {}
+
+  [[nodiscard]] std::string_view name() const noexcept override { return inner_.name(); }
+  [[nodiscard]] bool live() const noexcept override { return inner_.live(); }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return memory_; }
+  [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override { return inner_.registers(); }
+  [[nodiscard]] std::vector<std::string> notes() const override { return {}; }
+  [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
+  [[nodiscard]] bool alive() const noexcept override { return inner_.alive(); }
+
+  /// From now on, the `at`th read fails (from 0); with `for_good`, all after it too. Counts anew.
+  void arm(std::uint64_t at, bool for_good) {
+    memory_.reads = 0;
+    memory_.fail_at = at;
+    memory_.for_good = for_good;
+  }
+  [[nodiscard]] std::uint64_t reads() const { return memory_.reads; }
+
+ private:
+  struct Memory final : PhysicalMemory {
+    explicit Memory(const PhysicalMemory& memory) : inner(memory) {}
+    [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner.ram(); }
+    [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
+      const auto number = reads++;
+      if (number == fail_at || (for_good && number > fail_at)) return fail(Errc::io, from.value, "made to fail");
+      return inner.read(from, into);
+    }
+    const PhysicalMemory& inner;
+    mutable std::uint64_t reads = 0;
+    std::uint64_t fail_at = ~std::uint64_t{0};
+    bool for_good = false;
+  };
+  const Machine& inner_;
+  Memory memory_;
+};
+
+/// What a listing with faults may not do, beside crash and hang: a row from nowhere, a value from nowhere,
+/// a row left out without a word.
+int faults(const Machine& inner, std::string_view name, std::uint64_t most) {
+  FaultyMachine machine(inner);
+  const auto kernel = linux::Kernel::attach(machine, {linux::default_cache_directory()});
+  if (!kernel) return complain(kernel.error());
+  const auto* view = linux::find_view(name);
+  if (view == nullptr) return complain({Errc::not_found, fmt::format("no view {}", name)});
+  const linux::Query query{.wanted = std::vector<bool>(view->info().columns.size(), true)};
+  const auto columns = view->info().columns;
+  std::size_t runs = 0, silent = 0, from_nowhere = 0, wrong_values = 0, refused = 0, words = 0;
+  const auto listing = [&](Keeper& keeper) -> std::optional<linux::Tally> {
+    (*kernel)->refresh();
+    const auto reader = view->open(**kernel);
+    if (!reader) return std::nullopt;
+    auto tally = (*reader)->read(keeper);
+    return tally ? std::optional(*tally) : std::nullopt;
+  };
+  Keeper whole(view->info(), query);
+  machine.arm(~std::uint64_t{0}, false);
+  if (!listing(whole)) return complain({Errc::io, "the view cannot be read at all"});
+  const auto total = machine.reads();
+  for (const bool for_good : {false, true}) {
+    const std::uint64_t step = std::max<std::uint64_t>(1, total / most);
+    for (std::uint64_t at = 0; at < total; at += at < 64 ? 1 : step) {
+      Keeper keeper(view->info(), query);
+      machine.arm(at, for_good);
+      const auto tally = listing(keeper);
+      ++runs;
+      if (!tally) {
+        ++refused;
+        continue;
+      }
+      bool doubted = false;
+      const bool warned = tally->dropped != 0 || tally->truncated || !tally->warnings.empty();
+      for (std::size_t row = 0; row < keeper.kept.size(); ++row) {
+        doubted = doubted || !keeper.doubts[row].empty();
+        if (!keeper.doubts[row].empty()) continue;
+        // The same row, but for what could not be read.
+        const auto like = [&](const std::vector<linux::Value>& other) {
+          for (std::size_t i = 0; i < other.size(); ++i) {
+            const bool missing = std::holds_alternative<linux::Missing>(keeper.kept[row][i]);
+            if (!missing && keeper.kept[row][i] != other[i]) return false;
+          }
+          return true;
+        };
+        if (row < whole.kept.size() && like(whole.kept[row])) continue;
+        if (warned || std::ranges::any_of(whole.kept, like)) continue;
+        ++wrong_values;
+        if (wrong_values > 3) continue;
+        // Which columns set it apart from the row that is most like it?
+        std::vector<std::string_view> least(columns.size() + 1);
+        for (const auto& other : whole.kept) {
+          std::vector<std::string_view> differing;
+          for (std::size_t i = 0; i < other.size(); ++i) {
+            const bool missing = std::holds_alternative<linux::Missing>(keeper.kept[row][i]);
+            if (!missing && keeper.kept[row][i] != other[i]) differing.push_back(columns[i].name);
+          }
+          if (differing.size() < least.size()) least = std::move(differing);
+        }
+        fmt::print(stderr, "{}: read {}{}: another {}\n", name, at, for_good ? " and on" : "", fmt::join(least, ", "));
+      }
+      if (keeper.kept.size() > whole.kept.size() && !warned) ++from_nowhere;
+      const bool said = doubted || warned;
+      words += said ? 1 : 0;
+      if (keeper.kept.size() < whole.kept.size() && !said) {
+        if (++silent <= 3) fmt::print(stderr, "{}: read {}{}: {} of {} rows, without a word\n", name, at, for_good ? " and on" : "", keeper.kept.size(), whole.kept.size());
+      }
+    }
+  }
+  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"reads\": {}, \"runs\": {}, \"refused\": {}, \"said\": {}, \"silent\": {}, "
+             "\"from_nowhere\": {}, \"wrong_values\": {}}}\n",
+             name, whole.kept.size(), total, runs, refused, words, silent, from_nowhere, wrong_values);
+  return silent + from_nowhere + wrong_values == 0 ? 0 : 1;
+}
+
 int tables(const Machine& machine) {
   const auto cpus = machine.registers();
   const auto hints = cpus ? linux::text_hints(machine.memory(), *cpus) : std::vector<Gpa>();
@@ -200,13 +318,14 @@ int tables(const Machine& machine) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "btf")) {
-    fmt::print(stderr, "usage: look_probe refresh|listings MACHINE VIEW RUNS | agree MACHINE VIEW | tables MACHINE - | btf MACHINE NAME\n");
+  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "faults" && what != "btf")) {
+    fmt::print(stderr, "usage: look_probe refresh|listings|faults MACHINE VIEW RUNS | agree MACHINE VIEW | tables MACHINE - | btf MACHINE NAME\n");
     return 2;
   }
   const auto machine = open_machine(argv[2]);
   if (!machine) return complain(machine.error());
   if (what == "tables") return tables(**machine);
+  if (what == "faults") return faults(**machine, argv[3], argc > 4 ? static_cast<std::uint64_t>(std::max(std::atoi(argv[4]), 1)) : 200);
   const auto kernel = linux::Kernel::attach(**machine, {linux::default_cache_directory()});
   if (!kernel) return complain(kernel.error());
   if (what == "btf") return write_btf(**kernel, argv[3]);

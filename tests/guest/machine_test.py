@@ -610,6 +610,16 @@ class List(Case):
         self.assertIn("renamed-vt", self.lines())
         self.assertTrue(self.probe("renamed-vt").ask("name"), "renamed-vt")
 
+    def test_who_launches_a_machine_is_none(self):
+        """unshare stays as the parent, with QEMU's words in its own command line."""
+        process = subprocess.Popen(["unshare", "--fork", "--kill-child", QEMU, "-machine", "pc", "-m", "64M", "-smp", "1",
+                                    "-name", "launched-vt", "-nodefaults", "-display", "none"])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        time.sleep(1)
+        text = subprocess.run([PROBE, "--list"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(text.count("launched-vt"), 1, text)
+
 
 class Promises(Case):
     def test_files_are_opened_for_reading_only(self):

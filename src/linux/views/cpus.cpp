@@ -79,19 +79,19 @@ constexpr std::size_t kMaxFlagWords = 64;
 constexpr std::size_t kMaxFlagName = 64;
 
 /// The words of x86_cap_flags: what /proc/cpuinfo calls each feature bit.
-std::vector<std::string> flag_names(const Kernel& kernel, const SymbolLookup& lookup,
-                                    std::uint64_t words) {
+/// Nothing if one of them cannot be read; empty if this kernel has none.
+std::optional<std::vector<std::string>> flag_names(const Kernel& kernel, const SymbolLookup& lookup,
+                                                   std::uint64_t words) {
   const auto table = kernel.symbols().find("x86_cap_flags");
   const auto room = lookup.room("x86_cap_flags");
-  if (!table || !room) return {};
+  if (!table || !room) return std::vector<std::string>();
   std::vector<std::uint64_t> pointers(
       std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
-  if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers)))) return {};
+  if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers)))) return std::nullopt;
   std::vector<std::string> names(pointers.size());
   StringReader strings(kernel.memory());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i]))
-      names[i].clear();
+    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i])) return std::nullopt;
   }
   return names;
 }
@@ -233,7 +233,10 @@ class Reader final : public ViewReader {
     if (rows.wants(kFlags) && fields_.capabilities.bound()) {
       if (!flag_names_) flag_names_ = flag_names(kernel_, lookup_, fields_.capabilities.count());
       const auto words = fields_.capabilities.read_all(memory_, *info, kMaxFlagWords);
-      if (!words) return;
+      if (!words || !flag_names_) {
+        rows.doubt("its flags cannot be read");
+        return;
+      }
       std::vector<std::string> flags;
       for (std::size_t i = 0; i < flag_names_->size() && i / 32 < words->size(); ++i) {
         if (((*words)[i / 32] >> (i % 32) & 1) != 0 && !(*flag_names_)[i].empty())

@@ -222,18 +222,24 @@ class FilesReader final : public ViewReader {
     auto table = table_of(process, ReadAhead::Stage::anchors);
     // A table that is being grown is left for another: look again.
     for (int attempt = 1; !table && attempt < TaskList::kTries; ++attempt) {
-      if (!tasks_.still(process)) return true;
+      if (tasks_.standing(process) == TaskList::Standing::ended) return true;
       ++tally.retries;
       table = table_of(process, ReadAhead::Stage::anew);
     }
     if (!table) {
-      if (!tasks_.still(process)) return true;
+      if (tasks_.standing(process) == TaskList::Standing::ended) return true;
       ++tally.dropped;
       tally.warnings.push_back(fmt::format("the descriptors of {} cannot be read: {}", process.tgid,
                                            describe(table.error())));
       return true;
     }
-    if (!table->task_files || !tasks_.still(process)) return true;
+    if (!table->task_files) return true;
+    const auto standing = tasks_.standing(process);
+    if (standing == TaskList::Standing::unreadable) {
+      ++tally.dropped;
+      tally.warnings.push_back(fmt::format("whether {} is still there cannot be read", process.tgid));
+    }
+    if (standing != TaskList::Standing::listed) return true;
     name_ = text_value(f_.comm.read(memory_, process.address));
     for (std::size_t word = 0; word < table->open.size(); ++word) {
       if (table->open[word] == 0) continue;

@@ -262,12 +262,20 @@ class Reader final : public ViewReader {
         memory_.read(TRY(fields_.hardware_address.read(copy)), std::as_writable_bytes(bytes))) {
       rows.set(kMac, net::hardware_address_text(bytes));
     }
-    if (rows.wants(kAddresses)) rows.set(kAddresses, addresses_of(copy));
+    if (rows.wants(kAddresses)) {
+      if (auto addresses = addresses_of(copy)) {
+        rows.set(kAddresses, *std::move(addresses));
+      } else {
+        rows.doubt("its addresses cannot be read");
+      }
+    }
     if (const auto operations = value(fields_.link_operations.read(copy));
         operations && *operations) {
       if (const auto kind = value(fields_.kind.find(memory_, *operations))) rows.set(kKind, *kind);
     }
-    if (rows.wants_any(kMaster, kLower)) fill_neighbours(device, rows);
+    if (rows.wants_any(kMaster, kLower) && !fill_neighbours(device, rows)) {
+      rows.doubt("its neighbours cannot be read");
+    }
     if (rows.wants_any(kLink, kRxBytes, kRxPackets, kTxBytes, kTxPackets, kCounters) && counters_) {
       fill_counters(TRY(counters_->read(device)), rows);
     }
@@ -286,69 +294,99 @@ class Reader final : public ViewReader {
     return shown;
   }
 
-  std::vector<std::string> addresses_of(const Snapshot& copy) const {
+  Result<std::vector<std::string>> addresses_of(const Snapshot& copy) const {
     std::vector<std::string> texts;
-    if (const auto in = value(fields_.ipv4.read(copy));
-        in && *in && fields_.next_address.exists()) {
-      const auto first = value(fields_.first_address.read(memory_, *in));
-      const auto next = fields_.next_address.field().offset();
-      if (first && next) {
-        (void)walk_chain(memory_, *first, *next, kMaxAddresses, [&](Gva address) {
-          const auto local = value(fields_.local.read(memory_, address));
-          const auto peer = value(fields_.peer.read(memory_, address));
-          const auto prefix = value(fields_.prefix.read(memory_, address));
-          if (!local || !peer || !prefix) return true;
-          std::string text = net::ipv4_text(*local);
-          if (*peer != *local) text += " peer " + net::ipv4_text(*peer);
-          texts.push_back(fmt::format("{}/{}", text, *prefix));
-          return true;
-        });
-      }
-    }
-    if (const auto in = value(fields_.ipv6.read(copy)); in && *in && fields_.has_ipv6) {
-      (void)walk_list(memory_, fields_.addresses6.in(*in), kMaxAddresses, [&](Gva node) {
-        const Gva address = fields_.address6_link.owner(node);
-        using Bytes16 = std::array<std::uint8_t, 16>;
-        const auto own = memory_.load<Bytes16>(fields_.address6.in(address));
-        const auto peer = memory_.load<Bytes16>(fields_.peer6.in(address));
-        const auto prefix = value(fields_.prefix6.read(memory_, address));
-        if (!own || !peer || !prefix) return true;
-        std::string text = net::ipv6_text(*own);
-        if (*peer != Bytes16{}) text += " peer " + net::ipv6_text(*peer);
-        texts.push_back(fmt::format("{}/{}", text, *prefix));
-        return true;
-      });
-    }
+    TRY(add_ipv4(copy, texts));
+    TRY(add_ipv6(copy, texts));
     return texts;
   }
 
-  void fill_neighbours(Gva device, RowSink& rows) const {
-    if (!fields_.has_neighbours) return;
-    const auto name_of = [&](Gva adjacent) -> std::optional<std::string> {
-      const auto neighbour = value(fields_.neighbour.read(memory_, adjacent));
-      if (!neighbour || !*neighbour) return std::nullopt;
-      auto name = fields_.name.read(memory_, *neighbour);
-      if (!name) return std::nullopt;
-      return *std::move(name);
+  Result<void> add_ipv4(const Snapshot& copy, std::vector<std::string>& texts) const {
+    const auto in = TRY(fields_.ipv4.read(copy));
+    if (!in || !*in || !fields_.next_address.exists() || !fields_.first_address.exists()) return {};
+    const auto first = TRY(fields_.first_address.field().read(memory_, *in));
+    const auto next = fields_.next_address.field().offset().value_or(0);
+    Result<void> read;
+    const auto walked = walk_chain(memory_, first, next, kMaxAddresses, [&](Gva address) {
+      read = add_one_ipv4(address, texts);
+      return read.has_value();
+    });
+    if (walked.broken) return std::unexpected(*walked.broken);
+    return read;
+  }
+
+  Result<void> add_one_ipv4(Gva address, std::vector<std::string>& texts) const {
+    const auto local = TRY(fields_.local.read(memory_, address));
+    const auto peer = TRY(fields_.peer.read(memory_, address));
+    const auto prefix = TRY(fields_.prefix.read(memory_, address));
+    if (!local || !peer || !prefix) return {};  // not in this kernel
+    std::string text = net::ipv4_text(*local);
+    if (*peer != *local) text += " peer " + net::ipv4_text(*peer);
+    texts.push_back(fmt::format("{}/{}", text, *prefix));
+    return {};
+  }
+
+  Result<void> add_ipv6(const Snapshot& copy, std::vector<std::string>& texts) const {
+    const auto in = TRY(fields_.ipv6.read(copy));
+    if (!in || !*in || !fields_.has_ipv6) return {};
+    Result<void> read;
+    const auto walked = walk_list(memory_, fields_.addresses6.in(*in), kMaxAddresses, [&](Gva node) {
+      read = add_one_ipv6(fields_.address6_link.owner(node), texts);
+      return read.has_value();
+    });
+    if (walked.broken) return std::unexpected(*walked.broken);
+    return read;
+  }
+
+  Result<void> add_one_ipv6(Gva address, std::vector<std::string>& texts) const {
+    using Bytes16 = std::array<std::uint8_t, 16>;
+    const auto own = TRY(memory_.load<Bytes16>(fields_.address6.in(address)));
+    const auto peer = TRY(memory_.load<Bytes16>(fields_.peer6.in(address)));
+    const auto prefix = TRY(fields_.prefix6.read(memory_, address));
+    if (!prefix) return {};
+    std::string text = net::ipv6_text(own);
+    if (peer != Bytes16{}) text += " peer " + net::ipv6_text(peer);
+    texts.push_back(fmt::format("{}/{}", text, *prefix));
+    return {};
+  }
+
+  /// @returns false  one could not be read: what was read is not shown
+  [[nodiscard]] bool fill_neighbours(Gva device, RowSink& rows) const {
+    if (!fields_.has_neighbours) return true;
+    const auto name_of = [&](Gva adjacent) -> Result<std::string> {
+      const auto neighbour = TRY(fields_.neighbour.read(memory_, adjacent));
+      if (!neighbour || !*neighbour) return fail(Errc::not_found, adjacent.value, "netdev_adjacent.dev");
+      return fields_.name.read(memory_, *neighbour);
     };
-    (void)walk_list(memory_, fields_.upper.in(device), kMaxAddresses, [&](Gva node) {
+    bool read = true;
+    std::optional<std::string> master;
+    const auto above = walk_list(memory_, fields_.upper.in(device), kMaxAddresses, [&](Gva node) {
       const Gva adjacent = fields_.neighbour_link.owner(node);
-      if (!value(fields_.neighbour_is_master.read(memory_, adjacent)).value_or(false)) return true;
-      if (auto name = name_of(adjacent)) rows.set(kMaster, *std::move(name));
+      const auto is_master = fields_.neighbour_is_master.read(memory_, adjacent);
+      read = read && is_master.has_value();
+      if (!is_master || !is_master->value_or(false)) return true;
+      auto name = name_of(adjacent);
+      read = read && name.has_value();
+      if (name) master = *std::move(name);
       return false;
     });
     std::vector<std::string> below;
-    (void)walk_list(memory_, fields_.lower.in(device), kMaxAddresses, [&](Gva node) {
-      if (auto name = name_of(fields_.neighbour_link.owner(node)))
-        below.push_back(*std::move(name));
+    const auto beneath = walk_list(memory_, fields_.lower.in(device), kMaxAddresses, [&](Gva node) {
+      auto name = name_of(fields_.neighbour_link.owner(node));
+      read = read && name.has_value();
+      if (name) below.push_back(*std::move(name));
       return true;
     });
+    if (!read || above.broken || beneath.broken) return false;
+    if (master) rows.set(kMaster, *std::move(master));
     rows.set(kLower, std::move(below));
+    return true;
   }
 
   static void fill_counters(const net::Counters& counters, RowSink& rows) {
     if (counters.link) rows.set(kLink, std::int64_t{*counters.link});
     rows.set(kCounters, counters.source);
+    if (counters.source.starts_with("0x")) rows.doubt("who counts for it has no name");
     if (!counters.traffic) return;
     rows.set(kRxBytes, static_cast<std::int64_t>(counters.traffic->rx_bytes));
     rows.set(kRxPackets, static_cast<std::int64_t>(counters.traffic->rx_packets));

@@ -59,7 +59,7 @@ constexpr ViewInfo kInfo = {
 
 struct Table {
   Gva address;
-  std::optional<Gpa> physical;  ///< two addresses of one page are one table
+  Gpa physical;  ///< two addresses of one page are one table
   unsigned vectors = x86::kVectorCount;
   std::vector<std::string> cpus;
   bool known = false;  ///< it is the kernel's idt_table
@@ -73,7 +73,7 @@ class Reader final : public ViewReader {
     Tally tally;
     SymbolLookup lookup(kernel_);
     auto cpus = kernel_.machine().registers();
-    for (const Table& table : tables(cpus)) {
+    for (const Table& table : TRY(tables(cpus, tally))) {
       std::array<std::byte, x86::kVectorCount * x86::kGateSize> bytes;
       const auto used = MutableBytes(bytes).first(table.vectors * x86::kGateSize);
       if (auto done = kernel_.memory().read(table.address, used); !done) {
@@ -122,22 +122,23 @@ class Reader final : public ViewReader {
 
   /// The kernel's own table, and those that CPUs use instead. The IDTR holds a read-only
   /// alias of idt_table in the CPU entry area, so tables are told apart by where they lie in RAM.
-  std::vector<Table> tables(const Outcome<std::vector<x86::Registers>>& cpus) const {
-    const auto physical = [&](Gva address) -> std::optional<Gpa> {
-      const auto translation = kernel_.memory().translate(address);
-      if (!translation) return std::nullopt;
-      return translation->address;
-    };
+  Result<std::vector<Table>> tables(const Outcome<std::vector<x86::Registers>>& cpus, Tally& tally) const {
     std::vector<Table> tables;
-    tables.push_back({.address = table_, .physical = physical(table_), .known = true});
+    const auto own = TRY(kernel_.memory().translate(table_));
+    tables.push_back({.address = table_, .physical = own.address, .known = true});
     if (!cpus) return tables;
     for (std::size_t cpu = 0; cpu < cpus->size(); ++cpu) {
       const auto& idtr = (*cpus)[cpu].idtr;
       if (!(*cpus)[cpu].long_mode() || !idtr.base) continue;  // not started yet
-      const auto at = physical(idtr.base);
-      auto table = std::ranges::find_if(tables, [&](const Table& known) {
-        return known.address == idtr.base || (at && known.physical == at);
-      });
+      const auto place = kernel_.memory().translate(idtr.base);
+      if (!place) {
+        tally.warnings.push_back(fmt::format("the table of cpu {} at {:#x} cannot be found: {}", cpu, idtr.base.value,
+                                             describe(place.error())));
+        continue;
+      }
+      const Gpa at = place->address;
+      auto table = std::ranges::find_if(
+          tables, [&](const Table& known) { return known.address == idtr.base || known.physical == at; });
       if (table == tables.end()) {
         const auto vectors = std::min<std::uint64_t>(
             (std::uint64_t{idtr.limit} + 1) / x86::kGateSize, x86::kVectorCount);

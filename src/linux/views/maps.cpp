@@ -164,7 +164,7 @@ class MapsReader final : public ViewReader {
                        f_.mm.read(memory_, process.address));
     }();
     if (!flags || !mm) {
-      if (tasks_.still(process)) ++tally.dropped;
+      if (tasks_.standing(process) != TaskList::Standing::ended) ++tally.dropped;
       return true;
     }
     if (!*mm || (*flags & kKernelThreadFlag) != 0) return true;
@@ -173,8 +173,13 @@ class MapsReader final : public ViewReader {
     const bool loaded = mm_.load(memory_, *mm).has_value();
     // exec and exit change the mm; then these areas are nobody's.
     const auto mm_now = mm_again(process.address);
-    if (!mm_now || *mm_now != *mm || !tasks_.still(process)) {
-      return !mm_now || !*mm_now || !tasks_.still(process) || again(rows, process, tally);
+    const auto standing = tasks_.standing(process);
+    if (!mm_now || standing == TaskList::Standing::unreadable) {
+      ++tally.dropped;
+      return true;
+    }
+    if (*mm_now != *mm || standing == TaskList::Standing::ended) {
+      return !*mm_now || standing == TaskList::Standing::ended || again(rows, process, tally);
     }
     exec_retries_ = 0;
     if (!loaded) {
@@ -247,16 +252,26 @@ class MapsReader final : public ViewReader {
       rows.set(kDevice, std::string("0:0"));
       rows.set(kInode, std::int64_t{0});
       rows.set(kDeleted, false);
-      if (rows.wants(kPath)) rows.set(kPath, name_of(area));
+      if (!rows.wants(kPath)) return;
+      if (auto name = name_of(area)) {
+        rows.set(kPath, *std::move(name));
+      } else {
+        rows.doubt("its name cannot be read");
+      }
     }
   }
 
   void fill_file(RowSink& rows, const Area& area) {
     auto point = paths_.point_at(f_.path.in(area.file));
     auto inode = f_.inode.read(memory_, area.file);
-    if (const auto user = user_point(area.file)) {
-      point = *user;
-      inode = f_.dentry_inode.read(memory_, user->dentry);
+    const auto user = user_point(area.file);
+    if (!user) {
+      rows.doubt("its path cannot be read");
+      return;
+    }
+    if (*user) {
+      point = **user;
+      inode = f_.dentry_inode.read(memory_, (*user)->dentry);
     }
     if (!inode || !*inode) {
       rows.doubt("its file cannot be read");
@@ -275,43 +290,49 @@ class MapsReader final : public ViewReader {
     }
     rows.set(kDeleted, text->deleted);
     const auto given = given_name(area);
-    rows.set(kPath, given.empty() ? text->text : fmt::format("[anon_shmem:{}]", given));
+    if (!given) {
+      rows.doubt("its name cannot be read");
+      return;
+    }
+    rows.set(kPath, given->empty() ? text->text : fmt::format("[anon_shmem:{}]", *given));
   }
 
   /// Where overlayfs and its like map a file of theirs, /proc shows theirs, not the one
   /// beneath: backing_file.user_path, since 6.8. Whether a file is a backing_file stands
   /// in a bit of f_mode that has moved between kernels; so the path behind the file must
   /// prove itself: its entry and its mount are of one file system, another than the file's.
-  std::optional<PathPoint> user_point(Gva file) const {
-    if (!f_.user_path.exists()) return std::nullopt;
+  Result<std::optional<PathPoint>> user_point(Gva file) const {
+    constexpr std::optional<PathPoint> kNone;
+    if (!f_.user_path.exists()) return kNone;
+    // What lies behind a file that is no backing_file may be anything, the end of RAM too.
     const auto point = paths_.point_at(file + f_.user_path.field().offset().value_or(0));
-    if (!point || !is_kernel_pointer(point->mount) || !is_kernel_pointer(point->dentry)) {
-      return std::nullopt;
-    }
+    if (!point && point.error().code == Errc::io) return std::unexpected(point.error());
+    if (!point || !is_kernel_pointer(point->mount) || !is_kernel_pointer(point->dentry)) return kNone;
     const auto of_dentry = f_.dentry_superblock.read(memory_, point->dentry);
     const auto of_mount = f_.mount_superblock.read(memory_, point->mount);
-    const auto own = paths_.point_at(f_.path.in(file));
-    if (!of_dentry || !of_mount || !own || *of_dentry != *of_mount) return std::nullopt;
-    const auto of_file = f_.dentry_superblock.read(memory_, own->dentry);
-    if (!of_file || *of_file == *of_dentry) return std::nullopt;
-    return *point;
+    if (!of_dentry && of_dentry.error().code == Errc::io) return std::unexpected(of_dentry.error());
+    if (!of_mount && of_mount.error().code == Errc::io) return std::unexpected(of_mount.error());
+    if (!of_dentry || !of_mount || *of_dentry != *of_mount) return kNone;
+    const auto own = TRY(paths_.point_at(f_.path.in(file)));
+    if (TRY(f_.dentry_superblock.read(memory_, own.dentry)) == *of_dentry) return kNone;
+    return std::optional(*point);
   }
 
   /// What prctl(PR_SET_VMA_ANON_NAME) called the area, or nothing.
-  std::string given_name(const Area& area) const {
-    if (!area.anonymous_name || !f_.anonymous_text.bound()) return {};
-    return memory_.load_string(f_.anonymous_text.in(area.anonymous_name), kMaxName).value_or("");
+  Result<std::string> given_name(const Area& area) const {
+    if (!area.anonymous_name || !f_.anonymous_text.bound()) return std::string();
+    return memory_.load_string(f_.anonymous_text.in(area.anonymous_name), kMaxName);
   }
 
   /// As show_map_vma() in fs/proc/task_mmu.c names what maps no file.
-  std::string name_of(const Area& area) const {
+  Result<std::string> name_of(const Area& area) const {
     if (area.operations && f_.vm_name.exists()) {
-      const auto namer = f_.vm_name.field().read(memory_, area.operations);
-      if (namer && *namer && *namer == gate_vma_name_) return "[vsyscall]";
-      if (namer && *namer && *namer == special_mapping_name_ && f_.special_name.exists()) {
+      const auto namer = TRY(f_.vm_name.field().read(memory_, area.operations));
+      if (namer && namer == gate_vma_name_) return "[vsyscall]";
+      if (namer && namer == special_mapping_name_ && f_.special_name.exists()) {
         // [vdso], [vvar], [vvar_vclock], [uprobes] ...
-        const auto name = f_.special_name.field().read(memory_, area.private_data);
-        if (name && *name) return memory_.load_string(*name, kMaxName).value_or("");
+        const auto name = TRY(f_.special_name.field().read(memory_, area.private_data));
+        if (name) return memory_.load_string(name, kMaxName);
       }
     }
     const auto brk = f_.brk.read(mm_);
@@ -319,7 +340,7 @@ class MapsReader final : public ViewReader {
     const auto stack = f_.start_stack.read(mm_);
     if (brk && start_brk && area.start <= *brk && area.end >= *start_brk) return "[heap]";
     if (stack && area.start <= *stack && area.end >= *stack) return "[stack]";
-    const auto given = given_name(area);
+    const auto given = TRY(given_name(area));
     return given.empty() ? std::string() : fmt::format("[anon:{}]", given);
   }
 

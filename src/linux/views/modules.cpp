@@ -243,7 +243,11 @@ class Reader final : public ViewReader {
       if (load<std::uint16_t>(table, at + param_perm_).value_or(0) == 0) continue;
       auto text = memory_.load_string(Gva{load<std::uint64_t>(table, at + param_name_).value_or(0)},
                                       kTextLimit);
-      if (text) names.push_back(*std::move(text));
+      if (!text) {
+        rows.doubt("a parameter's name cannot be read");
+        return;
+      }
+      names.push_back(*std::move(text));
     }
     rows.set(kParameters, std::move(names));
   }
@@ -296,12 +300,14 @@ class Reader final : public ViewReader {
     std::vector<Gva> owners;
     const auto head = kernel_.symbols().find("btf_modules");
     if (!head || !btf_list_ || !btf_owner_) return owners;
+    bool read = true;
     const auto walked = walk_list(memory_, *head, kMaxModules, [&](Gva node) {
-      if (const auto owner = memory_.load<std::uint64_t>(node - *btf_list_ + *btf_owner_))
-        owners.push_back(Gva{*owner});
+      const auto owner = memory_.load<std::uint64_t>(node - *btf_list_ + *btf_owner_);
+      read = read && owner.has_value();
+      if (owner) owners.push_back(Gva{*owner});
       return true;
     });
-    if (walked.complete()) return owners;
+    if (walked.complete() && read) return owners;
     tally.warnings.emplace_back("has_btf: the list btf_modules cannot be followed to its end");
     return std::nullopt;
   }

@@ -1,5 +1,7 @@
 #include "linux/views/mounts_namespaces.h"
 
+#include <fmt/core.h>
+
 #include <unordered_set>
 
 #include "linux/kernel.h"
@@ -44,18 +46,27 @@ std::vector<MountNamespace> MountNamespaces::list(const PathReader& paths, Tally
   listing.note_in(tally);
   std::unordered_set<Gva> proxies;  // most processes share one
   const auto add = [&](TaskRef task) -> bool {
+    const auto unreadable = [&](const Error& error) {
+      tally.warnings.push_back(fmt::format("which mounts {} sees cannot be read: {}", task.tgid, describe(error)));
+      return false;
+    };
     const auto proxy = proxy_.read(memory, task.address);
-    if (!proxy || !*proxy) return false;  // a zombie
+    if (!proxy) return unreadable(proxy.error());
+    if (!*proxy) return false;  // a zombie
     if (proxies.contains(*proxy)) return true;
     const auto fs = fs_.read(memory, task.address);
-    if (!fs || !*fs) return false;
+    if (!fs) return unreadable(fs.error());
+    if (!*fs) return false;
     proxies.insert(*proxy);
     const auto space = of_proxy_.read(memory, *proxy);
-    if (!space || !is_kernel_pointer(*space)) return false;
+    if (!space) return unreadable(space.error());
+    if (!is_kernel_pointer(*space)) return false;
     if (!seen.insert(*space).second) return true;
     const auto inode = inode_.read(memory, *space);
     const auto root = paths.root_of(*fs);
-    if (inode && root) found.push_back({*space, *inode, task.tgid, *root});
+    if (!inode) return unreadable(inode.error());
+    if (!root) return unreadable(root.error());
+    found.push_back({*space, *inode, task.tgid, *root});
     return true;
   };
   for (const auto& task : listing.tasks) {
@@ -79,8 +90,13 @@ void MountNamespaces::add_from_tree(std::vector<MountNamespace>& found, Tally& t
     if (!seen.insert(space).second) return true;
     const auto inode = inode_.read(memory, space);
     const auto mount = root_mount_.read(memory, space);
-    if (!inode || !mount || !*mount) return true;
+    if (!inode || !mount) {
+      tally.warnings.push_back(fmt::format("the mount namespace at {:#x} cannot be read", space.value));
+      return true;
+    }
+    if (!*mount) return true;
     const auto dentry = vfsmount_root_.read(memory, vfsmount_.in(*mount));
+    if (!dentry) tally.warnings.push_back(fmt::format("the mount namespace at {:#x} cannot be read", space.value));
     if (dentry) {
       found.push_back({space, *inode, std::nullopt, PathPoint{vfsmount_.in(*mount), *dentry}});
     }

@@ -45,13 +45,15 @@ class ProcessesReader final : public ViewReader {
       const bool first = attempt == 1;
       const ReadAhead::In stage(ahead_, first ? Stage::objects : Stage::anew);
       if (!load(ref, first ? Stage::anchors : Stage::anew)) {
-        return tasks_.still(ref) ? Row::unreadable : Row::ended;
+        return tasks_.standing(ref) == TaskList::Standing::ended ? Row::ended : Row::unreadable;
       }
       if (!row_.is(ref)) return Row::ended;
       rows.begin();
       row_.fill(rows, ref);
       const bool same = unchanged();
-      if (!tasks_.still(ref)) return Row::ended;
+      const auto standing = tasks_.standing(ref);
+      if (standing == TaskList::Standing::unreadable) return Row::unreadable;
+      if (standing == TaskList::Standing::ended) return Row::ended;
       if (same) return Row::told;
       if (attempt == TaskList::kTries) {
         rows.doubt("changed while it was read");

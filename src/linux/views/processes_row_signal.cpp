@@ -85,7 +85,9 @@ void ProcessRow::fill_cpu_time(RowSink& rows, const TaskRef& ref) {
       ticks.system += TRY(f_.stime.read(task_));
       runtime += TRY(f_.runtime.read(task_));
     } else {
-      for (const auto& thread : tasks_.threads_of(ref).tasks) {
+      const auto listing = tasks_.threads_of(ref);
+      if (listing.unreadable != 0 || listing.truncated) return fail(Errc::io, ref.address.value, "signal_struct.thread_head");
+      for (const auto& thread : listing.tasks) {
         ticks.user += TRY(f_.utime.read(memory_, thread.address));
         ticks.system += TRY(f_.stime.read(memory_, thread.address));
         runtime += TRY(f_.runtime.read(memory_, thread.address));

@@ -159,14 +159,16 @@ class ThreadsReader final : public ViewReader {
       const ReadAhead::In stage(ahead_,
                                 attempt > 1 ? ReadAhead::Stage::anew : ReadAhead::Stage::anchors);
       if (!task_.load(memory_, ref.address)) {
-        if (tasks_.still(ref)) ++tally.dropped;
+        if (tasks_.standing(ref) != TaskList::Standing::ended) ++tally.dropped;
         return false;
       }
       if (f_.pid.read(task_) != ref.pid || f_.tgid.read(task_) != ref.tgid) return false;
       rows.begin();
       fill(rows, ref);
       const bool same = unchanged(ref.address);
-      if (!tasks_.still(ref)) return false;
+      const auto standing = tasks_.standing(ref);
+      if (standing == TaskList::Standing::unreadable) ++tally.dropped;
+      if (standing != TaskList::Standing::listed) return false;
       if (same) return true;
       if (attempt == TaskList::kTries) {
         rows.doubt("changed while it was read");
