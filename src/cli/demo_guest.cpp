@@ -32,7 +32,9 @@ void usual_signals() {
   }
   usual_signals();
   const int quiet = open("/dev/null", O_RDWR);
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(quiet, fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (quiet >= 0) dup2(quiet, fd);
+  }
   execl(program, program, "down", name, nullptr);
   _exit(127);
 }

@@ -77,7 +77,8 @@ void TaskList::collect(Gva head, const Embedded& link, TaskListing& listing, con
     const bool last = walked.sound() || attempt == kTries || walked.truncated;
     if (last && unreadable != 0) {
       listing.unreadable += unreadable;
-      listing.warnings.push_back(fmt::format("{} of {} entries of {} cannot be read", unreadable, walked.visited, what));
+      listing.warnings.push_back(
+          fmt::format("{} of {} entries of {} cannot be read", unreadable, walked.visited, what));
     }
     if (walked.sound()) return;
     if (attempt == kTries || walked.truncated) {
@@ -138,7 +139,8 @@ TaskListing TaskList::threads_of(TaskRef leader) const {
     listing.tasks.push_back(leader);
     if (!signal) {
       listing.truncated = true;
-      listing.warnings.push_back(fmt::format("the threads of {} cannot be found: {}", leader.tgid, describe(signal.error())));
+      listing.warnings.push_back(fmt::format("the threads of {} cannot be found: {}", leader.tgid,
+                                             describe(signal.error())));
     }
     return listing;
   }

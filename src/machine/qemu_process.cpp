@@ -86,7 +86,7 @@ std::string started_in(pid_t pid) {
 }
 
 bool is_socket(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
@@ -126,13 +126,15 @@ void find_monitors(QemuProcess& process) {
     if (option.socket_fd) path = bound_path(process.pid, *option.socket_fd);
     endpoint.shown = !path.empty() ? path : "tcp:" + option.host + ":" + option.port;
     if (!option.server && !option.socket_fd) {
-      process.unreachable_monitors.push_back(fmt::format("{}: QEMU is the client there", endpoint.shown));
+      process.unreachable_monitors.push_back(
+          fmt::format("{}: QEMU is the client there", endpoint.shown));
     } else if (option.abstract || path.starts_with('@')) {
       process.unreachable_monitors.push_back(fmt::format("{}: an abstract socket", endpoint.shown));
     } else if (!path.empty()) {
       endpoint.path = reachable_path(process.pid, path);
       if (endpoint.path.empty()) {
-        process.unreachable_monitors.push_back(fmt::format("{}: no such socket, or not ours to see", path));
+        process.unreachable_monitors.push_back(
+            fmt::format("{}: no such socket, or not ours to see", path));
       } else {
         process.monitors.push_back(std::move(endpoint));
       }
@@ -158,15 +160,16 @@ std::optional<QemuProcess> look_at(pid_t pid) {
   const bool named = named_like_qemu(program);
   // A renamed QEMU still has QEMU's options, and has them right after its name: a
   // launcher (sudo, strace) has a program's name there first, or one of QEMU's further on.
-  const bool launches = std::ranges::any_of(std::span(words).subspan(std::min<std::size_t>(words.size(), 1)),
-                                            [](const auto& word) { return named_like_qemu(file_name(word)); });
+  const bool launches =
+      std::ranges::any_of(std::span(words).subspan(std::min<std::size_t>(words.size(), 1)),
+                          [](const auto& word) { return named_like_qemu(file_name(word)); });
   const bool optioned = words.size() > 1 && words[1].starts_with('-') && !launches;
   if (!named && !optioned) return std::nullopt;
   process.options = parse_qemu_options(words);
   if (!named && process.options.recognised < 3) return std::nullopt;
   if (program.starts_with("qemu-system-")) process.architecture = program.substr(12);
 
-  struct stat status {};
+  struct stat status{};
   if (::stat(fmt::format("/proc/{}", pid).c_str(), &status) != 0) return std::nullopt;
   process.uid = status.st_uid;
   process.user = user_name(process.uid);
@@ -177,11 +180,13 @@ std::optional<QemuProcess> look_at(pid_t pid) {
 
 std::string list_names(std::vector<const QemuProcess*> processes, std::string_view near) {
   std::ranges::sort(processes, {}, [&](const QemuProcess* one) {
-    return std::pair(edit_distance(one->name(), near, std::max(one->name().size(), near.size())), one->pid);
+    return std::pair(edit_distance(one->name(), near, std::max(one->name().size(), near.size())),
+                     one->pid);
   });
   if (processes.size() > 5) processes.resize(5);
   std::vector<std::string> names;
-  for (const auto* one : processes) names.push_back(fmt::format("{} (pid {})", one->name(), one->pid));
+  for (const auto* one : processes)
+    names.push_back(fmt::format("{} (pid {})", one->name(), one->pid));
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -224,8 +229,10 @@ std::vector<QemuProcess> find_qemu_processes() {
 Outcome<QemuProcess> qemu_process(pid_t pid) {
   if (auto process = look_at(pid)) return std::move(*process);
   const bool runs = ::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0;
-  if (!runs) return std::unexpected(Problem(Errc::not_found, fmt::format("no process has the pid {}", pid)));
-  return std::unexpected(Problem(Errc::not_found, fmt::format("process {} is not a QEMU machine", pid),
+  if (!runs)
+    return std::unexpected(Problem(Errc::not_found, fmt::format("no process has the pid {}", pid)));
+  return std::unexpected(Problem(Errc::not_found,
+                                 fmt::format("process {} is not a QEMU machine", pid),
                                  "`vitrine vms` lists the machines of this host"));
 }
 
@@ -243,16 +250,16 @@ Outcome<QemuProcess> find_qemu(std::string_view text) {
   std::vector<const QemuProcess*> candidates;
   std::vector<QemuProcess*> matches;
   const auto socket = std::string(text.starts_with("unix:") ? text.substr(5) : text);
-  struct stat asked {};
-  const bool by_socket = socket.find('/') != std::string::npos && ::stat(socket.c_str(), &asked) == 0 &&
-                         S_ISSOCK(asked.st_mode);
+  struct stat asked{};
+  const bool by_socket = socket.find('/') != std::string::npos &&
+                         ::stat(socket.c_str(), &asked) == 0 && S_ISSOCK(asked.st_mode);
   for (auto& process : all) {
     candidates.push_back(&process);
     if (by_socket) {
       for (const auto& monitor : process.monitors) {
-        struct stat own {};
-        if (!monitor.tcp() && ::stat(monitor.path.c_str(), &own) == 0 && own.st_dev == asked.st_dev &&
-            own.st_ino == asked.st_ino) {
+        struct stat own{};
+        if (!monitor.tcp() && ::stat(monitor.path.c_str(), &own) == 0 &&
+            own.st_dev == asked.st_dev && own.st_ino == asked.st_ino) {
           matches.push_back(&process);
           break;
         }
@@ -266,24 +273,27 @@ Outcome<QemuProcess> find_qemu(std::string_view text) {
     std::vector<std::string> pids;
     for (const auto* one : matches) pids.push_back(fmt::format("{}", one->pid));
     return std::unexpected(Problem(Errc::invalid,
-                                   fmt::format("{} machines are called {}: pids {}", matches.size(), text,
-                                               fmt::join(pids, ", ")),
+                                   fmt::format("{} machines are called {}: pids {}", matches.size(),
+                                               text, fmt::join(pids, ", ")),
                                    "say which by its pid"));
   }
   if (no_such_pid) return std::unexpected(std::move(*no_such_pid));
   if (by_socket) {
     if (const auto pid = listener_at(socket)) return qemu_process(*pid);
-    return std::unexpected(Problem(Errc::not_found, fmt::format("no QEMU machine listens at {}", text)));
+    return std::unexpected(
+        Problem(Errc::not_found, fmt::format("no QEMU machine listens at {}", text)));
   }
   if (all.empty()) {
-    return std::unexpected(Problem(Errc::not_found,
-                                   fmt::format("no QEMU machine is called {}: none runs here that we can see", text),
-                                   "start one, or give the path of a memory image"));
+    return std::unexpected(
+        Problem(Errc::not_found,
+                fmt::format("no QEMU machine is called {}: none runs here that we can see", text),
+                "start one, or give the path of a memory image"));
   }
-  return std::unexpected(Problem(Errc::not_found,
-                                 fmt::format("no QEMU machine is called {}; there {} {}", text,
-                                             all.size() == 1 ? "is" : "are", list_names(candidates, text)),
-                                 "give a name, a pid, a QMP socket or a memory image; `vitrine vms` lists the machines"));
+  return std::unexpected(Problem(
+      Errc::not_found,
+      fmt::format("no QEMU machine is called {}; there {} {}", text, all.size() == 1 ? "is" : "are",
+                  list_names(candidates, text)),
+      "give a name, a pid, a QMP socket or a memory image; `vitrine vms` lists the machines"));
 }
 
 bool still_runs(const QemuProcess& process) {

@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::uint64_t kLine = 64;
 constexpr std::size_t kMaxPages = 65'536;
-constexpr unsigned kKeepUnused = 16;  // looks
+constexpr unsigned kKeepUnused = 16;   // looks
+constexpr unsigned kMostRenewals = 4;  // of the second readings, in one look
 
 /// The lines that [offset, offset + size) of a page touches, a bit each.
 constexpr std::uint64_t lines_of(std::uint64_t offset, std::uint64_t size) {
@@ -82,24 +83,25 @@ void ReadAhead::begin(ReadPlan& plan) const {
   plan_ = &plan;
   stage_ = Stage::objects;
   missed_ = false;
+  renewals_ = 0;
+  for (std::size_t stage = 0; stage < ReadPlan::kStages; ++stage) fetch(stage);
+}
+
+void ReadAhead::fetch(std::size_t stage) const {
   std::vector<BatchRead> batch;
   std::vector<ReadPlan::Piece*> pieces;
-  batch.reserve(plan.pages_.size());
-  pieces.reserve(plan.pages_.size());
-  for (std::size_t stage = 0; stage < ReadPlan::kStages; ++stage) {
-    batch.clear();
-    pieces.clear();
-    for (auto& page : plan.pages_) {
-      auto& piece = page.pieces[stage];
-      if (piece.end == 0) continue;
-      batch.push_back(
-          {Gpa{page.number * kPageSize + piece.first * kLine},
-           MutableBytes(plan.copy_.get() + piece.place, (piece.end - piece.first) * kLine)});
-      pieces.push_back(&piece);
-    }
-    if (!batch.empty()) inner_.read_batch(batch);
-    for (std::size_t i = 0; i < batch.size(); ++i) pieces[i]->there = batch[i].ok;
+  batch.reserve(plan_->pages_.size());
+  pieces.reserve(plan_->pages_.size());
+  for (auto& page : plan_->pages_) {
+    auto& piece = page.pieces[stage];
+    if (piece.end == 0) continue;
+    batch.push_back(
+        {Gpa{page.number * kPageSize + piece.first * kLine},
+         MutableBytes(plan_->copy_.get() + piece.place, (piece.end - piece.first) * kLine)});
+    pieces.push_back(&piece);
   }
+  if (!batch.empty()) inner_.read_batch(batch);
+  for (std::size_t i = 0; i < batch.size(); ++i) pieces[i]->there = batch[i].ok;
 }
 
 void ReadAhead::end() const noexcept {
@@ -167,6 +169,12 @@ Result<void> ReadAhead::read_in_page(Gpa from, MutableBytes into) const {
       missed_ = true;
       return inner_.read(from, into);
     case Stage::again:
+      // What was missed came later than the second readings: fetch those once more.
+      if (missed_ && !plan_->pages_.empty() && renewals_ < kMostRenewals) {
+        fetch(static_cast<std::size_t>(Stage::again));
+        missed_ = false;
+        ++renewals_;
+      }
       if (page != nullptr && !missed_ && serve(Stage::again)) return {};
       break;
     // What was fetched for the anchors does for the objects too: it is only earlier.

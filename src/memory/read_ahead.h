@@ -59,8 +59,8 @@ class ReadPlan {
 /// In a look, all that the plan has is fetched when it begins, in this order: anchors,
 /// then objects, then the anchors that were read again. So a second reading is always
 /// later than all that it vouches for. What the plan has not is read when asked for; as
-/// that is later than the planned second readings, they do not count from then on, and
-/// second readings are made in earnest.
+/// that is later than the planned second readings, those are fetched once more when they
+/// are asked for (a few times; then each is made on its own).
 ///
 /// Within a stage, what was fetched at once is not in the order of the pointers that lead
 /// there: the whole is of one moment, as long as the fetch took (under 1 ms for 2,000 pages).
@@ -122,13 +122,15 @@ class ReadAhead final : public PhysicalMemory {
 
  private:
   void begin(ReadPlan& plan) const;
+  void fetch(std::size_t stage) const;
   void end() const noexcept;
   [[nodiscard]] Result<void> read_in_page(Gpa from, MutableBytes into) const;
 
   const PhysicalMemory& inner_;
   mutable ReadPlan* plan_ = nullptr;  // of the look that is on
   mutable Stage stage_ = Stage::objects;
-  mutable bool missed_ = false;  // something was read that the plan had not
+  mutable bool missed_ = false;  // something was read since the second readings were fetched
+  mutable unsigned renewals_ = 0;
 };
 
 }  // namespace vitrine

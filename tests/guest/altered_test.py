@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Flips single bytes of a real guest's kallsyms and BTF: a kernel that is known must still be seen, and loudly.
 
-    altered_test.py --vitrine build/bin/vitrine --probe build/bin/look_probe [--kernel 6.1] [--rounds 10]
+    altered_test.py --vitrine build/bin/vitrine --probe build/bin/look_probe [--kernel 6.1] [--rounds 4]
 
 One boot teaches the cache. A second one, at another place (KASLR), has one byte of its tables
 flipped at a time, is looked at, and is put right again. With the cache the same rows must come, with
@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
     parser.add_argument("--probe", default="build/bin/look_probe", type=Path)
     parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--rounds", default=10, type=int)
+    parser.add_argument("--rounds", default=4, type=int)
     options = parser.parse_args()
     wrong = []
     with tempfile.TemporaryDirectory() as cache:

@@ -87,11 +87,13 @@ std::optional<std::vector<std::string>> flag_names(const Kernel& kernel, const S
   if (!table || !room) return std::vector<std::string>();
   std::vector<std::uint64_t> pointers(
       std::min<std::uint64_t>(*room / 8, std::min<std::uint64_t>(words, kMaxFlagWords) * 32));
-  if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers)))) return std::nullopt;
+  if (!kernel.memory().read(*table, std::as_writable_bytes(std::span(pointers))))
+    return std::nullopt;
   std::vector<std::string> names(pointers.size());
   StringReader strings(kernel.memory());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i])) return std::nullopt;
+    if (pointers[i] != 0 && !strings.read(Gva{pointers[i]}, kMaxFlagName, names[i]))
+      return std::nullopt;
   }
   return names;
 }

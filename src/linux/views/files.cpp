@@ -237,7 +237,8 @@ class FilesReader final : public ViewReader {
     const auto standing = tasks_.standing(process);
     if (standing == TaskList::Standing::unreadable) {
       ++tally.dropped;
-      tally.warnings.push_back(fmt::format("whether {} is still there cannot be read", process.tgid));
+      tally.warnings.push_back(
+          fmt::format("whether {} is still there cannot be read", process.tgid));
     }
     if (standing != TaskList::Standing::listed) return true;
     name_ = text_value(f_.comm.read(memory_, process.address));

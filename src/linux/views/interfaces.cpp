@@ -330,10 +330,11 @@ class Reader final : public ViewReader {
     const auto in = TRY(fields_.ipv6.read(copy));
     if (!in || !*in || !fields_.has_ipv6) return {};
     Result<void> read;
-    const auto walked = walk_list(memory_, fields_.addresses6.in(*in), kMaxAddresses, [&](Gva node) {
-      read = add_one_ipv6(fields_.address6_link.owner(node), texts);
-      return read.has_value();
-    });
+    const auto walked =
+        walk_list(memory_, fields_.addresses6.in(*in), kMaxAddresses, [&](Gva node) {
+          read = add_one_ipv6(fields_.address6_link.owner(node), texts);
+          return read.has_value();
+        });
     if (walked.broken) return std::unexpected(*walked.broken);
     return read;
   }
@@ -355,7 +356,8 @@ class Reader final : public ViewReader {
     if (!fields_.has_neighbours) return true;
     const auto name_of = [&](Gva adjacent) -> Result<std::string> {
       const auto neighbour = TRY(fields_.neighbour.read(memory_, adjacent));
-      if (!neighbour || !*neighbour) return fail(Errc::not_found, adjacent.value, "netdev_adjacent.dev");
+      if (!neighbour || !*neighbour)
+        return fail(Errc::not_found, adjacent.value, "netdev_adjacent.dev");
       return fields_.name.read(memory_, *neighbour);
     };
     bool read = true;

@@ -122,7 +122,8 @@ class Reader final : public ViewReader {
 
   /// The kernel's own table, and those that CPUs use instead. The IDTR holds a read-only
   /// alias of idt_table in the CPU entry area, so tables are told apart by where they lie in RAM.
-  Result<std::vector<Table>> tables(const Outcome<std::vector<x86::Registers>>& cpus, Tally& tally) const {
+  Result<std::vector<Table>> tables(const Outcome<std::vector<x86::Registers>>& cpus,
+                                    Tally& tally) const {
     std::vector<Table> tables;
     const auto own = TRY(kernel_.memory().translate(table_));
     tables.push_back({.address = table_, .physical = own.address, .known = true});
@@ -132,13 +133,14 @@ class Reader final : public ViewReader {
       if (!(*cpus)[cpu].long_mode() || !idtr.base) continue;  // not started yet
       const auto place = kernel_.memory().translate(idtr.base);
       if (!place) {
-        tally.warnings.push_back(fmt::format("the table of cpu {} at {:#x} cannot be found: {}", cpu, idtr.base.value,
-                                             describe(place.error())));
+        tally.warnings.push_back(fmt::format("the table of cpu {} at {:#x} cannot be found: {}",
+                                             cpu, idtr.base.value, describe(place.error())));
         continue;
       }
       const Gpa at = place->address;
-      auto table = std::ranges::find_if(
-          tables, [&](const Table& known) { return known.address == idtr.base || known.physical == at; });
+      auto table = std::ranges::find_if(tables, [&](const Table& known) {
+        return known.address == idtr.base || known.physical == at;
+      });
       if (table == tables.end()) {
         const auto vectors = std::min<std::uint64_t>(
             (std::uint64_t{idtr.limit} + 1) / x86::kGateSize, x86::kVectorCount);

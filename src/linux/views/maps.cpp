@@ -307,7 +307,8 @@ class MapsReader final : public ViewReader {
     // What lies behind a file that is no backing_file may be anything, the end of RAM too.
     const auto point = paths_.point_at(file + f_.user_path.field().offset().value_or(0));
     if (!point && point.error().code == Errc::io) return std::unexpected(point.error());
-    if (!point || !is_kernel_pointer(point->mount) || !is_kernel_pointer(point->dentry)) return kNone;
+    if (!point || !is_kernel_pointer(point->mount) || !is_kernel_pointer(point->dentry))
+      return kNone;
     const auto of_dentry = f_.dentry_superblock.read(memory_, point->dentry);
     const auto of_mount = f_.mount_superblock.read(memory_, point->mount);
     if (!of_dentry && of_dentry.error().code == Errc::io) return std::unexpected(of_dentry.error());

@@ -47,7 +47,8 @@ std::vector<MountNamespace> MountNamespaces::list(const PathReader& paths, Tally
   std::unordered_set<Gva> proxies;  // most processes share one
   const auto add = [&](TaskRef task) -> bool {
     const auto unreadable = [&](const Error& error) {
-      tally.warnings.push_back(fmt::format("which mounts {} sees cannot be read: {}", task.tgid, describe(error)));
+      tally.warnings.push_back(
+          fmt::format("which mounts {} sees cannot be read: {}", task.tgid, describe(error)));
       return false;
     };
     const auto proxy = proxy_.read(memory, task.address);
@@ -91,12 +92,15 @@ void MountNamespaces::add_from_tree(std::vector<MountNamespace>& found, Tally& t
     const auto inode = inode_.read(memory, space);
     const auto mount = root_mount_.read(memory, space);
     if (!inode || !mount) {
-      tally.warnings.push_back(fmt::format("the mount namespace at {:#x} cannot be read", space.value));
+      tally.warnings.push_back(
+          fmt::format("the mount namespace at {:#x} cannot be read", space.value));
       return true;
     }
     if (!*mount) return true;
     const auto dentry = vfsmount_root_.read(memory, vfsmount_.in(*mount));
-    if (!dentry) tally.warnings.push_back(fmt::format("the mount namespace at {:#x} cannot be read", space.value));
+    if (!dentry)
+      tally.warnings.push_back(
+          fmt::format("the mount namespace at {:#x} cannot be read", space.value));
     if (dentry) {
       found.push_back({space, *inode, std::nullopt, PathPoint{vfsmount_.in(*mount), *dentry}});
     }

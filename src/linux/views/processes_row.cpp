@@ -63,7 +63,8 @@ void ProcessRow::new_listing(const RowSink& rows, Tally& tally) {
   forebears_.clear();
   if (cgroups_) cgroups_->forget();
   boot_time_ = clock_ && rows.wants(kStarted) ? clock_->boot_time() : std::nullopt;
-  if (clock_ && rows.wants(kStarted) && !boot_time_) tally.warnings.emplace_back(BootClock::kUnreadable);
+  if (clock_ && rows.wants(kStarted) && !boot_time_)
+    tally.warnings.emplace_back(BootClock::kUnreadable);
 }
 
 bool ProcessRow::is(const TaskRef& ref) const {

@@ -86,7 +86,8 @@ void ProcessRow::fill_cpu_time(RowSink& rows, const TaskRef& ref) {
       runtime += TRY(f_.runtime.read(task_));
     } else {
       const auto listing = tasks_.threads_of(ref);
-      if (listing.unreadable != 0 || listing.truncated) return fail(Errc::io, ref.address.value, "signal_struct.thread_head");
+      if (listing.unreadable != 0 || listing.truncated)
+        return fail(Errc::io, ref.address.value, "signal_struct.thread_head");
       for (const auto& thread : listing.tasks) {
         ticks.user += TRY(f_.utime.read(memory_, thread.address));
         ticks.system += TRY(f_.stime.read(memory_, thread.address));

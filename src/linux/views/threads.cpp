@@ -133,7 +133,8 @@ class ThreadsReader final : public ViewReader {
     const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     boot_time_ = clock_ && rows.wants(kStarted) ? clock_->boot_time() : std::nullopt;
-    if (clock_ && rows.wants(kStarted) && !boot_time_) tally.warnings.emplace_back(BootClock::kUnreadable);
+    if (clock_ && rows.wants(kStarted) && !boot_time_)
+      tally.warnings.emplace_back(BootClock::kUnreadable);
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
     for (const auto& process : processes.tasks) {
