@@ -531,6 +531,16 @@ void LocalMaps::update(unsigned map, Keys keys, std::uint64_t value) noexcept {
   auto& table = *tables_[map];
   table.with(keys, true, [&](std::uint64_t* into) { table.update(into, value); });
 }
+void LocalMaps::count_many(unsigned map, Keys keys, std::uint64_t value,
+                           std::uint64_t times) noexcept {
+  auto& table = *tables_[map];
+  if (times == 0) return;
+  table.with(keys, true, [&](std::uint64_t* into) {
+    table.update(into, value);
+    into[0] += times - 1;  // how many, and their sum
+    into[1] += value * (times - 1);
+  });
+}
 void LocalMaps::remove(unsigned map, Keys keys) noexcept { tables_[map]->remove(keys); }
 void LocalMaps::clear(unsigned map) noexcept { tables_[map]->clear(); }
 std::uint64_t LocalMaps::length(unsigned map) noexcept { return tables_[map]->length(); }

@@ -34,6 +34,8 @@ class LocalMaps final : public MapStore {
   void set_text(unsigned map, Keys keys, std::string_view value) noexcept override;
   void add(unsigned map, Keys keys, std::uint64_t value) noexcept override;
   void update(unsigned map, Keys keys, std::uint64_t value) noexcept override;
+  /// As `times` calls of update() with the same value; of count() alone.
+  void count_many(unsigned map, Keys keys, std::uint64_t value, std::uint64_t times) noexcept;
   void remove(unsigned map, Keys keys) noexcept override;
   void clear(unsigned map) noexcept override;
   std::uint64_t length(unsigned map) noexcept override;

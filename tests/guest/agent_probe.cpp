@@ -147,6 +147,22 @@ int main(int argc, char** argv) {
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
   fmt::print("{{\"started_ms\": {:.2f}}}\n", took);
   std::fflush(stdout);
+  if (what == "replace") {
+    // The same script again and again, until the input closes: nothing may be missed or seen twice.
+    pollfd end{STDIN_FILENO, POLLIN, 0};
+    unsigned times = 0;
+    while (::poll(&end, 1, 150) == 0) {
+      auto again = (*agent)->replace({std::make_shared<vmipl::Program>(*program), mine.probes});
+      if (!again) return complain(again.error());
+      ++times;
+    }
+    fmt::print("{{\"replaced\": {}}}\n", times);
+    (*agent)->stop();
+    const auto lost = (*agent)->losses();
+    fmt::print("{{\"records\": {}, \"lost\": {}, \"firings_lost\": {}}}\n", printer.count(),
+               lost.records, lost.firings);
+    return 0;
+  }
   pollfd input{STDIN_FILENO, POLLIN, 0};
   const int limit = argc > 4 ? static_cast<int>(std::atof(argv[4]) * 1000) : -1;
   char byte = 0;

@@ -112,17 +112,22 @@ AgentEnvironment::AgentEnvironment(const vmipl::Program& program, const AgentPla
 void AgentEnvironment::begin(const EventAt& event) noexcept {
   event_ = &event;
   current_.reset();
+  memory_begun_ = false;
+}
+
+void AgentEnvironment::begin_memory() noexcept {
   memory_.begin(registers_.get(Reg::cr3).value_or(0), plan_.kernel.levels == 5);
+  memory_begun_ = true;
 }
 
 bool AgentEnvironment::read(std::uint64_t va, MutableBytes into) noexcept {
-  return memory_.read(va, into);
+  return memory().read(va, into);
 }
 bool AgentEnvironment::read_physical(std::uint64_t gpa, MutableBytes into) noexcept {
-  return memory_.ram().read(gpa, into);
+  return memory().ram().read(gpa, into);
 }
 bool AgentEnvironment::kernel(std::uint64_t address, MutableBytes into) noexcept {
-  return memory_.read(address, into);
+  return memory().read(address, into);
 }
 
 bool AgentEnvironment::user(std::uint64_t pgd, std::uint64_t address, MutableBytes into) noexcept {
@@ -131,7 +136,7 @@ bool AgentEnvironment::user(std::uint64_t pgd, std::uint64_t address, MutableByt
   const auto now = registers_.get(Reg::cr3).value_or(0) & 0x000f'ffff'ffff'e000;
   if ((root & ~0xfffULL) ==
       (plan_.kernel.isolated ? now : registers_.get(Reg::cr3).value_or(0) & 0x000f'ffff'ffff'f000))
-    return memory_.read(address, into);
+    return memory().read(address, into);
   other_memory_.begin(root, plan_.kernel.levels == 5);
   return other_memory_.read(address, into);
 }
@@ -162,7 +167,7 @@ std::optional<std::uint64_t> AgentEnvironment::argument(unsigned i) noexcept {
   switch (event_->probe->event) {
     case AgentEvent::syscall_return: {
       const auto at = event_->compat ? kCompatArguments[i] : kNativeArguments[i];
-      const auto value = memory_.load<std::uint64_t>(event_->regs + at);
+      const auto value = memory().load<std::uint64_t>(event_->regs + at);
       return value && event_->compat ? low(*value) : value;
     }
     case AgentEvent::syscall: {
@@ -174,7 +179,7 @@ std::optional<std::uint64_t> AgentEnvironment::argument(unsigned i) noexcept {
       if (entry == SyscallEntry::native) return registers_.get(kNative[i]);
       if (i == 5 && entry != SyscallEntry::int80) {
         const auto stack = registers_.get(entry == SyscallEntry::sysenter ? Reg::rbp : Reg::rsp);
-        return stack ? memory_.load<std::uint32_t>(low(*stack)) : std::nullopt;
+        return stack ? memory().load<std::uint32_t>(low(*stack)) : std::nullopt;
       }
       const auto reg = i == 1 && entry == SyscallEntry::syscall32 ? Reg::rbp : kInt80[i];
       const auto value = registers_.get(reg);
@@ -268,7 +273,7 @@ std::size_t AgentEnvironment::read_string(std::uint64_t at, std::span<char> into
   std::size_t size = 0;
   while (size < into.size()) {
     const auto part = std::min<std::uint64_t>(into.size() - size, 4096 - at % 4096);
-    if (!memory_.read(at, std::as_writable_bytes(into.subspan(size, part)))) break;
+    if (!memory().read(at, std::as_writable_bytes(into.subspan(size, part)))) break;
     const auto* end = static_cast<const char*>(std::memchr(into.data() + size, 0, part));
     if (end != nullptr) return static_cast<std::size_t>(end - into.data());
     size += part;

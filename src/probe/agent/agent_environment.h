@@ -25,7 +25,10 @@ class AgentEnvironment final : public Environment, private MomentMemory {
   /// The event that is looked at from now on. Call on the CPU's thread.
   void begin(const EventAt& event) noexcept;
   [[nodiscard]] const EventAt& event() const { return *event_; }
-  [[nodiscard]] GuestMemory& memory() { return memory_; }
+  [[nodiscard]] GuestMemory& memory() {
+    if (!memory_begun_) begin_memory();
+    return memory_;
+  }
   [[nodiscard]] VcpuRegisters& registers() { return registers_; }
   [[nodiscard]] RingWriter& ring() { return ring_; }
 
@@ -48,6 +51,7 @@ class AgentEnvironment final : public Environment, private MomentMemory {
   bool emit(unsigned site, std::span<const ValueView> values) noexcept override;
 
  private:
+  void begin_memory() noexcept;
   bool kernel(std::uint64_t address, MutableBytes into) noexcept override;
   bool user(std::uint64_t pgd, std::uint64_t address, MutableBytes into) noexcept override;
   [[nodiscard]] std::size_t read_string(std::uint64_t at, std::span<char> into) noexcept;
@@ -62,6 +66,7 @@ class AgentEnvironment final : public Environment, private MomentMemory {
   GuestMemory other_memory_;  ///< another process's
   MomentReader reader_;
   const EventAt* event_ = nullptr;
+  bool memory_begun_ = false;
   std::uint64_t sequence_ = 0;
   std::optional<std::uint64_t> current_;  ///< looked for; 0: not found
   std::optional<MomentReader::Cpu> cpu_;  ///< this CPU in the kernel's eyes, once it was found

@@ -143,6 +143,28 @@ void ControlServer::let_go() {
   }
   input_.clear();
   (void)engine_.switch_to(nullptr);
+  engine_.forget_previous();
+  generation_ = previous_generation_ = loads_ = 0;
+}
+
+Outcome<void> ControlServer::change(std::unique_ptr<RunningProgram> next) {
+  // A virtual CPU that is held would keep the others from standing still: it goes on now, and
+  // the host, which has the event, runs its block beside it.
+  {
+    const std::lock_guard lock(hold_mutex_);
+    changing_ = true;
+  }
+  released_.notify_all();
+  const bool loads = next != nullptr;
+  auto done = engine_.switch_to(std::move(next));
+  {
+    const std::lock_guard lock(hold_mutex_);
+    changing_ = false;
+  }
+  if (!done) return done;
+  if (generation_ != 0) previous_generation_ = generation_;
+  generation_ = loads ? ++loads_ : 0;
+  return done;
 }
 
 bool ControlServer::receive() {
@@ -175,7 +197,7 @@ bool ControlServer::handle(MessageKind kind, Bytes body) {
       load(body);
       return true;
     case MessageKind::unload:
-      if (auto done = engine_.switch_to(nullptr); !done)
+      if (auto done = change(nullptr); !done)
         refuse(done.error().message);
       else
         (void)send(MessageKind::unloaded, {});
@@ -187,9 +209,10 @@ bool ControlServer::handle(MessageKind kind, Bytes body) {
       release(body);
       return true;
     case MessageKind::losses:
-      (void)send(
-          MessageKind::losses_reply,
-          encode(engine_.running() != nullptr ? engine_.running()->losses() : AgentLosses{}));
+      (void)send(MessageKind::losses_reply,
+                 encode(engine_.running() != nullptr    ? engine_.running()->losses()
+                        : engine_.previous() != nullptr ? engine_.previous()->losses()
+                                                        : AgentLosses{}));
       return true;
     default:
       refuse("the agent knows no such message");
@@ -212,9 +235,10 @@ void ControlServer::load(Bytes body) {
     (void)send(MessageKind::loaded, encode(answer));
     return;
   }
+  (*program)->generation = loads_ + 1;
   const FileDescriptor rings(::dup((*program)->rings().descriptor()));
   answer.rings = static_cast<std::uint32_t>((*program)->rings().count());
-  if (auto done = engine_.switch_to(std::move(*program)); !done) {
+  if (auto done = change(std::move(*program)); !done) {
     answer.why = done.error().message;
     (void)send(MessageKind::loaded, encode(answer));
     return;
@@ -225,7 +249,11 @@ void ControlServer::load(Bytes body) {
 
 void ControlServer::map(Bytes body) {
   auto request = decode_message<MapRequest>(body);
-  auto* program = engine_.running();
+  auto* program = !request                                      ? nullptr
+                  : request->generation == 0                    ? engine_.running()
+                  : request->generation == generation_          ? engine_.running()
+                  : request->generation == previous_generation_ ? engine_.previous()
+                                                                : nullptr;
   if (!request || program == nullptr || request->map >= program->program().maps.size())
     return refuse("no such map");
   const auto& info = program->program().maps[request->map];
@@ -324,14 +352,21 @@ std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms) n
   {
     const std::lock_guard lock(hold_mutex_);
     if (!connected_) return std::nullopt;
-    waiting_[held.vcpu] = {held.token, false, {}};
+    // Programs change: the host gets the event and the CPU goes on.
+    if (changing_)
+      waiting_[held.vcpu] = {};
+    else
+      waiting_[held.vcpu] = {held.token, false, {}};
   }
   if (!send(MessageKind::held, encode(held))) return std::nullopt;
   std::unique_lock lock(hold_mutex_);
   auto& waiting = waiting_[held.vcpu];
-  const bool done = released_.wait_for(lock, std::chrono::milliseconds(limit_ms),
-                                       [&] { return waiting.released || !connected_; });
+  if (changing_ && !waiting.released) return Release{};
+  const bool done = released_.wait_for(lock, std::chrono::milliseconds(limit_ms), [&] {
+    return waiting.released || !connected_ || changing_;
+  });
   waiting.token = 0;
+  if (changing_ && !waiting.released) return Release{};
   if (!done || !waiting.released) return std::nullopt;
   return std::move(waiting.release);
 }

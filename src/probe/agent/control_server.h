@@ -66,6 +66,11 @@ class ControlServer final : public HeldHost {
   std::condition_variable released_;
   std::vector<Waiting> waiting_;  ///< by virtual CPU
   bool connected_ = false;
+  bool changing_ = false;  ///< programs change: nobody is waited for
+  std::uint64_t generation_ = 0, previous_generation_ = 0,
+                loads_ = 0;  ///< of the running program, and of the one before
+
+  Outcome<void> change(std::unique_ptr<RunningProgram> next);
 };
 
 }  // namespace vitrine::probe

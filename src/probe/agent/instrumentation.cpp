@@ -44,13 +44,32 @@ std::uint64_t low_bytes(std::uint64_t value, unsigned size) {
 
 }  // namespace
 
+bool Instrumentation::counts_only(const Trigger& trigger) const {
+  const auto& probe = *trigger.probe;
+  if (probe.held || program_.plan().rate_limit != 0) return false;
+  switch (probe.event) {
+    case AgentEvent::execute:
+    case AgentEvent::process_exec:
+    case AgentEvent::vector:
+      return true;
+    case AgentEvent::syscall:
+    case AgentEvent::syscall_return:
+      return probe.native == kAllCalls && probe.compat == kAllCalls;
+    case AgentEvent::function_return:
+      return frames_.empty();
+    default:
+      return false;
+  }
+}
+
 Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     : program_(program), api_(api) {
   std::map<std::uint64_t, std::vector<Trigger>> by_address;
   bool reads = false, writes = false;
   for (const auto& probe : program.plan().probes) {
     for (const auto& site : probe.sites) {
-      by_address[site.address].push_back({&probe, site.detail, static_cast<SiteRole>(site.role)});
+      by_address[site.address].push_back(
+          {&probe, site.detail, static_cast<SiteRole>(site.role), std::nullopt});
       if (probe.event == AgentEvent::function_return && site.role != 0) frames_.resize(kFrames);
     }
     for (const auto& range : probe.ranges) {
@@ -102,7 +121,17 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     std::stable_sort(triggers.begin(), triggers.end(), [](const Trigger& a, const Trigger& b) {
       return a.probe->probe < b.probe->probe;
     });
-    hooks_.push_back({this, address, std::move(triggers)});
+    Hook hook{this, address, {}, false, false};
+    for (auto& trigger : triggers) {
+      if (counts_only(trigger)) {
+        if (const auto map = counted_map(program.program(), trigger.probe->probe))
+          trigger.counter = program.counters().counter(*map, api);
+      }
+      hook.calls = hook.calls || !trigger.counter;
+      hook.writes = hook.writes || trigger.probe->held;
+    }
+    hook.triggers = std::move(triggers);
+    hooks_.push_back(std::move(hook));
   }
   GuestMemory kernel(program.ram(), program.plan().kernel);
   kernel.begin(program.plan().kernel.root, program.plan().kernel.levels == 5);
@@ -134,8 +163,13 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
       const auto address = api_.instruction_address(instruction);
       while (at != addresses_.end() && *at < address) ++at;
       if (at == addresses_.end() || *at != address) continue;
-      api_.on_execute(instruction, on_execute, CallbackRegisters::write,
-                      &hooks_[static_cast<std::size_t>(at - addresses_.begin())]);
+      auto& hook = hooks_[static_cast<std::size_t>(at - addresses_.begin())];
+      for (const auto& trigger : hook.triggers) {
+        if (trigger.counter) api_.inline_execute(instruction, InlineOp::add, *trigger.counter, 1);
+      }
+      if (hook.calls)
+        api_.on_execute(instruction, on_execute,
+                        hook.writes ? CallbackRegisters::write : CallbackRegisters::read, &hook);
     }
   }
   if (watches_system_) {
@@ -163,13 +197,13 @@ void Instrumentation::translate_system(PluginInstruction* instruction,
     auto& known = system_hooks_[address];
     for (const auto& hook : known) {
       if (hook->instruction == decoded && hook->size == size && hook->after_port == after_port) {
-        api_.on_execute(instruction, on_system, CallbackRegisters::write, hook.get());
+        api_.on_execute(instruction, on_system, CallbackRegisters::read, hook.get());
         return;
       }
     }
     known.push_back(std::make_unique<SystemHook>(
         SystemHook{this, address, decoded, static_cast<std::uint8_t>(size), after_port}));
-    api_.on_execute(instruction, on_system, CallbackRegisters::write, known.back().get());
+    api_.on_execute(instruction, on_system, CallbackRegisters::read, known.back().get());
   };
   // What `in` read is seen at the instruction behind it, which may begin a block of its own.
   if (watches_ports_) {
@@ -230,6 +264,7 @@ void Instrumentation::on_execute(unsigned vcpu, void* data) {
 
 void Instrumentation::reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexcept {
   for (const auto& trigger : hook.triggers) {
+    if (trigger.counter) continue;
     EventAt event;
     event.probe = trigger.probe;
     event.address = hook.address;

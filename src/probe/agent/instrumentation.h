@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "probe/agent/counters.h"
 #include "probe/agent/running_program.h"
 #include "x86/system_instruction.h"
 
@@ -36,6 +37,7 @@ class Instrumentation {
     const AgentProbe* probe;
     std::uint64_t detail;
     SiteRole role;
+    std::optional<PluginCounter> counter;  ///< it only counts: no call is made
   };
   /// A function that was entered and has not returned: by where its return address lies.
   struct Frame {
@@ -46,6 +48,8 @@ class Instrumentation {
     Instrumentation* owner;
     std::uint64_t address;
     std::vector<Trigger> triggers;
+    bool calls = false;   ///< a trigger does more than count
+    bool writes = false;  ///< the host may write registers at it
   };
   /// One translated system instruction.
   struct SystemHook {
@@ -71,6 +75,7 @@ class Instrumentation {
     std::uint64_t task, module;
   };
 
+  [[nodiscard]] bool counts_only(const Trigger& trigger) const;
   static void on_execute(unsigned vcpu, void* hook);
   static void on_system(unsigned vcpu, void* hook);
   static void on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* owner);

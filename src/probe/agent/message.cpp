@@ -106,6 +106,7 @@ Result<Loaded> decode_message<Loaded>(Bytes body) {
 std::vector<std::byte> encode(const MapRequest& message) {
   WireWriter out;
   out.put(static_cast<std::uint8_t>(message.operation));
+  out.put(message.generation);
   out.put(message.map);
   put_values(out, message.keys);
   put_value(out, message.value);
@@ -119,6 +120,7 @@ Result<MapRequest> decode_message<MapRequest>(Bytes body) {
   if (operation >= MapRequest::count_)
     return fail(Errc::malformed, operation, "agent message: no such map operation");
   message.operation = static_cast<MapRequest::Operation>(operation);
+  message.generation = in.get<std::uint64_t>();
   message.map = in.get<std::uint32_t>();
   message.keys = get_values(in);
   message.value = get_value(in);
@@ -168,6 +170,7 @@ std::vector<std::byte> encode(const Held& message) {
   WireWriter out;
   out.put(message.vcpu);
   out.put(message.token);
+  out.put(message.generation);
   out.put(message.probe);
   out.put(message.monotonic_ns);
   out.put(message.registers);
@@ -185,6 +188,7 @@ Result<Held> decode_message<Held>(Bytes body) {
   Held message;
   message.vcpu = in.get<std::uint32_t>();
   message.token = in.get<std::uint64_t>();
+  message.generation = in.get<std::uint64_t>();
   message.probe = in.get<std::uint32_t>();
   message.monotonic_ns = in.get<std::uint64_t>();
   // A bool of forged bytes would be neither: it is read as a byte.

@@ -96,6 +96,8 @@ struct MapRequest {
     count_
   };
   Operation operation = get;
+  std::uint64_t generation =
+      0;  ///< which program's: counted from 1 on each connection; 0: the running one's
   std::uint32_t map = 0;
   std::vector<Value> keys;
   Value value;
@@ -111,7 +113,8 @@ struct MapReply {
 
 struct Held {
   std::uint32_t vcpu = 0;
-  std::uint64_t token = 0;  ///< to be named when it is released
+  std::uint64_t token = 0;       ///< to be named when it is released
+  std::uint64_t generation = 0;  ///< of the program, as in MapRequest
   std::uint32_t probe = 0;
   std::uint64_t monotonic_ns = 0;
   x86::Registers registers;

@@ -58,6 +58,7 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
     return std::unexpected(Problem(
         Errc::malformed, fmt::format("{} ranges of RAM do not lie in this process", refused)));
   made->maps_ = TRY(LocalMaps::create(made->program_->maps));
+  made->counters_ = std::make_unique<Counters>(*made->maps_);
   made->rings_ = TRY(RingMemory::create(vcpus, made->plan_.ring_bytes));
   for (unsigned i = 0; i < vcpus; ++i)
     made->vcpus_.push_back(std::make_unique<Vcpu>(*made, api, i));
@@ -66,6 +67,7 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
 
 AgentLosses RunningProgram::losses() const {
   AgentLosses sum;
+  sum.fired = counters_->total();
   for (const auto& cpu : vcpus_) {
     sum.fired += cpu->fired.load(std::memory_order_relaxed);
     sum.firings += cpu->thinned.load(std::memory_order_relaxed);
@@ -110,6 +112,7 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   Held held;
   held.vcpu = cpu.index;
   held.token = cpu.next_token++;
+  held.generation = generation;
   held.probe = event.probe->probe;
   held.monotonic_ns = monotonic_ns();
   held.registers = cpu.registers.all();

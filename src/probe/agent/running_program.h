@@ -9,6 +9,7 @@
 
 #include "base/problem.h"
 #include "probe/agent/agent_environment.h"
+#include "probe/agent/counters.h"
 #include "probe/agent/message.h"
 #include "probe/agent/plan.h"
 #include "probe/agent/ring.h"
@@ -52,11 +53,14 @@ class RunningProgram {
 
   [[nodiscard]] const AgentPlan& plan() const { return plan_; }
   [[nodiscard]] const vmipl::Program& program() const { return *program_; }
-  [[nodiscard]] MapStore& maps() { return *maps_; }
+  [[nodiscard]] MapStore& maps() { return *counters_; }
+  [[nodiscard]] Counters& counters() { return *counters_; }
   [[nodiscard]] const RingMemory& rings() const { return rings_; }
   [[nodiscard]] const HostedRam& ram() const { return *ram_; }
   [[nodiscard]] AgentLosses losses() const;
   /// The host is gone or the program goes: nothing is held any more.
+  /// Which load of the controller it is; set before it runs.
+  std::uint64_t generation = 0;
   void stop_holding() { holding_.store(false, std::memory_order_relaxed); }
 
   struct Vcpu {
@@ -86,6 +90,7 @@ class RunningProgram {
   MomentLayout layout_;
   std::unique_ptr<HostedRam> ram_;
   std::unique_ptr<LocalMaps> maps_;
+  std::unique_ptr<Counters> counters_;
   RingMemory rings_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::atomic<bool> holding_{true};

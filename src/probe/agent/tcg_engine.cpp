@@ -85,7 +85,7 @@ Outcome<void> TcgEngine::switch_to(std::unique_ptr<RunningProgram> next) {
   auto old_program = std::move(next_program_);
   lock.unlock();
   old_instrumentation.reset();
-  old_program.reset();
+  previous_ = std::move(old_program);
   if (!hertz.empty())
     sampler_ =
         std::jthread([this, hertz](std::stop_token stop) { sample_for(std::move(stop), hertz); });

@@ -40,6 +40,9 @@ class TcgEngine {
   Outcome<void> switch_to(std::unique_ptr<RunningProgram> next);
 
   [[nodiscard]] RunningProgram* running() { return program_.get(); }
+  /// The one before, which runs no more: its maps can be looked at until the next change.
+  [[nodiscard]] RunningProgram* previous() { return previous_.get(); }
+  void forget_previous() { previous_.reset(); }
   [[nodiscard]] const PluginApi& api() const { return api_; }
   [[nodiscard]] unsigned vcpus() const;
   [[nodiscard]] unsigned max_vcpus() const { return max_vcpus_; }
@@ -81,7 +84,7 @@ class TcgEngine {
   /// Held shared by what runs on a CPU's thread outside of blocks (samples, resumes), which an
   /// exclusive moment of QEMU does not keep out.
   std::shared_mutex outside_;
-  std::unique_ptr<RunningProgram> program_;
+  std::unique_ptr<RunningProgram> program_, previous_;
   std::unique_ptr<Instrumentation> instrumentation_;
   std::atomic<Instrumentation*> current_{nullptr};
   std::vector<std::unique_ptr<SampleSlot>> slots_;

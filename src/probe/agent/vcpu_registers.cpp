@@ -171,13 +171,14 @@ void VcpuRegisters::check_places() {
   tries_left_ = 0;
 }
 
-void VcpuRegisters::settle() {
+void VcpuRegisters::settle_now() {
   if (!handles_found_) find_handles();
   if (base_ == nullptr) {
     if (object_ != nullptr && tries_left_ != 0) find_places();
   } else if (checks_left_ != 0) {
     check_places();
   }
+  settled_ = base_ != nullptr ? checks_left_ == 0 : object_ == nullptr || tries_left_ == 0;
 }
 
 template <class T>

@@ -72,7 +72,10 @@ class VcpuRegisters {
 
   /// On the CPU's thread, in a callback that may read registers: finds handles and, the first
   /// times, the faster way. Cost: nothing once it is settled.
-  void settle();
+  void settle() {
+    if (!settled_) [[unlikely]]
+      settle_now();
+  }
 
   /// As of now, on the CPU's thread.
   [[nodiscard]] std::optional<std::uint64_t> get(Reg reg) noexcept;
@@ -101,7 +104,9 @@ class VcpuRegisters {
   unsigned checks_left_ = 0;  ///< comparisons still to be made
   unsigned tries_left_ = 64;
   bool handles_found_ = false;
+  bool settled_ = false;
 
+  void settle_now();
   void find_handles();
   void find_places();
   void check_places();

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""The agent in QEMU: that it comes, goes and is taken from, and that nothing is missed.
+
+    agent_test.py --probe build/bin/agent_probe --agent build/bin/vitrine-agent.so [--kernel 6.1] [--only calls ...]
+
+What each event carries is compared in events_test.py; here it is the agent's own life: programs
+replaced, controllers that are killed, a second one, nonsense on the socket; with --plain also QEMU
+by its plugin interface alone.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "guests"))
+
+from vitrine_guests import Guest  # noqa: E402
+
+CALLS = 'Syscall(lseek) { Print("%d %d %d\\n", arg1, arg2, syscall.compat) }'
+RESULTS = 'SyscallReturn(lseek) { Print("%d %d\\n", arg1, ret) }'
+
+
+class Watch:
+    def __init__(self, probe, guest, what, script, *rest):
+        self.process = subprocess.Popen([probe, what, guest.name, script, *map(str, rest)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if "started_ms" not in line:
+            raise AssertionError(f"not started: {line}{self.process.stderr.read()}")
+
+    def end(self):
+        """Its rows, after its standard input was closed."""
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, f"ended with {self.process.returncode}: {err}"
+        return [json.loads(line) for line in out.splitlines()]
+
+
+def act(guest, actor, **environment):
+    status, output = run(guest, [f"{k}={v}" for k, v in environment.items()], actor)
+    assert status == 0, f"{actor}: {output}"
+    return output
+
+
+def run(guest, environment, actor):
+    done = subprocess.run([str(HERE.parent.parent / "guests" / "guest"), "run", guest.name, "env", *environment, f"/actors/{actor}"],
+                          capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+def whole(rows):
+    last = rows[-1]
+    assert last["lost"] == 0 and last["firings_lost"] == 0, f"lost: {last}"
+    return [row["values"] for row in rows if "values" in row]
+
+
+def numbers(values, expected, what):
+    got = sorted(value[0] for value in values)
+    assert got == list(range(expected)), f"{what}: {len(got)} records of {expected}, {len(set(got))} different"
+
+
+def calls(probe, guest):
+    for actor, compat, count in (("calls", 0, 3000), ("calls-compat", 1, 2000)):
+        watch = Watch(probe, guest, "watch", CALLS)
+        act(guest, actor, COUNT=count)
+        values = whole(watch.end())
+        numbers(values, count, actor)
+        assert all(v[1] == 0x1234 and v[2] == compat for v in values), "an argument is another"
+        watch = Watch(probe, guest, "watch", RESULTS)
+        act(guest, actor, COUNT=count)
+        values = whole(watch.end())
+        numbers(values, count, f"results of {actor}")
+        assert all(v[1] in (-9, 2**64 - 9) for v in values), "a result is another"
+
+
+def replaced(probe, guest):
+    watch = Watch(probe, guest, "replace", CALLS)
+    total = 0
+    begin = time.monotonic()
+    while time.monotonic() < begin + 8:
+        act(guest, "calls", COUNT=2000)
+        total += 1
+    rows = watch.end()
+    times = next(row["replaced"] for row in rows if "replaced" in row)
+    values = sorted(value[0] for value in whole(rows))
+    expected = sorted(list(range(2000)) * total)
+    assert values == expected, f"{len(values)} records of {len(expected)} over {times} replacements"
+    assert times >= 5, f"only {times} replacements"
+    print(f"  {len(values)} records over {times} replacements", flush=True)
+
+
+def killed(probe, guest, rounds):
+    script = ('Syscall { @n[syscall.name] = count() } Syscall(openat) { Print("%s\\n", process.path) } '
+              'ProcessExit { Print("%s\\n", symbol(reg.rip)) } WriteAt(0x5ee500000100, 8) { @w = count() }')
+    random.seed(1)
+    for _ in range(rounds):
+        watch = Watch(probe, guest, "count", script)
+        busy = subprocess.Popen([str(HERE.parent.parent / "guests" / "guest"), "run", guest.name, "ls", "/proc/1"], stdout=subprocess.DEVNULL)
+        time.sleep(random.uniform(0, 0.1))
+        watch.process.send_signal(signal.SIGKILL)
+        watch.process.wait()
+        busy.wait(timeout=60)
+    watch = Watch(probe, guest, "watch", CALLS)
+    act(guest, "calls", COUNT=500)
+    numbers(whole(watch.end()), 500, "after the kills")
+    log = subprocess.run([str(HERE.parent.parent / "guests" / "guest"), "run", guest.name, "dmesg"], capture_output=True, text=True).stdout
+    bad = [line for line in log.splitlines() if re.search(r"\b(BUG:|Oops|soft lockup|general protection)", line)]
+    assert not bad, f"the guest complains: {bad[:3]}"
+
+
+def stopped_host(probe, guest):
+    """The host's program stands still: its rings fill, the guest does not wait."""
+    watch = Watch(probe, guest, "watch", 'Syscall { Print("%s\\n", process.path) }')
+    watch.process.send_signal(signal.SIGSTOP)
+    act(guest, "calls", COUNT=100000)
+    watch.process.send_signal(signal.SIGCONT)
+    last = watch.end()[-1]
+    assert last["lost"] > 0 and last["records"] > 0, f"nothing was dropped: {last}"
+
+
+def late_host(probe, guest):
+    """A held firing whose host stands still: the guest waits for the limit and no longer."""
+    watch = Watch(probe, guest, "watch", 'ProcessExit { Print("%s\\n", symbol(reg.rip)) }')
+    watch.process.send_signal(signal.SIGSTOP)
+    begin = time.monotonic()
+    act(guest, "calls", COUNT=1)
+    took = time.monotonic() - begin
+    watch.process.send_signal(signal.SIGCONT)
+    last = watch.end()[-1]
+    assert last["firings_lost"] >= 1, f"no firing was late: {last}"
+    assert took < 15, f"the guest waited {took:.1f} s"
+
+
+def second(probe, guest):
+    watch = Watch(probe, guest, "watch", CALLS)
+    other = subprocess.run([probe, "watch", guest.name, CALLS, "1"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert other.returncode != 0 and "another controller" in other.stderr, f"a second controller: {other}"
+    act(guest, "calls", COUNT=100)
+    numbers(whole(watch.end()), 100, "with a second controller refused")
+
+
+def nonsense(probe, guest, path):
+    frame = lambda kind, body: struct.pack("<IHHI", 0x414D5456, 1, kind, len(body)) + body  # noqa: E731
+    random.seed(2)
+    messages = [b"hello\n" * 10, frame(1, b"")[:-1] + b"\xff", struct.pack("<IHHI", 0x414D5456, 1, 1, 0xFFFFFFFF),
+                struct.pack("<IHHI", 0x414D5456, 9, 1, 0), frame(77, b"x"), frame(1, b"\xff" * 64), frame(3, b"\x00" * 40), frame(4, b"\x01" * 16)]
+    messages += [frame(random.choice([1, 2, 3, 4, 5]), random.randbytes(random.randrange(200))) for _ in range(100)]
+    for message in messages:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(10)
+            for _ in range(200):
+                link.connect(path)
+                welcome = link.recv(4096)
+                if struct.unpack("<H", welcome[6:8])[0] == 64:
+                    break
+                link.close()
+                time.sleep(0.02)
+                link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                link.settimeout(10)
+            link.sendall(message)
+            link.shutdown(socket.SHUT_WR)
+            while link.recv(65536):
+                pass
+            link.close()
+    watch = Watch(probe, guest, "watch", CALLS)
+    act(guest, "calls", COUNT=200)
+    numbers(whole(watch.end()), 200, "after nonsense on the socket")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--probe", required=True)
+    parser.add_argument("--agent", required=True)
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--only", nargs="*")
+    words = parser.parse_args()
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o700)
+        shapes = {"two CPUs, KPTI": ("", "pti=on")}
+        if words.plain:  # as in a QEMU that exports nothing but the plugin interface
+            shapes["the plugin interface alone"] = (",plain=on", "")
+        for shape, (more, append) in shapes.items():
+            with Guest(words.kernel, cpus=2, append=append, extra=f"-plugin {words.agent},dir={folder}{more}") as guest:
+                path = f"{folder}/agent-{guest.pid}.sock"
+                tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
+                         "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
+                         "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
+                         "killed": lambda: killed(words.probe, guest, words.kills)}
+                for name, test in tests.items():
+                    if words.only and name not in words.only:
+                        continue
+                    begin = time.monotonic()
+                    try:
+                        test()
+                        print(f"ok    {shape}: {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+                    except AssertionError as why:
+                        failures += 1
+                        print(f"FAIL  {shape}: {name}: {why}", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
