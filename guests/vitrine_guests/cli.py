@@ -3,8 +3,9 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 
-from . import initramfs, kernels, programs, readme, state
+from . import fvm_image, initramfs, kernels, programs, readme, state
 from .errors import GuestError
 from .machine import BACKENDS, Guest, Options
 
@@ -32,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     kernels_command = add("kernels", _kernels, "fetch all kernels and say their versions")
     kernels_command.add_argument("--refresh", action="store_true", help="ask the archive for newer ones")
     add("build", _build, "build the guest's programs and all initramfs archives")
+    image = add("fvm-image", _fvm_image, "build the image of a forensic virtual machine")
+    image.add_argument("out", type=Path, metavar="FOLDER")
+    image.add_argument("--sensor", type=Path, required=True, metavar="FILE", help="the program vitrine-fvm")
+    image.add_argument("--rules", type=Path, action="append", default=[], metavar="FOLDER", help="its pack")
     actors = add("actors", _actors, "list the actors and what each shows")
     actors.add_argument("--readme", action="store_true", help="renew the table in guests/README.md")
     add("list", _list, "list the running guests")
@@ -83,6 +88,11 @@ def _build(arguments: argparse.Namespace) -> None:
     for label in kernels.LABELS:
         archive = initramfs.build(kernels.fetch(label))
         print(f"{label:6} {archive.stat().st_size / 2**20:5.1f} MiB {archive}")
+
+
+def _fvm_image(arguments: argparse.Namespace) -> None:
+    for name, digest in fvm_image.build(arguments.out, arguments.sensor, arguments.rules).items():
+        print(f"{digest}  {name}")
 
 
 def _actors(arguments: argparse.Namespace) -> None:

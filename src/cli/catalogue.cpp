@@ -37,6 +37,7 @@ const std::vector<Command>& commands() {
       scan_command(),
       repl_command(),
       evidence_command(),
+      fvm_command(),
       demo_command(),
       help_command(),
       completion_command(),

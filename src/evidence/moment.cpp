@@ -24,15 +24,19 @@ int digit(char letter) {
 }  // namespace
 
 std::array<std::byte, 16> boot_identity() {
-  std::array<std::byte, 16> identity{};
   const int file = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return identity;
+  if (file < 0) return {};
   std::array<char, 64> text{};
   const auto size = ::read(file, text.data(), text.size());
   ::close(file);
+  return parse_boot({text.data(), static_cast<std::size_t>(size > 0 ? size : 0)});
+}
+
+std::array<std::byte, 16> parse_boot(std::string_view text) {
+  std::array<std::byte, 16> identity{};
   unsigned nibbles = 0;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(size > 0 ? size : 0); ++i) {
-    const int value = digit(text[i]);
+  for (const char letter : text) {
+    const int value = digit(letter);
     if (value < 0 || nibbles >= 32) continue;
     auto& byte = identity[nibbles / 2];
     byte = (byte << 4) | static_cast<std::byte>(value);

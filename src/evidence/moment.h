@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace vitrine::evidence {
 
@@ -21,6 +22,8 @@ struct Moment {
 };
 
 [[nodiscard]] std::array<std::byte, 16> boot_identity();
+/// Of 32 hexadecimal digits; what lies between them is passed over.
+[[nodiscard]] std::array<std::byte, 16> parse_boot(std::string_view text);
 /// Cost: two clock reads. `boot` is asked for once by the caller: it cannot change.
 [[nodiscard]] Moment now(const std::array<std::byte, 16>& boot);
 

@@ -147,19 +147,14 @@ Outcome<std::vector<HostRange>> ask_memory_map(Qmp& qmp) {
   return std::unexpected(Problem(Errc::torn, "QEMU's memory map changes while it is asked for"));
 }
 
-Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
+Outcome<RamFiles> open_ram_files(pid_t pid, const std::vector<HostRange>& ranges) {
   auto maps = read_process_maps(pid);
   if (!maps) return std::unexpected(ram_problem(pid, {maps.error().code, 0, "its memory map"}));
   const auto pieces = TRY(split_at_mappings(ranges, *maps));
 
   using FileKey = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>;
   std::map<FileKey, std::optional<std::uint32_t>> known;  // which of `files`, or that it cannot be opened
-  std::vector<FileDescriptor> files;
-  std::vector<std::string> file_names;
-  std::vector<std::uint64_t> file_bytes;
-  std::vector<MapSegment> shared, own;
-  std::uint64_t own_bytes = 0;
-
+  RamFiles found;
   for (const auto& piece : pieces) {
     const auto& mapping = *piece.mapping;
     std::optional<std::uint32_t> file;
@@ -168,40 +163,46 @@ Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
       const auto [entry, fresh] = known.try_emplace(key);
       if (fresh) {
         if (auto opened = open_mapped_file(pid, mapping)) {
-          entry->second = static_cast<std::uint32_t>(files.size());
-          files.push_back(std::move(*opened));
-          file_names.push_back(mapping.path);
-          file_bytes.push_back(0);
+          entry->second = static_cast<std::uint32_t>(found.files.size());
+          found.files.push_back(std::move(*opened));
+          found.names.push_back(mapping.path);
         }
       }
       file = entry->second;
     }
     if (file) {
-      shared.push_back({piece.range, *file, mapping.offset + (piece.hva - mapping.start)});
-      file_bytes[*file] += piece.range.size;
+      found.shared.push_back({piece.range, *file, mapping.offset + (piece.hva - mapping.start)});
     } else {
       // Pages of a file that the process never touched are not zeros.
-      own.push_back({piece.range, mapping.inode != 0 ? 1U : 0U, piece.hva.value});
-      own_bytes += piece.range.size;
+      found.own.push_back({piece.range, mapping.inode != 0 ? 1U : 0U, piece.hva.value});
     }
   }
+  return found;
+}
+
+Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
+  auto found = TRY(open_ram_files(pid, ranges));
+  std::vector<std::uint64_t> file_bytes(found.files.size());
+  std::uint64_t own_bytes = 0;
+  for (const auto& segment : found.shared) file_bytes[segment.backing] += segment.range.size;
+  for (const auto& segment : found.own) own_bytes += segment.range.size;
 
   const auto problem = [&](const Error& error) { return std::unexpected(ram_problem(pid, error)); };
   ReachedRam reached;
   std::vector<std::unique_ptr<PhysicalMemory>> parts;
-  if (!shared.empty()) {
-    auto map = MemoryMap::create(std::move(shared));
+  if (!found.shared.empty()) {
+    auto map = MemoryMap::create(std::move(found.shared));
     if (!map) return problem(map.error());
-    auto part = SharedMapping::create(std::move(files), std::move(*map));
+    auto part = SharedMapping::create(std::move(found.files), std::move(*map));
     if (!part) return problem(part.error());
     parts.push_back(std::move(*part));
-    for (std::size_t i = 0; i < file_names.size(); ++i) {
+    for (std::size_t i = 0; i < found.names.size(); ++i) {
       reached.notes.push_back(
-          fmt::format("RAM: shared mapping of {} ({})", file_names[i], size_in_words(file_bytes[i])));
+          fmt::format("RAM: shared mapping of {} ({})", found.names[i], size_in_words(file_bytes[i])));
     }
   }
-  if (!own.empty()) {
-    auto map = MemoryMap::create(std::move(own));
+  if (!found.own.empty()) {
+    auto map = MemoryMap::create(std::move(found.own));
     if (!map) return problem(map.error());
     auto part = ProcessMemory::create(pid, std::move(*map));
     if (!part) return problem(part.error());

@@ -11,6 +11,8 @@
 #include "machine/monitor_text.h"
 #include "machine/process_maps.h"
 #include "machine/qmp.h"
+#include "memory/file_descriptor.h"
+#include "memory/memory_map.h"
 #include "memory/physical_memory.h"
 
 namespace vitrine {
@@ -37,6 +39,18 @@ struct HostRange {
 /// @returns timeout, vanished  as Qmp
 /// Cost: two monitor trips, about 2 ms.
 [[nodiscard]] Outcome<std::vector<HostRange>> ask_memory_map(Qmp& qmp);
+
+/// Where guest RAM lies in files that others can open, and where it does not.
+struct RamFiles {
+  std::vector<FileDescriptor> files;     ///< open for reading
+  std::vector<std::string> names;        ///< as /proc/PID/maps has them
+  std::vector<MapSegment> shared;        ///< backing: which of `files`; offset: into it
+  std::vector<MapSegment> own;           ///< in the process alone; offset: its address there. Backing
+                                         ///< 1: a private mapping of a file, else 0
+};
+
+/// Opens the files behind `ranges` of process `pid`, for reading. Errors as reach_ram().
+[[nodiscard]] Outcome<RamFiles> open_ram_files(pid_t pid, const std::vector<HostRange>& ranges);
 
 /// RAM that was reached, and how.
 struct ReachedRam {

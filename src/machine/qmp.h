@@ -63,6 +63,9 @@ class Qmp {
   [[nodiscard]] Outcome<std::string> execute_with_file(std::string_view command,
                                                       std::string_view arguments, int descriptor);
 
+  /// The connection, to wait for its end.
+  [[nodiscard]] int socket() const noexcept { return socket_.get(); }
+
   /// Runs one command of the human monitor and returns what it prints.
   [[nodiscard]] Outcome<std::string> human(std::string_view line);
   /// Several of them in one trip.

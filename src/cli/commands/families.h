@@ -28,6 +28,7 @@ namespace vitrine::cli {
 [[nodiscard]] Command profile_command();
 [[nodiscard]] Command scan_command();
 [[nodiscard]] Command evidence_command();
+[[nodiscard]] Command fvm_command();
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command explain_command();
 [[nodiscard]] Command fmt_command();

@@ -1,0 +1,152 @@
+#include "fvm/guard/response.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "evidence/moment.h"
+#include "memory/file_descriptor.h"
+
+namespace vitrine::fvm {
+namespace {
+
+using Json = nlohmann::json;
+constexpr std::chrono::milliseconds kThrottlePeriod{200};
+constexpr std::chrono::milliseconds kAskAgain{250};
+
+std::string text_of(const Json& object, const char* key) {
+  if (!object.is_object()) return {};
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+/// The names that HMP's "info network" lists: "net0: index=0,type=user,..." and, indented by
+/// " \ ", its peers. The guest has no part in them.
+std::vector<std::string> networks(std::string_view text) {
+  std::vector<std::string> names;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    auto line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (line.starts_with(' ') || line.starts_with('\\')) line.remove_prefix(1);
+    const auto colon = line.find(": index=");
+    if (colon != std::string_view::npos && colon > 0) names.emplace_back(line.substr(0, colon));
+  }
+  return names;
+}
+
+}  // namespace
+
+Outcome<std::string> Response::apply(Action action, const Policy& policy, Time now) {
+  switch (action) {
+    case Action::log:
+      return std::string("written down");
+    case Action::freeze:
+      return freeze();
+    case Action::isolate:
+      return isolate();
+    case Action::snapshot:
+      return snapshot();
+    case Action::throttle:
+      if ((applied_ & kFrozen) != 0) return std::string("frozen already: no CPU at all");
+      if ((applied_ & kThrottled) != 0) return std::string("throttled already");
+      percent_ = policy.throttle_percent;
+      applied_ |= kThrottled;
+      runs_ = true;
+      turn_ = now;
+      return fmt::format("throttled: it runs {} % of the time", percent_);
+    case Action::stop:
+      TRY(qmp_->execute("quit"));
+      applied_ |= kStopped;
+      return std::string("stopped: its QEMU was told to end");
+  }
+  return std::unexpected(Problem(Errc::invalid, "no such action"));
+}
+
+Outcome<std::string> Response::freeze() {
+  if ((applied_ & kFrozen) != 0) return std::string("frozen already");
+  TRY(qmp_->execute("stop"));
+  applied_ = (applied_ | kFrozen) & ~kThrottled;
+  return std::string("frozen: no CPU runs, its memory stays as it is");
+}
+
+Outcome<std::string> Response::isolate() {
+  if ((applied_ & kIsolated) != 0) return std::string("isolated already");
+  const auto names = networks(TRY(qmp_->human("info network")));
+  std::size_t down = 0;
+  std::string refused;
+  for (const auto& name : names) {
+    const auto arguments =
+        Json{{"name", name}, {"up", false}}.dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (const auto done = qmp_->execute("set_link", arguments))
+      ++down;
+    else
+      refused = done.error().message;
+  }
+  if (down == 0 && !names.empty())
+    return std::unexpected(
+        Problem(Errc::io, fmt::format("no link could be taken down: {}", refused)));
+  applied_ |= kIsolated;
+  return names.empty() ? std::string("isolated: it has no network card")
+                       : fmt::format("isolated: the links of {} are down", fmt::join(names, ", "));
+}
+
+Outcome<std::string> Response::snapshot() {
+  if ((applied_ & kSnapshotting) != 0)
+    return fmt::format("a snapshot into {} is being written already", snapshot_);
+  auto name = fmt::format("{}.elf", evidence::words(evidence::now({})));
+  ::mkdir(snapshots_.c_str(), 0700);
+  const auto path = snapshots_ + "/" + name;
+  const FileDescriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file)
+    return std::unexpected(
+        Problem(Errc::io, fmt::format("{} cannot be made: {}", path, std::strerror(errno))));
+  TRY(qmp_->execute_with_file("getfd", R"({"fdname":"vitrine-snapshot"})", file.get()));
+  TRY(qmp_->execute("dump-guest-memory",
+                    R"({"paging":false,"protocol":"fd:vitrine-snapshot","detach":true})"));
+  applied_ |= kSnapshotting;
+  snapshot_ = std::move(name);
+  return fmt::format("its memory is being written into snapshots/{}", snapshot_);
+}
+
+std::optional<std::string> Response::tick(Time now) {
+  if ((applied_ & kThrottled) != 0 && now >= turn_) {
+    runs_ = !runs_;
+    const auto part = kThrottlePeriod * static_cast<int>(runs_ ? percent_ : 100 - percent_) / 100;
+    turn_ = now + part;
+    if (const auto done = qmp_->execute(runs_ ? "cont" : "stop"); !done) {
+      applied_ &= ~kThrottled;
+      return fmt::format("throttling ended: {}", done.error().message);
+    }
+  }
+  if ((applied_ & kSnapshotting) != 0 && now >= ask_) {
+    ask_ = now + kAskAgain;
+    const auto answer = qmp_->execute("query-dump");
+    const auto status =
+        answer ? text_of(Json::parse(*answer, nullptr, false), "status") : std::string("lost");
+    if (status == "active") return std::nullopt;
+    applied_ &= ~kSnapshotting;
+    if (status == "completed") return fmt::format("snapshot snapshots/{} is complete", snapshot_);
+    return fmt::format("snapshot snapshots/{} failed ({}): is its file system full?", snapshot_,
+                       status);
+  }
+  return std::nullopt;
+}
+
+std::optional<Response::Time> Response::next() const {
+  if ((applied_ & kThrottled) != 0) return turn_;
+  if ((applied_ & kSnapshotting) != 0) return ask_;
+  return std::nullopt;
+}
+
+Outcome<std::string> Response::status() {
+  const auto answer = TRY(qmp_->execute("query-status"));
+  return text_of(Json::parse(answer, nullptr, false), "status");
+}
+
+}  // namespace vitrine::fvm

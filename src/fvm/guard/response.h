@@ -1,0 +1,56 @@
+// Response: what a guard can do to its one guest, over QMP.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fvm/guard/policy.h"
+#include "machine/qmp.h"
+
+namespace vitrine::fvm {
+
+/// Bits of what is done to the guest now.
+inline constexpr std::uint32_t kFrozen = 1, kThrottled = 2, kIsolated = 4, kSnapshotting = 8,
+                               kStopped = 16;
+
+class Response {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// @param snapshots  the folder for memory images; its file system's room is the limit.
+  Response(std::unique_ptr<Qmp> qmp, std::string snapshots)
+      : qmp_(std::move(qmp)), snapshots_(std::move(snapshots)) {}
+
+  /// Does it, unless it is done already. @returns what was done, in words; or why it was not.
+  [[nodiscard]] Outcome<std::string> apply(Action action, const Policy& policy, Time now);
+
+  /// Lets a throttled guest run and stop; asks how a snapshot goes. Call it often.
+  /// @returns words for the evidence when something came to its end.
+  [[nodiscard]] std::optional<std::string> tick(Time now);
+  /// When tick() wants to be called; nothing: no hurry.
+  [[nodiscard]] std::optional<Time> next() const;
+
+  /// Once a second: whether the guest still runs. @returns vanished  it is gone.
+  [[nodiscard]] Outcome<std::string> status();
+
+  [[nodiscard]] std::uint32_t applied() const noexcept { return applied_; }
+  [[nodiscard]] Qmp& qmp() noexcept { return *qmp_; }
+
+ private:
+  Outcome<std::string> freeze();
+  Outcome<std::string> isolate();
+  Outcome<std::string> snapshot();
+
+  std::unique_ptr<Qmp> qmp_;
+  std::string snapshots_;
+  std::uint32_t applied_ = 0;
+  unsigned percent_ = 10;
+  bool runs_ = true;  ///< within a throttled period
+  Time turn_{}, ask_{};
+  std::string snapshot_;
+};
+
+}  // namespace vitrine::fvm

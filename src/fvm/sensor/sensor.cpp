@@ -1,0 +1,188 @@
+#include "fvm/sensor/sensor.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <time.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "fvm/canary.h"
+
+namespace vitrine::fvm {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr milliseconds kBeat{20};    ///< between heartbeats
+constexpr milliseconds kListen{10};  ///< between looks at the control page, at rest
+constexpr milliseconds kStandbyBeat{100};
+constexpr nanoseconds kSearchAgain = std::chrono::seconds(1);
+constexpr nanoseconds kSearchSeldom = std::chrono::seconds(15);
+constexpr nanoseconds kLongestRest = std::chrono::seconds(60);
+
+nanoseconds cpu_time(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+void Sensor::run(const std::function<Outcome<void>()>& ready) {
+  std::jthread heart([this](const std::stop_token& stop) { beat(stop); });
+  if (const auto done = ready(); !done) {
+    reporter_.note(done.error().message, 0);
+    return;
+  }
+  while (!reporter_.closed()) {
+    listen();
+    if (orders_.generation == 0) {
+      wait(kListen);
+      continue;
+    }
+    watch();
+  }
+}
+
+/// The heart is a thread of its own, so that long work is no death; whether the engine moves is
+/// told by `progress` and by the canary, which only the engine's thread answers.
+void Sensor::beat(const std::stop_token& stop) {
+  while (!stop.stop_requested() && !reporter_.closed()) {
+    Heartbeat heartbeat{
+        .counter = pulse_.counter.fetch_add(1) + 1,
+        .progress = pulse_.progress,
+        .passes = pulse_.passes,
+        .pass_ns = pulse_.pass_ns,
+        .cpu_ns = static_cast<std::uint64_t>(cpu_time(CLOCK_PROCESS_CPUTIME_ID).count()),
+        .standing = pulse_.standing,
+        .dropped = pulse_.dropped,
+        .phase = pulse_.phase};
+    const auto generation = pulse_.generation.load();
+    reporter_.report(heartbeat, generation);
+    // Standby: short naps, so that the first beat of an assignment is not late.
+    for (auto rest = generation == 0 ? kStandbyBeat : kBeat;
+         rest.count() > 0 && !stop.stop_requested(); rest -= kBeat) {
+      std::this_thread::sleep_for(kBeat);
+      if (generation == 0 && pulse_.generation != 0) break;
+    }
+  }
+}
+
+/// Reads the control page if it moved, and answers a new challenge.
+void Sensor::listen() {
+  pulse_.step();
+  const auto sequence = orders_sequence(page_);
+  if (sequence == seen_sequence_) return;
+  std::array<std::byte, kCanaryArea> area;
+  auto orders = read_orders(page_, area);
+  if (!orders) return;
+  // Only the first assignment counts; what follows are challenges.
+  if (orders_.generation == 0) orders_ = *orders;
+  orders_.cpu_share = orders->cpu_share;
+  // An answer says "I have the guest": not before the RAM is there.
+  if (orders_.generation != 0 && machine_ == nullptr) return;
+  seen_sequence_ = sequence;
+  if (orders->canary_round == answered_round_) return;
+  answered_round_ = orders->canary_round;
+  reporter_.report(FrameType::canary, answer_canary(*orders, area), pulse_.generation);
+}
+
+void Sensor::wait(nanoseconds time) {
+  const auto until = Clock::now() + time;
+  while (!reporter_.closed()) {
+    listen();
+    const auto left = until - Clock::now();
+    if (left.count() <= 0 || (pulse_.phase == Phase::standby && orders_.generation != 0)) return;
+    std::this_thread::sleep_for(std::min<nanoseconds>(left, kListen));
+  }
+}
+
+void Sensor::watch() {
+  if (machine_ == nullptr) {
+    pulse_.phase = Phase::attaching;
+    pulse_.generation = orders_.generation;
+    auto files = ram_(orders_);
+    if (!files) {
+      reporter_.note(fmt::format("no RAM: {}", describe(files.error())), orders_.generation);
+      return wait(kSearchAgain);
+    }
+    // During a pass the control page is looked at every few reads: a look is one load.
+    auto machine =
+        AssignedMachine::create(orders_.segments, std::move(*files), [this] { listen(); });
+    if (!machine) {
+      reporter_.note(
+          fmt::format("the RAM that was assigned cannot be used: {}", describe(machine.error())),
+          orders_.generation);
+      return wait(kSearchAgain);
+    }
+    machine_ = std::move(*machine);
+    listen();
+  }
+  if (kernel_ == nullptr || !kernel_->still_there()) {
+    engine_.reset();
+    kernel_.reset();
+    pulse_.phase = Phase::attaching;
+    const auto begin = Clock::now();
+    if (!attach()) {
+      // A guest that boots is found soon; one that has no Linux at all costs little.
+      pulse_.phase = Phase::no_kernel;
+      return wait(
+          std::clamp<nanoseconds>((Clock::now() - begin) * 20, kSearchAgain, kSearchSeldom));
+    }
+  }
+  look();
+  pulse_.phase = Phase::resting;
+  wait(rest_);
+}
+
+bool Sensor::attach() {
+  auto kernel = linux::Kernel::attach(*machine_, {});
+  if (!kernel) return false;
+  auto engine = make_engine_(**kernel);
+  if (!engine) {
+    reporter_.note(engine.error().message, orders_.generation);
+    return false;
+  }
+  kernel_ = std::move(*kernel);
+  engine_ = std::move(*engine);
+  reporter_.begin(kernel_->identity().release, orders_.generation);
+  for (const auto& problem : engine_->problems()) reporter_.note(problem, orders_.generation);
+  pulse_.passes = 0;
+  ::malloc_trim(0);
+  return true;
+}
+
+void Sensor::look() {
+  const auto before = cpu_time(CLOCK_THREAD_CPUTIME_ID);
+  kernel_->refresh();
+  const bool first = pulse_.passes == 0;
+  // The first pass compiles patterns and learns what is usual: as long as an attach.
+  pulse_.phase = first ? Phase::attaching : Phase::scanning;
+  const auto report = engine_->pass({.all = first});
+  for (const auto& finding : report.fresh)
+    reporter_.report(FrameType::finding, finding, orders_.generation);
+  for (const auto& finding : report.gone)
+    reporter_.report(FrameType::gone, finding, orders_.generation);
+  pulse_.standing = static_cast<std::uint32_t>(report.known);
+  pulse_.dropped = static_cast<std::uint32_t>(report.dropped);
+  pulse_.pass_ns = static_cast<std::uint64_t>(report.took.count());
+  const auto passes = pulse_.passes.fetch_add(1) + 1;
+  if (first) {
+    reporter_.report(
+        Completion{.passes = passes, .standing = static_cast<std::uint32_t>(report.known)},
+        orders_.generation);
+    for (const auto& note : report.notes) reporter_.note(note, orders_.generation);
+    ::malloc_trim(0);
+  }
+  // In the long run passes take their share of a core and no more.
+  const auto took = cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
+  const auto share = std::clamp<std::uint64_t>(orders_.cpu_share, 1, 1000);
+  const auto pause =
+      took * static_cast<std::int64_t>(1000 - share) / static_cast<std::int64_t>(share);
+  rest_ = std::min(kLongestRest, std::max<nanoseconds>(engine_->next_due(), pause));
+}
+
+}  // namespace vitrine::fvm

@@ -1,0 +1,42 @@
+// The supervisor's control socket: a line of JSON in, a line of JSON out.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/problem.h"
+#include "memory/file_descriptor.h"
+
+struct pollfd;
+
+namespace vitrine::fvm {
+
+class ControlSocket {
+ public:
+  /// Listens at PATH, mode 0600; a stale file is removed. @returns denied, io
+  [[nodiscard]] static Outcome<ControlSocket> listen(const std::string& path);
+
+  /// What poll() should wait for.
+  void poll_for(std::vector<pollfd>& all) const;
+  /// Serves who has said something. Slow or silent clients cost a descriptor for five seconds.
+  void serve(const std::function<std::string(std::string_view request)>& answer);
+
+ private:
+  struct Client {
+    FileDescriptor socket;
+    std::string request;
+    long long since_ms = 0;
+  };
+  explicit ControlSocket(FileDescriptor socket) : socket_(std::move(socket)) {}
+  FileDescriptor socket_;
+  std::vector<Client> clients_;
+};
+
+/// The client's side: asks and waits for the answer.
+/// @returns not_found  no supervisor listens there; timeout, vanished, denied
+[[nodiscard]] Outcome<std::string> ask_supervisor(const std::string& path,
+                                                  std::string_view request);
+
+}  // namespace vitrine::fvm

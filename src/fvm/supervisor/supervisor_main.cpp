@@ -1,0 +1,61 @@
+#include "fvm/supervisor/supervisor_main.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "fvm/supervisor/supervisor.h"
+#include "symptom/pack.h"
+
+namespace vitrine::fvm {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: vitrined [--config FILE] [--check]\n"
+    "  --config FILE  default: /etc/vitrine/vitrined.toml\n"
+    "  --check        say what is wrong with it, and start nothing\n";
+
+int failed(const Problem& problem) {
+  fmt::print(stderr, "vitrined: {}\n", problem.message);
+  if (!problem.hint.empty()) fmt::print(stderr, "  {}\n", problem.hint);
+  return 1;
+}
+
+}  // namespace
+
+int run_supervisor(int argc, char** argv) {
+  std::string path = "/etc/vitrine/vitrined.toml";
+  bool check = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--check") {
+      check = true;
+    } else if (word == "--config" && i + 1 < argc) {
+      path = argv[++i];
+    } else {
+      fmt::print(stderr, "{}", kUsage);
+      return word == "--help" ? 0 : 2;
+    }
+  }
+  auto config = Config::load(path);
+  if (!config) return failed(config.error());
+  if (config->programs.empty()) {
+    std::error_code error;
+    config->programs = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  }
+  if (config->rules.empty()) {
+    if (auto usual = symptom::default_rules_folder(); !usual.empty())
+      config->rules.push_back(std::move(usual));
+  }
+  if (check) {
+    fmt::print("{} is right\n", path);
+    return 0;
+  }
+  auto supervisor = Supervisor::create(std::move(*config));
+  if (!supervisor) return failed(supervisor.error());
+  if (const auto done = (*supervisor)->run(); !done) return failed(done.error());
+  return 0;
+}
+
+}  // namespace vitrine::fvm

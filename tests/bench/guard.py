@@ -1,0 +1,47 @@
+"""./dev bench guard: what guarding costs and how fast it is. Sections: --only NAME[,NAME]; --quick: fewer of each."""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "guest"))
+
+import guard_test  # noqa: E402
+from guard_lab import Failure  # noqa: E402
+
+PROGRAMS = HERE.parent.parent / "build" / "bin"
+
+# name: (what it shows, how often, how often with --quick, what runs it)
+SECTIONS = {
+    "takeover": ("an FVM is lost in each way; until the next one watches (target 150 ms)", 100, 10, guard_test.takeovers),
+    "traitor": ("an FVM that has fallen: hangs, falls silent, floods, forges, breaks out", 20, 3, guard_test.attacker),
+    "deaths": ("guards and supervisors killed at random", 100, 10, guard_test.deaths),
+    "findings": ("takeovers while findings stand: none lost, none repeated", 100, 10, guard_test.findings),
+    "footprint": ("FVMs at once on idle guests (targets: 16 MiB private, 1 % of a core each)", 40, 10, guard_test.footprint),
+    "lifecycle": ("guests come and go (target: nothing stays)", 500, 30, guard_test.lifecycle),
+    "microvm": ("the same FVM as a virtual machine under TCG (target: 1 s)", 20, 3, guard_test.microvm),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench guard")
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    status = 0
+    for name in arguments.only.split(","):
+        if name not in SECTIONS:
+            parser.error(f"there is no section {name}; there are {', '.join(SECTIONS)}")
+        words, often, quick, run = SECTIONS[name]
+        print(f"\n{name}: {words}", flush=True)
+        try:
+            run(PROGRAMS, quick if arguments.quick else often)
+        except Failure as failure:
+            print(f"FAILED: {failure}")
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""A host to guard, for tests: vitrined in a folder of its own, and guests that cost little."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+
+class Failure(Exception):
+    pass
+
+
+def until(what, seconds: float, step: float = 0.01):
+    """The first true answer of `what`; raises Failure with its name when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        if answer := what():
+            return answer
+        if time.monotonic() > end:
+            raise Failure(f"not within {seconds} s: {getattr(what, '__name__', what)}")
+        time.sleep(step)
+
+
+class BareGuest:
+    """A machine with firmware and nothing else: it comes in a moment and has no kernel."""
+
+    def __init__(self, lab: "Lab", name: str, memory: int = 16, shared: bool = True):
+        self.name, self.path = name, lab.machines / f"{name}.qmp"
+        backend = ["-object", f"memory-backend-memfd,id=ram,size={memory}M,share=on", "-machine", "memory-backend=ram"]
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=tcg", "-S",
+             "-m", f"{memory}M", *(backend if shared else []), "-name", name, "-qmp", f"unix:{self.path},server=on,wait=off"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        lab.guests.append(self)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+class Lab:
+    """vitrined and its folders. Everything that was started ends with it."""
+
+    def __init__(self, programs: Path, rules: str = "", **settings):
+        self.programs = programs
+        self.folder = Path(tempfile.mkdtemp(prefix="vitrine-guard-"))
+        self.machines, self.state, self.runtime = (self.folder / part for part in ("machines", "state", "run"))
+        self.rules = self.folder / "rules"
+        for folder in (self.machines, self.rules):
+            folder.mkdir()
+        if rules:
+            (self.rules / "test.vmi").write_text(rules)
+        values = {"machines": str(self.machines), "state": str(self.state), "runtime": str(self.runtime),
+                  "rules": [str(self.rules)], "programs": str(programs), **settings}  # fmt: skip
+        self.config = self.folder / "vitrined.toml"
+        self.config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+        self.log = self.folder / "log"
+        self.guests: list = []
+        self.supervisor: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Lab":
+        return self.start()
+
+    def __exit__(self, *unused) -> None:
+        self.stop()
+        for guest in self.guests:
+            guest.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> "Lab":
+        self.supervisor = subprocess.Popen(
+            [self.programs / "vitrined", "--config", self.config], stdin=subprocess.DEVNULL, stderr=open(self.log, "ab")
+        )
+
+        def listens():
+            if self.supervisor.poll() is not None:
+                raise Failure(self.log.read_text())
+            with contextlib.suppress(OSError):
+                return self.ask("status")
+
+        until(listens, 10)
+        return self
+
+    def stop(self) -> None:
+        if self.supervisor and self.supervisor.poll() is None:
+            self.supervisor.terminate()
+            self.supervisor.wait(20)
+        self.supervisor = None
+
+    def kill(self) -> None:
+        self.supervisor.kill()
+        self.supervisor.wait()
+
+    def ask(self, what: str, guest: str | None = None) -> dict:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(self.runtime / "control.sock"))
+            client.sendall(json.dumps({"do": what} | ({"guest": guest} if guest else {})).encode() + b"\n")
+            answer = b""
+            while piece := client.recv(65536):
+                answer += piece
+        return json.loads(answer)
+
+    def guest(self, name: str) -> dict | None:
+        return next((guest for guest in self.ask("status")["guests"] if guest["guest"] == name), None)
+
+    def watched(self, name: str, but: int = 0, seconds: float = 20) -> dict:
+        """The guest's row once an FVM other than number `but` watches it."""
+
+        def is_watched():
+            row = self.guest(name)
+            return row if row and row["state"] == "watched" and row["fvm"] != but else None
+
+        try:
+            return until(is_watched, seconds, 0.003)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.guest(name)}\n{self.log.read_text()[-3000:]}") from None
+
+    def standby(self, seconds: float = 10) -> list[int]:
+        """The pids of the standby FVMs, once there are as many as wanted."""
+
+        def full():
+            status = self.ask("status")
+            return status["standby"] if len(status["standby"]) >= status["standby_wanted"] else None
+
+        return until(full, seconds)
+
+    def evidence(self, name: str) -> list[dict]:
+        done = subprocess.run(
+            [self.programs / "vitrine", "evidence", "list", name, "--state", self.state, "--json"],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def verify(self, name: str) -> None:
+        done = subprocess.run(
+            [self.programs / "vitrine", "evidence", "verify", name, "--state", self.state], capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise Failure(done.stdout + done.stderr)
+
+
+def stop_process(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def patch_memory(pid: int, address: int, content: bytes) -> None:
+    """Writes into another process, as a flaw in it would: its own copy of a page, no file changes."""
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(address)
+        memory.write(content)
+
+
+def text_of(pid: int) -> tuple[int, int]:
+    """Start and size of a process's executable mapping."""
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, rights, *_ = line.split()
+        if "x" in rights and "[" not in line:
+            start, end = (int(part, 16) for part in span.split("-"))
+            return start, end - start
+    raise Failure(f"process {pid} has no text")

@@ -1,0 +1,385 @@
+"""Guards, FVMs and their supervisor, with everything that may befall them. Exit status 77: skipped."""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from guard_lab import BareGuest, Failure, Lab, patch_memory, stop_process, text_of, until
+
+PULSE = 0x1F0000000000  # src/fvm/sensor/pulse.h: kPulseAddress
+LIMIT_MS = 150
+
+
+def check(true: bool, words: str) -> None:
+    if not true:
+        raise Failure(words)
+
+
+def gaps(lab: Lab, name: str, times: int, how) -> list[float]:
+    """Loses the FVM of `name` again and again; from each deed to the next FVM that watches (as vitrined
+    answers, asked every 3 ms)."""
+    measured = []
+    for _ in range(times):
+        row = lab.watched(name)
+        lab.standby()
+        begin = time.monotonic()
+        how(row)
+        after = lab.watched(name, but=row["fvm"])
+        took = (time.monotonic() - begin) * 1000
+        check(after["takeovers"] == row["takeovers"] + 1, f"one takeover, not {after['takeovers'] - row['takeovers']}")
+        measured.append(took)
+    return measured
+
+
+def said(name: str, measured: list[float]) -> None:
+    late = sum(gap > LIMIT_MS for gap in measured)
+    print(f"{name:34} {len(measured):4} times: median {statistics.median(measured):6.1f} ms, "
+          f"worst {max(measured):6.1f} ms, {late} over {LIMIT_MS} ms")  # fmt: skip
+
+
+def forge_text(row: dict) -> None:
+    start, size = text_of(row["fvm_pid"])
+    patch_memory(row["fvm_pid"], start + size - 4096, b"\xcc" * 16)
+
+
+def forge_pulse(row: dict) -> None:
+    patch_memory(row["fvm_pid"], PULSE + 8, (10**9).to_bytes(8, "little"))
+
+
+def takeovers(programs: Path, times: int) -> None:
+    """Each way to lose an FVM is noticed, and another one watches."""
+    with Lab(programs) as lab:
+        BareGuest(lab, "web1")
+        ways = {
+            "killed": lambda row: os.kill(row["fvm_pid"], signal.SIGKILL),
+            "stopped (SIGSTOP)": lambda row: stop_process(row["fvm_pid"]),
+            "text forged in its memory": forge_text,
+            "heartbeat forged in its memory": forge_pulse,
+            "asked for (failover)": lambda row: lab.ask("failover", "web1"),
+        }
+        for name, how in ways.items():
+            said(name, gaps(lab, "web1", times, how))
+        lab.verify("web1")
+        entries = lab.evidence("web1")
+        told = sum("took over" in (entry["words"] or "") for entry in entries)
+        check(told == times * len(ways), f"{told} takeovers in the evidence, {times * len(ways)} happened")
+
+
+FOUND = """Symptom watched_process {
+    severity: high
+    technique: "T1036"
+    text: "a process of this name runs"
+    Every(100ms) { for (p in processes) if (p.name == "churn" || p.name == "sleep") { Report("%s (pid %d)", p.name, p.pid) } }
+}
+"""
+
+
+def findings(programs: Path, times: int) -> None:
+    """Takeovers while findings stand and come: none is lost, none is told twice."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
+    from vitrine_guests import Guest
+
+    with Lab(programs, FOUND, cpu_share=500) as lab:
+        socket = f"-qmp unix:{lab.machines / 'web1.qmp'},server=on,wait=off"
+        with Guest("6.1", backend="memfd", extra=socket) as guest:
+            lab.watched("web1")
+            until(lambda: lab.guest("web1")["passes"] > 0, 60)
+            started, passes = 0, []
+            for turn in range(times):
+                row = lab.watched("web1")
+                lab.standby()
+                if turn % 4 == 0:
+                    guest.run("sleep 100000 >/dev/null 2>&1 </dev/null &")
+                    started += 1
+                os.kill(row["fvm_pid"], signal.SIGKILL)
+                begin = time.monotonic()
+                lab.watched("web1", but=row["fvm"])
+                until(lambda: (now := lab.guest("web1"))["fvm"] != row["fvm"] and now["passes"] > 0, 60)
+                passes.append((time.monotonic() - begin) * 1000)
+            until(lambda: lab.guest("web1")["standing"] >= started, 30)
+            lab.stop()
+            entries = lab.evidence("web1")
+            found = [entry["key"] for entry in entries if entry["kind"] == "finding"]
+            gone = [entry for entry in entries if entry["kind"] == "gone"]
+            check(len(found) == started and len(set(found)) == started and not gone,
+                  f"{started} processes, {len(found)} findings ({len(set(found))} different), {len(gone)} gone")  # fmt: skip
+            lab.verify("web1")
+    print(f"{times} takeovers, {started} findings, each told once; from the kill to the end of the next FVM's first pass: "
+          f"median {statistics.median(passes):.0f} ms, worst {max(passes):.0f} ms (status is told once a second)")  # fmt: skip
+
+
+def microvm(programs: Path, times: int) -> None:
+    """The same FVM as a virtual machine: its image is measured, its takeover timed."""
+    folder = Path(tempfile.mkdtemp(prefix="vitrine-image-"))
+    try:
+        tool = Path(__file__).resolve().parents[2] / "guests" / "guest"
+        for name in ("image", "again"):
+            subprocess.run([tool, "fvm-image", folder / name, "--sensor", programs / "vitrine-fvm"], check=True, stdout=subprocess.DEVNULL)
+        for name in ("vmlinuz", "initrd.img", "measure.txt"):
+            check((folder / "image" / name).read_bytes() == (folder / "again" / name).read_bytes(), f"{name}: not the same bytes twice")
+        with Lab(programs, isolation="microvm", image=str(folder / "image")) as lab:
+            guest = BareGuest(lab, "web1", memory=24)
+            BareGuest(lab, "alone", shared=False)
+            begin = time.monotonic()
+            row = lab.watched("web1", seconds=120)
+            print(f"from the start of vitrined to a microVM that watches: {time.monotonic() - begin:.1f} s")
+            until(lambda: "cannot be shown to a microVM" in lab.guest("alone")["trouble"], 20)
+            check('isolation = "process"' in lab.log.read_text(), "process is offered")
+            before = ram_of(guest)
+            measured = []
+            for turn in range(times):
+                row = lab.watched("web1", seconds=60)
+                lab.standby(120)
+                time.sleep(20)  # a standby is one once it is up
+                started = time.monotonic()
+                os.kill(row["fvm_pid"], signal.SIGKILL if turn % 2 else signal.SIGSTOP)
+                lab.watched("web1", but=row["fvm"], seconds=120)
+                measured.append((time.monotonic() - started) * 1000)
+            check(ram_of(guest) == before, "the guest's RAM was written")
+            row = lab.watched("web1")
+            print(f"killed or stopped {times} times: median {statistics.median(measured):.0f} ms, worst {max(measured):.0f} ms; "
+                  f"private memory of its QEMU {_private_kib(row['fvm_pid']) / 1024:.0f} MiB")  # fmt: skip
+        (folder / "image" / "initrd.img").write_bytes((folder / "image" / "initrd.img").read_bytes() + b"\0")
+        lab = Lab(programs, isolation="microvm", image=str(folder / "image"))
+        done = subprocess.run([programs / "vitrined", "--config", lab.config], capture_output=True, text=True, timeout=60)
+        lab.__exit__()
+        check(done.returncode == 1 and "is not what was measured" in done.stderr, done.stderr)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def deaths(programs: Path, times: int) -> None:
+    """Guards and the supervisor, killed at random: the evidence stays whole and every guest is watched again."""
+    dice = random.Random(5)
+    with Lab(programs) as lab:
+        BareGuest(lab, "web1")
+        for turn in range(times):
+            row = lab.watched("web1")
+            time.sleep(dice.random() * 0.1)
+            if dice.random() < 0.5:
+                os.kill(row["guard_pid"], signal.SIGKILL)
+                until(lambda: (now := lab.guest("web1")) and now["guard_pid"] != row["guard_pid"] and now["state"] == "watched", 20)
+            else:
+                lab.kill()
+                until(lambda: not Path(f"/proc/{row['fvm_pid']}").exists(), 5)  # nothing outlives its supervisor
+                lab.start()
+        lab.watched("web1")
+        lab.verify("web1")
+    print(f"{times} deaths of guards and supervisors: watched again each time, evidence sound")
+
+
+def states(programs: Path) -> None:
+    """Bad input and bad hosts: a clear word, a safe state."""
+    with Lab(programs, standby=0) as lab:
+        BareGuest(lab, "web1")
+        row = lab.watched("web1")
+        os.kill(row["fvm_pid"], signal.SIGKILL)
+        lab.watched("web1", but=row["fvm"])
+        check(lab.ask("status")["standby"] == [], "no pool was asked for")
+        second = subprocess.run([programs / "vitrined", "--config", lab.config], capture_output=True, text=True, timeout=20)
+        check(second.returncode == 1 and f"another vitrined (pid {lab.supervisor.pid})" in second.stderr, second.stderr)
+
+        lab.ask("detach", "web1")
+        time.sleep(0.5)
+        check(lab.guest("web1") is None, "a detached guest is let be")
+        lab.ask("attach", "web1")
+        lab.watched("web1")
+        lab.ask("drain")
+        time.sleep(0.5)
+        check(lab.ask("status")["guests"] == [], "drained")
+        lab.ask("attach")
+        lab.watched("web1")
+        check("error" in lab.ask("failover", "web9"), "there is no web9")
+
+        # RAM that only its QEMU has: read through that process.
+        BareGuest(lab, "alone", shared=False)
+        check("in its QEMU alone" in lab.watched("alone")["ram"], "its RAM is not shared")
+
+        # A guest that goes in the middle of a takeover.
+        for turn in range(5):
+            guest = BareGuest(lab, f"brief{turn}")
+            row = lab.watched(guest.name)
+            os.kill(row["fvm_pid"], signal.SIGKILL)
+            guest.end()
+            until(lambda: lab.guest(guest.name) is None, 10)
+        lab.watched("web1")
+        lab.verify("web1")
+    for line, words in (("policy = \"none.toml\"", "none.toml cannot be read"), ("standbye = 1", "did you mean \"standby\"?"),
+                        ("isolation = \"tank\"", "there is no isolation \"tank\"")):  # fmt: skip
+        lab = Lab(programs)
+        try:
+            lab.config.write_text(lab.config.read_text() + line + "\n")
+            done = subprocess.run([programs / "vitrined", "--config", lab.config, "--check"], capture_output=True, text=True)
+            check(done.returncode == 1 and words in done.stderr and ":6:" in done.stderr, done.stderr)
+        finally:
+            lab.__exit__()
+    print("two supervisors, no pool, detach, drain, unshared RAM, vanishing guests, wrong configurations: told, and safe")
+
+
+def isolation(programs: Path) -> None:
+    """What a guard and an FVM have: their own users and namespaces, no files, no way to more."""
+    with Lab(programs) as lab:
+        BareGuest(lab, "web1")
+        row = lab.watched("web1")
+        status = lab.ask("status")
+        own = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup")}
+        users = set()
+        for pid in (row["fvm_pid"], row["guard_pid"], status["super_pid"], *status["standby"]):
+            fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            check(fields["Seccomp"].strip() == "2", f"{pid}: no seccomp filter")
+            check(fields["NoNewPrivs"].strip() == "1", f"{pid}: may gain privileges")
+            check(int(fields["CapEff"], 16) == 0 and int(fields["CapPrm"], 16) == 0, f"{pid}: has capabilities")
+            check(int(fields["CapBnd"], 16) == 0 or os.readlink(f"/proc/{pid}/ns/user") != own["user"], f"{pid}: bounding set")
+            users.add(fields["Uid"].split()[0])
+            for name, ours in own.items():
+                check(os.readlink(f"/proc/{pid}/ns/{name}") != ours, f"{pid}: shares our {name} namespace")
+            root = sorted(os.listdir(f"/proc/{pid}/root/"))
+            check(root == (["evidence"] if pid == row["guard_pid"] else []), f"{pid}: its root has {root}")
+        if os.geteuid() == 0:
+            check(len(users) == 3 + len(status["standby"]), f"users are shared: {users}")
+        # Descriptors: nothing but what it was given; guest RAM for reading alone.
+        for entry in os.listdir(f"/proc/{row['fvm_pid']}/fd"):
+            if int(entry) < 3:
+                continue
+            target = os.readlink(f"/proc/{row['fvm_pid']}/fd/{entry}")
+            flags = int(Path(f"/proc/{row['fvm_pid']}/fdinfo/{entry}").read_text().split("flags:")[1].split()[0], 8)
+            check(target.startswith("socket:") or flags & 3 == os.O_RDONLY, f"the FVM may write to {target}")
+        for line in Path(f"/proc/{row['fvm_pid']}/maps").read_text().splitlines():
+            rights = line.split()[1]
+            check(not ("w" in rights and "s" in rights), f"the FVM shares writable memory: {line}")
+            check(not ("w" in rights and "x" in rights), f"memory both writable and executable: {line}")
+    print("own users, namespaces, empty roots, no capabilities, seccomp; guest RAM read-only; nothing shared is writable")
+
+
+def attacker(programs: Path, times: int) -> None:
+    """An FVM with a traitor in it (fvm_attacker.cpp): what it does is noticed, what it wants it does not get."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("vitrined", "vitrine-guard", "vitrine"):
+            os.symlink(programs.resolve() / name, Path(folder) / name)
+        os.symlink(programs.resolve() / "fvm_attacker", Path(folder) / "vitrine-fvm")
+        with Lab(Path(folder)) as lab:
+            guest = BareGuest(lab, "web1")
+            other = BareGuest(lab, "web2")
+            lab.watched("web2")
+            ways = {"engine hangs, heart beats": signal.SIGUSR1, "verdicts silenced": signal.SIGUSR2, "noise": signal.SIGWINCH,
+                    "flood": signal.SIGURG, "a forbidden system call": signal.SIGIO}  # fmt: skip
+            for name, number in ways.items():
+                def how(row, number=number):
+                    os.kill(row["fvm_pid"], number)
+                said(name, gaps(lab, "web1", times, how))
+            row = lab.watched("web1")
+            before = ram_of(guest)
+            os.kill(row["fvm_pid"], signal.SIGCONT)
+            time.sleep(0.3)
+            check(ram_of(guest) == before, "the guest's RAM was written")
+            lab.watched("web1")
+            escapes = [line for line in (lab.state / "fvms.log").read_text().splitlines() if line.startswith("ESCAPED")]
+            check(not escapes, "\n".join(escapes))
+            check("tried the box" in (lab.state / "fvms.log").read_text(), "the attacker did not try")
+            check(lab.guest("web2")["takeovers"] == 0 and other.process.poll() is None, "the other guest felt it")
+            lab.verify("web1")
+    print("nothing escaped; guest RAM unchanged; the other guest's watch undisturbed")
+
+
+def ram_of(guest: BareGuest) -> bytes:
+    for entry in os.listdir(f"/proc/{guest.pid}/fd"):
+        path = f"/proc/{guest.pid}/fd/{entry}"
+        if "memory-backend-memfd" in os.readlink(path):
+            with open(path, "rb") as ram:
+                return ram.read()
+    raise Failure("the guest's RAM was not found")
+
+
+def footprint(programs: Path, count: int) -> None:
+    """Many FVMs at once, on idle guests."""
+    with Lab(programs) as lab:
+        for number in range(count):
+            BareGuest(lab, f"g{number}", memory=4)
+        rows = [lab.watched(f"g{number}", seconds=60) for number in range(count)]
+        before = {row["fvm_pid"]: _ticks(row["fvm_pid"]) for row in rows}
+        time.sleep(10)
+        shares = [(_ticks(pid) - then) / os.sysconf("SC_CLK_TCK") / 10 * 100 for pid, then in before.items()]
+        private = [_private_kib(pid) / 1024 for pid in before]
+        print(f"{count} FVMs at once (no kernel in their guests): private memory at most {max(private):.1f} MiB, "
+              f"CPU at most {max(shares):.2f} %, together {sum(shares):.1f} % of a core")  # fmt: skip
+        check(max(private) <= 16, "16 MiB")
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _private_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty", "Private_Hugetlb")))
+
+
+def lifecycle(programs: Path, count: int) -> None:
+    """Guests come and go, and nothing of them stays."""
+    with Lab(programs) as lab:
+        for warm in range(3):
+            guest = BareGuest(lab, f"warm{warm}", memory=4)
+            lab.watched(guest.name)
+            guest.end()
+        until(lambda: not lab.ask("status")["guests"], 10)
+        lab.standby()
+
+        def counts() -> tuple[int, int, int]:
+            pid = lab.supervisor.pid
+            children = len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            return len(os.listdir(f"/proc/{pid}/fd")), children, _private_kib(pid)
+
+        time.sleep(1)
+        before = counts()
+        for turn in range(count):
+            guest = BareGuest(lab, f"g{turn % 7}", memory=4)
+            lab.watched(guest.name)
+            guest.end()
+            lab.guests.remove(guest)
+            until(lambda: lab.guest(guest.name) is None, 10)
+        lab.standby()
+        time.sleep(1)
+        after = counts()
+        print(f"{count} guests came and went: descriptors {before[0]} to {after[0]}, children {before[1]} to {after[1]}, "
+              f"private memory {before[2]} to {after[2]} KiB")  # fmt: skip
+        check(after[0] <= before[0] and after[1] <= before[1] and after[2] <= before[2] + 2048, "something stays")
+
+
+GROUPS = {
+    "Takeovers": lambda a: takeovers(a.programs, a.times or 5),
+    "Deaths": lambda a: deaths(a.programs, a.times or 10),
+    "States": lambda a: states(a.programs),
+    "Isolation": lambda a: isolation(a.programs),
+    "Findings": lambda a: findings(a.programs, a.times or 6),
+    "Microvm": lambda a: microvm(a.programs, a.times or 2),
+    "Attacker": lambda a: attacker(a.programs, a.times or 3),
+    "Footprint": lambda a: footprint(a.programs, a.times or 8),
+    "Lifecycle": lambda a: lifecycle(a.programs, a.times or 12),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs", type=Path)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("--times", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        GROUPS[arguments.group](arguments)
+    except Failure as failure:
+        print(f"{arguments.group}: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
