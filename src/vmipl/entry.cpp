@@ -95,7 +95,7 @@ Entry::Entry(std::string text, const std::vector<std::string>& declarations,
   for (const auto* name : {"unused-const", "unused-fn", "empty-script", "unwritten-map"})
     options.allow.emplace_back(name);
   std::string rest;
-  for (const auto& declaration : declarations) rest += "\n" + declaration;
+  for (const auto& before : declarations) rest += "\n" + before;
   const auto kind = kind_of(text_);
   if (kind != statement) {
     take(Attempt(text_ + rest, options), kind);
