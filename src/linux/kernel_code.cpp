@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "linux/modules_offsets.h"
+#include "linux/tasks.h"
 #include "linux/type_catalogue.h"
 #include "linux/walk/list.h"
 #include "x86/paging.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t kMaxNodes = 1U << 16;
 constexpr std::uint64_t kMaxTrampoline = 64 * kKiB;
 constexpr std::uint64_t kMaxProgram = 16 * kMiB;
+constexpr int kAttempts = 3;
 constexpr std::size_t kMaxPacks = 4096;
 constexpr std::uint64_t kPackSize = 2 * kMiB;  // BPF_PROG_PACK_SIZE, at most
 constexpr std::uint64_t kChunk = 64;           // BPF_PROG_CHUNK_SIZE
@@ -67,6 +69,15 @@ void KernelCode::add_known(Gva start, std::uint64_t size, CodeOwner owner, std::
 }
 
 Outcome<KernelCode> KernelCode::read(const Kernel& kernel) {
+  // A module or program that came after its list was read is nobody's, once. Whoever hides stays
+  // so.
+  for (int attempt = 1;; ++attempt) {
+    auto code = TRY(read_once(kernel));
+    if (!code.has_unknown_ || attempt == kAttempts || !kernel.machine().live()) return code;
+  }
+}
+
+Outcome<KernelCode> KernelCode::read_once(const Kernel& kernel) {
   KernelCode code(kernel);
   const auto text = TRY(kernel.symbol("_text"));
   const auto end = TRY(kernel.symbol("_etext"));
@@ -96,12 +107,83 @@ Outcome<KernelCode> KernelCode::read(const Kernel& kernel) {
   code.read_bpf_packs();
   code.read_ftrace();
   code.read_kprobes();
+  code.sort_known();
+  TRY(code.read_tables());
+  if (code.has_unknown_ && code.claim_classic_bpf()) {
+    code.sort_known();
+    code.rest_.clear();
+    TRY(code.read_tables());
+  }
+  return code;
+}
+
+void KernelCode::sort_known() {
   // The narrower of two that overlap comes first and wins: a program within a pack.
-  std::ranges::sort(code.known_, [](const CodeRange& a, const CodeRange& b) {
+  std::ranges::sort(known_, [](const CodeRange& a, const CodeRange& b) {
     return a.start != b.start ? a.start < b.start : a.size < b.size;
   });
-  TRY(code.read_tables());
-  return code;
+}
+
+/// Before there were packs, each program made from classic BPF had pages of its own, which no list
+/// has: they are found by who uses them. @returns true if some were
+bool KernelCode::claim_classic_bpf() {
+  const Offsets of(kernel_->types());
+  const auto& memory = kernel_->memory();
+  const auto word = [&](Gva at) { return memory.load<std::uint64_t>(at).value_or(0); };
+  const auto function = of.find("bpf_prog.bpf_func"), pages = of.find("bpf_binary_header.pages");
+  if (!function || !pages) return false;
+  const auto before = known_.size();
+  const auto claim = [&](Gva program) {
+    if (!is_kernel_pointer(program)) return;
+    const Gva header{word(program + *function) & ~(kPageSize - 1)};
+    if (!is_kernel_pointer(header)) return;
+    const auto count = memory.load<std::uint32_t>(header + *pages).value_or(0);
+    if (count != 0 && count <= kMaxProgram / kPageSize)
+      add_known(header, count * kPageSize, CodeOwner::bpf, "classic");
+  };
+  // The kernel's own classifier of time stamps.
+  if (const auto at = kernel_->symbols().find("ptp_insns")) claim(Gva{word(*at)});
+  const auto tasks = TaskList::open(*kernel_);
+  if (!tasks) return known_.size() != before;
+  const auto filter = of.find("task_struct.seccomp.filter"),
+             program = of.find("seccomp_filter.prog"), previous = of.find("seccomp_filter.prev");
+  const auto files = of.find("task_struct.files"), fdt = of.find("files_struct.fdt"),
+             array = of.find("fdtable.fd"), most = of.find("fdtable.max_fds"),
+             operations = of.find("file.f_op"), data = of.find("file.private_data"),
+             sock = of.find("socket.sk"), of_sock = of.find("sock.sk_filter"),
+             of_filter = of.find("sk_filter.prog");
+  const Gva sockets = kernel_->symbols().find("socket_file_ops").value_or(Gva{});
+  for (const auto& process : tasks->processes().tasks) {
+    if (filter && program && previous) {
+      for (const auto& thread : tasks->threads_of(process).tasks) {
+        Gva at{word(thread.address + *filter)};
+        for (int depth = 0; depth < 256 && is_kernel_pointer(at);
+             ++depth, at = Gva{word(at + *previous)})
+          claim(Gva{word(at + *program)});
+      }
+    }
+    if (!files || !fdt || !array || !most || !operations || !data || !sock || !of_sock ||
+        !of_filter || !sockets)
+      continue;
+    const Gva table{word(process.address + *files)};
+    if (!is_kernel_pointer(table)) continue;
+    const Gva descriptors{word(table + *fdt)};
+    if (!is_kernel_pointer(descriptors)) continue;
+    const auto count =
+        std::min<std::uint32_t>(memory.load<std::uint32_t>(descriptors + *most).value_or(0), 4096);
+    const Gva first{word(descriptors + *array)};
+    for (std::uint32_t fd = 0; fd < count; ++fd) {
+      const Gva file{word(first + fd * 8)};
+      if (!is_kernel_pointer(file) || Gva{word(file + *operations)} != sockets) continue;
+      const Gva socket{word(file + *data)};
+      if (!is_kernel_pointer(socket)) continue;
+      const Gva sk{word(socket + *sock)};
+      if (!is_kernel_pointer(sk)) continue;
+      const Gva attached{word(sk + *of_sock)};
+      if (is_kernel_pointer(attached)) claim(Gva{word(attached + *of_filter)});
+    }
+  }
+  return known_.size() != before;
 }
 
 void KernelCode::read_modules_text() {
@@ -116,7 +198,7 @@ void KernelCode::read_modules_text() {
   for (const Module& module : modules_) {
     const auto& text = module.parts[kModuleText];
     add_known(text.start, round_up(text.size, kPageSize), CodeOwner::module, module.name);
-    if (module.state == ModuleState::live) continue;
+    // It is there until it has been freed, some time after the module went live.
     const auto& init = module.parts[kModuleInitText];
     add_known(init.start, round_up(init.size, kPageSize), CodeOwner::module, module.name);
   }

@@ -93,6 +93,9 @@ class KernelCode {
  private:
   explicit KernelCode(const Kernel& kernel) : kernel_(&kernel) {}
   void add_known(Gva start, std::uint64_t size, CodeOwner owner, std::string name);
+  [[nodiscard]] static Outcome<KernelCode> read_once(const Kernel& kernel);
+  void sort_known();
+  bool claim_classic_bpf();
   void read_modules_text();
   void read_bpf();
   void read_bpf_packs();

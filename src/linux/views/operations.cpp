@@ -160,12 +160,12 @@ class Reader final : public ViewReader {
           std::pair("__bss_start", "__bss_stop")}) {
       const auto start = symbols.find(from), end = symbols.find(to);
       if (!start || !end || *end <= *start || *end - *start > kMaxSection) continue;
-      if (!section(*start, *end - *start, symbols)) return false;
+      if (!section(*start, *end - *start, symbols, true)) return false;
     }
     return true;
   }
 
-  bool section(Gva start, std::uint64_t size, const SymbolTable& symbols) {
+  bool section(Gva start, std::uint64_t size, const SymbolTable& symbols, bool of_kernel) {
     std::vector<std::byte> bytes(size);
     if (auto done = memory_.read(start, bytes); !done) {
       // Pages of it may have been given back: page by page, then.
@@ -184,8 +184,8 @@ class Reader final : public ViewReader {
       const CodeRange* range = code_->find(Gva{value});
       if (range == nullptr || range->owner == CodeOwner::unused) continue;
       const auto symbol = symbols.nearest(start + at);
-      const bool is_table =
-          symbol && names_a_table(symbol->name) && start + at - symbol->address < kMaxTable;
+      const bool is_table = of_kernel && symbol && names_a_table(symbol->name) &&
+                            start + at - symbol->address < kMaxTable;
       if (!is_table && range->owner != CodeOwner::unknown) continue;
       const auto offset = symbol ? start + at - symbol->address : at;
       const Table table{
@@ -204,7 +204,7 @@ class Reader final : public ViewReader {
       for (const auto part : {kModuleRodata, kModuleRoAfterInit, kModuleData}) {
         const auto& range = module.parts[part];
         if (range.size == 0 || range.size > kMaxSection) continue;
-        if (!section(range.start, range.size, kernel_.module_symbols())) return false;
+        if (!section(range.start, range.size, kernel_.module_symbols(), false)) return false;
       }
     }
     return true;
