@@ -220,8 +220,7 @@ Command fvm_command() {
   return {
       .name = "fvm",
       .group = "Guard",
-      .summary =
-          "the watchers of this host's guests: status, verdicts, attach, detach, failover, drain",
+      .summary = "the watchers of this host's guests",
       .operands = {{"ACTION", Words::text}, {"GUEST", Words::text, true}},
       .options = options(),
       .description =
