@@ -122,12 +122,14 @@ struct Kernel::State {
       : machine(m),
         place(f.place),
         symbols(std::move(f.symbols)),
-        ahead(m.memory()),
+        ram(m.memory()),
+        ahead(ram),
         memory(ahead, f.place.root) {}
 
   const Machine& machine;
   KernelPlace place;
   SymbolTable symbols;
+  WitnessedMemory ram;
   ReadAhead ahead;
   x86::AddressSpace memory;
   TypeCatalogue types;
@@ -213,6 +215,7 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
 
 const Machine& Kernel::machine() const { return state_->machine; }
 const x86::AddressSpace& Kernel::memory() const { return state_->memory; }
+const WitnessedMemory& Kernel::ram() const { return state_->ram; }
 const ReadAhead& Kernel::read_ahead() const { return state_->ahead; }
 const Identity& Kernel::identity() const { return state_->identity; }
 const Health& Kernel::health() const { return state_->health; }

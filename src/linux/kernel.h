@@ -12,6 +12,7 @@
 #include "base/problem.h"
 #include "linux/symbols.h"
 #include "machine/machine.h"
+#include "memory/wrappers.h"
 #include "memory/read_ahead.h"
 #include "x86/address_space.h"
 
@@ -73,7 +74,8 @@ class Kernel {
   ~Kernel();
 
   [[nodiscard]] const Machine& machine() const;
-  [[nodiscard]] const PhysicalMemory& ram() const { return machine().memory(); }
+  /// The machine's memory, witnessed: whoever reads a table can say whether the host failed it.
+  [[nodiscard]] const WitnessedMemory& ram() const;
   /// The kernel's address space (never a KPTI user half).
   [[nodiscard]] const x86::AddressSpace& memory() const;
   /// What memory() reads through: a view that is read again and again makes its looks here.

@@ -1,4 +1,6 @@
 // The register of views, by name.
+#include <array>
+
 #include "linux/view.h"
 #include "linux/views/code_changes.h"
 #include "linux/views/cpus.h"
@@ -25,38 +27,32 @@
 #include "linux/views/text_changes.h"
 #include "linux/views/threads.h"
 #include "linux/views/user_stacks.h"
+#include "linux/witnessed_view.h"
 
 namespace vitrine::linux {
 namespace {
 
 std::span<const View* const> all() noexcept {
-  static const View* const kViews[] = {
-      &code_changes_view(),
-      &cpus_view(),
-      &credentials_view(),
-      &files_view(),
-      &hidden_modules_view(),
-      &hooks_view(),
-      &interfaces_view(),
-      &interrupts_view(),
-      &kernel_view(),
-      &kernel_code_view(),
-      &kernel_log_view(),
-      &kernel_stacks_view(),
-      &maps_view(),
-      &modules_view(),
-      &mounts_view(),
-      &operations_view(),
-      &processes_view(),
-      &scheduled_view(),
-      &sockets_view(),
-      &standard_streams_view(),
-      &symbols_view(),
-      &syscall_table_view(),
-      &text_changes_view(),
-      &threads_view(),
-      &user_stacks_view(),
+  static const WitnessedView kWitnessed[] = {
+      WitnessedView(code_changes_view()),   WitnessedView(cpus_view()),
+      WitnessedView(credentials_view()),    WitnessedView(files_view()),
+      WitnessedView(hidden_modules_view()), WitnessedView(hooks_view()),
+      WitnessedView(interfaces_view()),     WitnessedView(interrupts_view()),
+      WitnessedView(kernel_view()),         WitnessedView(kernel_code_view()),
+      WitnessedView(kernel_log_view()),     WitnessedView(kernel_stacks_view()),
+      WitnessedView(maps_view()),           WitnessedView(modules_view()),
+      WitnessedView(mounts_view()),         WitnessedView(operations_view()),
+      WitnessedView(processes_view()),      WitnessedView(scheduled_view()),
+      WitnessedView(sockets_view()),        WitnessedView(standard_streams_view()),
+      WitnessedView(symbols_view()),        WitnessedView(syscall_table_view()),
+      WitnessedView(text_changes_view()),   WitnessedView(threads_view()),
+      WitnessedView(user_stacks_view()),
   };
+  static const auto kViews = [] {
+    std::array<const View*, std::size(kWitnessed)> views{};
+    for (std::size_t i = 0; i < views.size(); ++i) views[i] = &kWitnessed[i];
+    return views;
+  }();
   return kViews;
 }
 

@@ -1,4 +1,4 @@
-// Memory around memory: counting what is read, and failing on purpose.
+// Memory around memory: counting what is read, what fails, and failing on purpose.
 #pragma once
 
 #include <atomic>
@@ -22,14 +22,41 @@ class CountedMemory final : public PhysicalMemory {
     return inner_.next_populated(from);
   }
 
-  [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }    ///< a batch counts each
+  [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }  ///< a batch counts each
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
-  [[nodiscard]] std::uint64_t trips() const noexcept { return trips_; }    ///< a batch counts once
+  [[nodiscard]] std::uint64_t trips() const noexcept { return trips_; }  ///< a batch counts once
   [[nodiscard]] std::uint64_t windows() const noexcept { return windows_; }
 
  private:
   const PhysicalMemory& inner_;
   mutable std::atomic<std::uint64_t> reads_{0}, bytes_{0}, trips_{0}, windows_{0};
+};
+
+/// Passes everything on and counts the reads of RAM that the host refused (io, denied, vanished).
+/// A read outside the RAM is the guest's own doing and does not count.
+class WitnessedMemory final : public PhysicalMemory {
+ public:
+  /// @param inner  must outlive this.
+  explicit WitnessedMemory(const PhysicalMemory& inner) : inner_(inner) {}
+
+  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner_.ram(); }
+  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override;
+  std::size_t read_batch(std::span<BatchRead> batch) const override;
+  [[nodiscard]] Bytes window(Gpa from, std::uint64_t size) const noexcept override {
+    return inner_.window(from, size);
+  }
+  [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override {
+    return inner_.next_populated(from);
+  }
+
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }  ///< since it was made
+  [[nodiscard]] Gpa last_refused() const noexcept { return {last_}; }
+
+ private:
+  Result<void> witnessed(Gpa from, Result<void> done) const noexcept;
+
+  const PhysicalMemory& inner_;
+  mutable std::atomic<std::uint64_t> refused_{0}, last_{0};
 };
 
 /// Fails one read, the `fail_at`th (from 0), or from there on all; shows no windows, so
