@@ -133,8 +133,12 @@ void TcgEngine::put_in_place() {
   }
   reset_asked_ = false;
   api_.on_vcpu_init(id_, vcpu_started, nullptr);
+  // Once a plugin has looked at blocks, one must go on to: a translation that a page fault breaks off
+  // leaves its instruction behind in QEMU (tcg_ctx->plugin_insn), and a block translated after that
+  // without a plugin ends in a crash of QEMU. Seen with 10.0.2, within seconds of process churn.
+  looked_at_code_ = looked_at_code_ || (instrumentation_ && instrumentation_->looks_at_code());
+  if (looked_at_code_) api_.on_block(id_, translating, nullptr);
   if (instrumentation_) {
-    if (instrumentation_->looks_at_code()) api_.on_block(id_, translating, nullptr);
     if (!instrumentation_->resumes().empty()) api_.on_vcpu_resume(id_, vcpu_resumes, nullptr);
   }
   changed_.notify_all();

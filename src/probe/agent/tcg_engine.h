@@ -87,6 +87,7 @@ class TcgEngine {
   std::unique_ptr<RunningProgram> program_, previous_;
   std::unique_ptr<Instrumentation> instrumentation_;
   std::atomic<Instrumentation*> current_{nullptr};
+  bool looked_at_code_ = false;  // since QEMU started; written while all CPUs stand
   std::vector<std::unique_ptr<SampleSlot>> slots_;
   std::jthread sampler_;
 };
