@@ -1,6 +1,7 @@
 """Guards, FVMs and their supervisor, with everything that may befall them. Exit status 77: skipped."""
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -233,6 +234,12 @@ def isolation(programs: Path) -> None:
         own = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup")}
         users = set()
         for pid in (row["fvm_pid"], row["guard_pid"], status["super_pid"], *status["standby"]):
+            def settled(pid=pid):  # one that is just being started has no filter yet, and no guest either
+                fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+                return fields if fields["Seccomp"].strip() == "2" else None
+
+            with contextlib.suppress(Failure):
+                until(settled, 5)
             fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             check(fields["Seccomp"].strip() == "2", f"{pid}: no seccomp filter")
             check(fields["NoNewPrivs"].strip() == "1", f"{pid}: may gain privileges")
