@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "probe/view_value.h"
+
 namespace vitrine::probe {
 namespace {
 
@@ -110,37 +112,12 @@ const linux::Value* ViewRows::value(unsigned number, unsigned column) const {
 }
 
 std::optional<std::uint64_t> ViewRows::number(unsigned slot, unsigned column) const {
-  const auto* found = value(slot, column);
-  if (found == nullptr) return std::nullopt;
-  if (const auto* flag = std::get_if<bool>(found)) return *flag ? 1 : 0;
-  if (const auto* number = std::get_if<std::int64_t>(found))
-    return static_cast<std::uint64_t>(*number);
-  if (const auto* word = std::get_if<std::uint64_t>(found)) return *word;
-  return std::nullopt;
+  return number_of(value(slot, column));
 }
 
 std::optional<std::size_t> ViewRows::text(unsigned slot, unsigned column,
                                           std::span<char> into) const {
-  const auto* found = value(slot, column);
-  if (found == nullptr) return std::nullopt;
-  std::size_t size = 0;
-  const auto put = [&](std::string_view text) {
-    const auto fits = std::min(text.size(), into.size() - size);
-    std::copy_n(text.begin(), fits, into.begin() + static_cast<std::ptrdiff_t>(size));
-    size += fits;
-  };
-  if (const auto* text = std::get_if<std::string>(found)) {
-    put(*text);
-    return size;
-  }
-  if (const auto* list = std::get_if<std::vector<std::string>>(found)) {
-    for (const auto& element : *list) {
-      put(element);
-      put(std::string_view("\0", 1));
-    }
-    return size;
-  }
-  return std::nullopt;
+  return text_of(value(slot, column), into);
 }
 
 }  // namespace vitrine::probe

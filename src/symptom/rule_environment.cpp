@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "linux/kernel.h"
+#include "probe/view_value.h"
 #include "probe/words.h"
 #include "vmipl/catalogue.h"
 
@@ -137,26 +138,12 @@ const linux::Value* RuleEnvironment::value(unsigned slot, unsigned index) const 
 }
 
 std::optional<std::uint64_t> RuleEnvironment::column(unsigned slot, unsigned index) noexcept {
-  const auto* found = value(slot, index);
-  if (found == nullptr) return std::nullopt;
-  if (const auto* flag = std::get_if<bool>(found)) return *flag ? 1 : 0;
-  if (const auto* number = std::get_if<std::int64_t>(found))
-    return static_cast<std::uint64_t>(*number);
-  if (const auto* word = std::get_if<std::uint64_t>(found)) return *word;
-  return std::nullopt;
+  return probe::number_of(value(slot, index));
 }
 
 std::optional<std::size_t> RuleEnvironment::column_text(unsigned slot, unsigned index,
                                                         std::span<char> into) noexcept {
-  const auto* found = value(slot, index);
-  if (found == nullptr) return std::nullopt;
-  if (const auto* text = std::get_if<std::string>(found)) return put(*text, into);
-  if (const auto* list = std::get_if<std::vector<std::string>>(found)) {
-    std::string joined;  // each element with a NUL behind it, as the language keeps lists
-    for (const auto& item : *list) joined.append(item).push_back('\0');
-    return put(joined, into);
-  }
-  return std::nullopt;
+  return probe::text_of(value(slot, index), into);
 }
 
 /// The rows that are open when a rule reports are what it reports of.
