@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "memory/send_with_files.h"
+
 namespace vitrine::fvm {
 
 Result<std::pair<FileDescriptor, FileDescriptor>> packet_pair() {
@@ -19,22 +21,7 @@ Result<std::pair<FileDescriptor, FileDescriptor>> packet_pair() {
 Result<void> send_packet(int socket, Bytes bytes, const std::vector<int>& descriptors) {
   if (descriptors.size() > kMostDescriptors)
     return fail(Errc::too_large, descriptors.size(), "descriptors of a packet");
-  iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control{};
-  msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    const auto size = sizeof(int) * descriptors.size();
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(size);
-    auto* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(size);
-    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
-  }
-  while (::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+  while (send_with_files(socket, bytes, descriptors, MSG_DONTWAIT) < 0) {
     if (errno == EINTR) continue;
     if (errno == EAGAIN) return fail(Errc::timeout, 0, "packet");
     return fail(errno == EPIPE || errno == ECONNRESET ? Errc::vanished : Errc::io, 0, "packet");

@@ -15,6 +15,7 @@
 
 #include "machine/gdb_farewell.h"
 #include "machine/gdb_link.h"
+#include "memory/send_with_files.h"
 
 namespace vitrine {
 namespace {
@@ -33,22 +34,9 @@ std::string message_of(char kind, std::uint64_t number, const Undo* undo) {
 }
 
 bool send_message(int socket, const std::string& text, int descriptor) {
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
-  iovec piece{const_cast<char*>(text.data()), text.size()};
-  msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  if (descriptor >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-  }
   while (true) {
-    const auto sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    const auto sent = send_with_files(socket, std::as_bytes(std::span(text)),
+                                      {&descriptor, descriptor >= 0 ? 1U : 0U});
     if (sent >= 0) return true;
     if (errno != EINTR) return false;
   }

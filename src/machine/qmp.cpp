@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "machine/json_frame.h"
+#include "memory/send_with_files.h"
 
 namespace vitrine {
 namespace {
@@ -29,22 +30,6 @@ std::unexpected<Problem> problem(Errc code, std::string message, std::string hin
 int milliseconds_until(Clock::time_point until) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
   return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
-}
-
-ssize_t send_with_file(int socket, std::string_view bytes, int descriptor) {
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
-  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  auto* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
 std::string text_of(const Json& object, const char* key) {
@@ -116,8 +101,8 @@ Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view argu
   const auto until = Clock::now() + timeouts_.answer;
   std::string_view rest = message;
   while (!rest.empty()) {
-    const auto sent = descriptor >= 0 ? send_with_file(socket_.get(), rest, descriptor)
-                                      : ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    const auto sent = send_with_files(socket_.get(), std::as_bytes(std::span(rest)),
+                                      {&descriptor, descriptor >= 0 ? 1U : 0U});
     if (sent >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
       descriptor = -1;  // it went with the first bytes

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "memory/send_with_files.h"
 #include "vmipl/program.h"
 
 namespace vitrine::probe {
@@ -381,21 +382,9 @@ bool ControlServer::send(MessageKind kind, Bytes body, int descriptor) noexcept 
   if (!client_) return false;
   std::size_t sent = 0;
   while (sent < frame.size()) {
-    iovec part{const_cast<std::byte*>(frame.data()) + sent, frame.size() - sent};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    if (descriptor >= 0 && sent == 0) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      auto* head = CMSG_FIRSTHDR(&message);
-      head->cmsg_level = SOL_SOCKET;
-      head->cmsg_type = SCM_RIGHTS;
-      head->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
-    }
-    const auto done = ::sendmsg(client_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::size_t files = descriptor >= 0 && sent == 0 ? 1 : 0;
+    const auto done = send_with_files(client_.get(), Bytes(frame).subspan(sent),
+                                      {&descriptor, files}, MSG_DONTWAIT);
     if (done > 0) {
       sent += static_cast<std::size_t>(done);
       continue;
