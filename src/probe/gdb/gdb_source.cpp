@@ -42,6 +42,7 @@ class GdbSource final : public EventSource {
   Outcome<void> go_on();
   Outcome<void> reclaim();
   void end(std::string why);
+  void leave() noexcept;
 
   const Machine& machine_;
   const GdbOptions options_;
@@ -162,6 +163,12 @@ void GdbSource::stop() noexcept {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  leave();
+  guardian_.reset();
+}
+
+/// Breakpoints out, and on; what was lost is kept.
+void GdbSource::leave() noexcept {
   if (stops_) {
     const auto lost = stops_->losses();
     lost_.words.insert(lost_.words.end(), lost.words.begin(), lost.words.end());
@@ -170,7 +177,6 @@ void GdbSource::stop() noexcept {
   stops_.reset();
   client_.reset();
   link_.reset();
-  guardian_.reset();
 }
 
 void GdbSource::run() {
@@ -277,14 +283,7 @@ void GdbSource::end(std::string why) {
   ended_ = true;
   sink_->note(
       {SourceNote::source_ended, std::nullopt, fmt::format("the gdbstub source ends: {}", why)});
-  if (stops_) {
-    const auto lost = stops_->losses();
-    lost_.words.insert(lost_.words.end(), lost.words.begin(), lost.words.end());
-    lost_.firings += lost.firings;
-  }
-  stops_.reset();
-  client_.reset();
-  link_.reset();  // breakpoints out, and on
+  leave();
 }
 
 Losses GdbSource::losses() const {
