@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import fvm_image, initramfs, kernels, programs, readme, state
 from .errors import GuestError
+from .labels import LABELS, MORE_LABELS
 from .machine import BACKENDS, Guest, Options
 
 
@@ -31,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     kernels_command = add("kernels", _kernels, "fetch all kernels and say their versions")
+    kernels_command.add_argument("labels", nargs="*", default=list(LABELS), metavar="LABEL", help="these alone; also SUITE:SERIES[:FLAVOUR]")
     kernels_command.add_argument("--refresh", action="store_true", help="ask the archive for newer ones")
+    kernels_command.add_argument("--offered", nargs="+", metavar="SUITE", help="only list what these suites have, as labels")
     add("build", _build, "build the guest's programs and all initramfs archives")
     image = add("fvm-image", _fvm_image, "build the image of a forensic virtual machine")
     image.add_argument("out", type=Path, metavar="FOLDER")
@@ -42,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add("list", _list, "list the running guests")
 
     up = add("up", _up, "boot a guest and leave it running")
-    up.add_argument("label", choices=[*kernels.LABELS, *kernels.MORE_LABELS], metavar="LABEL", help=", ".join([*kernels.LABELS, *kernels.MORE_LABELS]))
+    up.add_argument("label", metavar="LABEL", help=", ".join([*LABELS, *MORE_LABELS, "or SUITE:SERIES[:FLAVOUR]"]))
     up.add_argument("--name", help="default: guest-LABEL")
     up.add_argument("--memory", type=int, default=Options.memory, metavar="MiB")
     up.add_argument("--cpus", type=int, default=Options.cpus, metavar="N")
@@ -79,13 +82,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _kernels(arguments: argparse.Namespace) -> None:
-    for label in kernels.LABELS:
+    if arguments.offered:
+        print("\n".join(label for suite in arguments.offered for label in kernels.offered(suite)))
+        return
+    for label in arguments.labels:
         kernel = kernels.fetch(label, arguments.refresh)
         print(f"{label:6} {kernel.release:24} {kernel.version:22} {kernel.image}")
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    for label in kernels.LABELS:
+    for label in LABELS:
         archive = initramfs.build(kernels.fetch(label))
         print(f"{label:6} {archive.stat().st_size / 2**20:5.1f} MiB {archive}")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from . import kernels
 from .cache import cache_dir, locked, scratch
 from .errors import GuestError
+from .labels import find_label
 
 SOURCES = Path(__file__).resolve().parent.parent / "fixtures"
 PROGRAM_FLAGS = ("-static", "-O1", "-Wall", "-Wextra", "-std=gnu17", "-pthread")
@@ -67,7 +68,7 @@ def _headers(label: str, kernel: kernels.Kernel) -> Path:
     root = cache_dir() / "headers" / f"{kernel.release}_{kernel.version}"
     with locked(f"headers-{kernel.release}"):
         if not root.is_dir():
-            suite = kernels._Suite(kernels.LABELS[label])
+            suite = kernels._Suite(find_label(label))
             suite._apt("apt-get", "update", "-q")
             names = [f"linux-headers-{kernel.release}"]
             depends = suite._show(names[0])["Depends"]
@@ -128,11 +129,11 @@ def _runs_not(path: Path) -> bool:
 
 
 def _libraries(label: str, tree: Path) -> Path:
-    suite = kernels._Suite(kernels.LABELS[label])
+    suite = kernels._Suite(find_label(label))
     folder = tree / "vitrine-libraries"
     folder.mkdir()
     # The release itself, of which backports are a part, has the libraries.
-    base = kernels.LABELS[label].suites[0][1].removesuffix("-backports")
+    base = find_label(label).suites[0][1].removesuffix("-backports")
     suite._add_suite("debian", base)
     suite._apt("apt-get", "update", "-q")
     with scratch("libraries") as temporary:

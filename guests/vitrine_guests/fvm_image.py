@@ -4,42 +4,21 @@ measurement beside it (measure.txt) is what vitrined checks before it starts one
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import subprocess
 from pathlib import Path
 
 from . import kernels
-from .cache import locked, scratch
-from .errors import GuestError
+from .cache import scratch
 from .modules import ModuleTree
 
-LABEL = kernels.Label("fvm", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1.")
-IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+[^-]*(?:-\d+)?-cloud-amd64)$")
 MODULES = ("virtio_pci", "virtio_console")
-
-
-class _CloudSuite(kernels._Suite):
-    def _newest_release(self) -> str:
-        names = self._apt("apt-cache", "pkgnames", "linux-image-").split()
-        releases = [match[1] for name in names if (match := IMAGE.match(name))]
-        if not releases:
-            raise GuestError(f"no cloud kernel in {self.label.suites}")
-        versions = {r: self._show(f"linux-image-{r}")["Version"] for r in releases}
-        newest = releases[0]
-        for release in releases:
-            if kernels._compare(versions[release], versions[newest]) > 0:
-                newest = release
-        return newest
 
 
 def kernel(refresh: bool = False) -> kernels.Kernel:
     """The newest cloud kernel, from the cache when it is there."""
-    if not refresh and (found := kernels.cached(LABEL.name)):
-        return found
-    with locked(f"kernel-{LABEL.name}"):
-        return kernels.cached(LABEL.name) or _CloudSuite(LABEL).fetch()
+    return kernels.fetch("6.1-cloud", refresh)
 
 
 def build(out: Path, sensor: Path, rules: list[Path]) -> dict[str, str]:

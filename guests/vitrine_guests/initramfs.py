@@ -57,6 +57,7 @@ def _fill(
 
     tree = ModuleTree(kernel)
     folder = f"lib/modules/{kernel.release}"
+    (root / folder).mkdir(parents=True)
     boot = tree.closure(BOOT)
     for module in (everything := tree.closure([*BOOT, *ON_REQUEST])):
         path = root / folder / module.file

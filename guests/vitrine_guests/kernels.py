@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,57 +16,13 @@ from pathlib import Path
 
 from .cache import cache_dir, locked, scratch
 from .errors import GuestError
+from .labels import LABELS, Label, find_label
 
 MIRROR = "http://deb.debian.org"
 KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
     "/usr/share/keyrings/debian-archive-keyring.pgp",
 )
-# One flavour's images alone: `-dbg`, `-unsigned` and the metapackages do not match.
-IMAGE = r"^linux-image-(\d+\.\d+(?:\.\d+)?[^-]*(?:-\d+)?-{flavour})$"
-
-
-@dataclass(frozen=True)
-class Label:
-    """What a label asks for: the newest kernel of `series` in `suites`.
-
-    `series` is a prefix of the release; the newest package of `suites` stands in when the series has gone.
-    """
-
-    name: str
-    suites: tuple[tuple[str, str], ...]  # (archive, suite)
-    series: str
-    flavour: str = "amd64"
-
-
-# What tests run at every change.
-LABELS = {
-    label.name: label
-    for label in (
-        Label("5.10", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10."),
-        Label("6.1", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1."),
-        Label("6.12", (("debian", "bookworm-backports"),), "6.12."),
-        Label("7.x", (("debian", "trixie-backports"),), "7."),
-    )
-}
-
-# Kernels beside the matrix: other configurations of it, and what the next Debian has.
-MORE_LABELS = {
-    label.name: label
-    for label in (
-        Label("5.10-cloud", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10.", "cloud-amd64"),
-        Label("5.10-rt", (("debian", "bullseye"), ("debian-security", "bullseye-security")), "5.10.", "rt-amd64"),
-        Label("6.1-cloud", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1.", "cloud-amd64"),
-        Label("6.1-rt", (("debian", "bookworm"), ("debian-security", "bookworm-security")), "6.1.", "rt-amd64"),
-        Label("6.12-cloud", (("debian", "bookworm-backports"),), "6.12.", "cloud-amd64"),
-        Label("6.12-trixie", (("debian", "trixie"),), "6.12."),
-        Label("6.12-rt", (("debian", "trixie"),), "6.12.", "rt-amd64"),
-        Label("7.x-cloud", (("debian", "trixie-backports"),), "7.", "cloud-amd64"),
-        Label("7.x-rt", (("debian", "trixie-backports"),), "7.", "rt-amd64"),
-    )
-}
-
-
 @dataclass(frozen=True)
 class Kernel:
     """A kernel in the cache: `image` boots, `modules` is its `lib/modules/RELEASE`."""
@@ -86,10 +43,10 @@ class Kernel:
         )
 
     @property
-    def modules(self) -> Path:
-        return _first(
-            self.root, f"lib/modules/{self.release}/kernel", f"usr/lib/modules/{self.release}/kernel"
-        ).parent
+    def modules(self) -> Path | None:
+        """None when the archive has the image and no modules any more: it boots, with what is built in."""
+        places = (self.root / base / self.release for base in ("lib/modules", "usr/lib/modules"))
+        return next((place for place in places if (place / "kernel").exists()), None)
 
 
 def _first(root: Path, *candidates: str) -> Path:
@@ -126,15 +83,33 @@ def fetch(label: str, refresh: bool = False) -> Kernel:
 
     Raises GuestError for an unknown label, or when apt or dpkg-deb fails (with their words).
     """
-    known = LABELS | MORE_LABELS
-    if label not in known:
-        raise GuestError(f"no kernel label {label!r}; there are {', '.join(known)}")
+    found = find_label(label)
     if not refresh and (kernel := cached(label)):
         return kernel
     with locked(f"kernel-{label}"):
         if not refresh and (kernel := cached(label)):
             return kernel
-        return _Suite(known[label]).fetch()
+        return _Suite(found).fetch()
+
+
+def forget(label: str) -> None:
+    """Takes the kernel of `label`, its initramfs with it, out of the cache, unless another label has the same one."""
+    if not (kernel := cached(label)):
+        return
+    notes = [path for path in (cache_dir() / "kernels").glob("*.json") if path.stem != label]
+    (cache_dir() / "kernels" / f"{label}.json").unlink(missing_ok=True)
+    if not any(json.loads(note.read_text())["release"] == kernel.release for note in notes):
+        shutil.rmtree(kernel.root, ignore_errors=True)
+        for archive in (cache_dir() / "initramfs").glob(f"{kernel.release}-????????????????.cpio"):
+            archive.unlink(missing_ok=True)
+
+
+def offered(suite: str) -> list[str]:
+    """Labels of all that `suite` has: of each series and flavour, which stands for its newest."""
+    index = _Suite(find_label(f"{suite}:0.0"))
+    index.update()
+    found = {match.groups() for name in index.names() if (match := re.match(r"linux-image-(\d+\.\d+)\D.*?-?((?:cloud-|rt-)?amd64)$", name))}
+    return [f"{suite}:{series}:{flavour}" for series, flavour in sorted(found, key=lambda each: ([int(n) for n in each[0].split(".")], each[1]))]
 
 
 class _Suite:
@@ -142,7 +117,7 @@ class _Suite:
 
     def __init__(self, label: Label):
         self.label = label
-        self.folder = cache_dir() / "apt" / label.name
+        self.folder = cache_dir() / "apt" / label.index
         for part in ("state/lists/partial", "cache/archives/partial", "etc"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "state/status").write_text("")
@@ -150,13 +125,20 @@ class _Suite:
         if keyring is None:
             raise GuestError("no Debian archive keyring; install the package debian-archive-keyring")
         mirror = os.environ.get("VITRINE_GUESTS_MIRROR", MIRROR).rstrip("/")
-        self._line = f"deb [arch=amd64 signed-by={keyring}] {mirror}/{{archive}} {{suite}} main\n"
+        self._line = f"deb [arch={label.architecture} signed-by={keyring}] {mirror}/{{archive}} {{suite}} main\n"
         (self.folder / "sources.list").write_text(
             "".join(self._line.format(archive=archive, suite=suite) for archive, suite in label.suites)
         )
 
-    def fetch(self) -> Kernel:
+    def update(self) -> None:
         self._apt("apt-get", "update", "-q")
+
+    def names(self) -> list[str]:
+        """Of the packages of kernel images."""
+        return self._apt("apt-cache", "pkgnames", "linux-image-").split()
+
+    def fetch(self) -> Kernel:
+        self.update()
         release = self._newest_release()
         image = f"linux-image-{release}"
         fields = self._show(image)
@@ -167,7 +149,8 @@ class _Suite:
             if not root.is_dir():
                 self._unpack(packages, root)
         kernel = Kernel(self.label.name, release, version, tuple(packages), root)
-        kernel.image, kernel.modules  # both are there, or this raises
+        if kernel.image and not kernel.modules:
+            print(f"guests: {self.label.suites} has no modules of {release} any more", file=sys.stderr)
         note = {"release": release, "version": version, "packages": packages}
         with scratch("note") as folder:
             (folder / "note").write_text(json.dumps(note) + "\n")
@@ -175,10 +158,8 @@ class _Suite:
         return kernel
 
     def _newest_release(self) -> str:
-        names = self._apt("apt-cache", "pkgnames", "linux-image-").split()
-        images = re.compile(IMAGE.format(flavour=re.escape(self.label.flavour)))
-        releases = [match[1] for name in names if (match := images.match(name))]
-        wanted = [r for r in releases if r.startswith(self.label.series)]
+        releases = [release for name in self.names() if (release := self.label.release_of(name))]
+        wanted = [release for release in releases if self.label.has(release)]
         if not releases:
             raise GuestError(f"no linux-image package in {self.label.suites}")
         if not wanted:
@@ -187,13 +168,21 @@ class _Suite:
                 "its newest one stands in",
                 file=sys.stderr,
             )
-        versions = {r: self._show(f"linux-image-{r}")["Version"] for r in wanted or releases}
+        shown = {release: self._show(f"linux-image-{release}") for release in wanted or releases}
+        # A metapackage of a series looks the same by its name.
+        versions = {r: of["Version"] for r, of in shown.items() if "linux-image-" not in of.get("Depends", "")}
+        if not versions:
+            raise GuestError(f"{self.label.suites} has metapackages only of {self.label.series}")
         return max(versions, key=functools.cmp_to_key(lambda a, b: _compare(versions[a], versions[b])))
 
     def _parts(self, depends: str, release: str) -> list[str]:
-        """From Linux 7 on the image package is empty and depends on the packages that hold its parts."""
+        """From Linux 7 on the image package is empty and depends on the packages that hold its parts.
+
+        Of superseded kernels an archive may lack `linux-base-*`, which holds nothing that boots.
+        """
         names = re.findall(rf"linux-(?:base|binary|modules)-{re.escape(release)}(?=[\s,]|$)", depends)
-        return list(dict.fromkeys(names))
+        there = set(self._apt("apt-cache", "pkgnames", "linux-").split())
+        return [name for name in dict.fromkeys(names) if name in there]
 
     def _unpack(self, packages: list[str], root: Path) -> None:
         with scratch("kernel") as folder:
@@ -230,7 +219,7 @@ class _Suite:
             "Dir::Etc": f"{self.folder}/etc",
             "Dir::Etc::sourcelist": f"{self.folder}/sources.list",
             "Dir::Etc::sourceparts": "/dev/null",
-            "APT::Architecture": "amd64",
+            "APT::Architecture": self.label.architecture,
             "APT::Sandbox::User": "root",  # root's cache may lie where the user _apt cannot go
             "Acquire::Languages": "none",
         }

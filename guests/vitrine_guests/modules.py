@@ -40,6 +40,8 @@ class ModuleTree:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
+        if self.root is None:
+            return {}
         return {
             path.name.split(".ko")[0].replace("-", "_"): path
             for path in self.root.joinpath("kernel").rglob("*.ko*")

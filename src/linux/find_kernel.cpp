@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "format/kallsyms.h"
+#include "linux/kernel_name.h"
 
 namespace vitrine::linux {
 namespace {
@@ -143,9 +144,9 @@ class Candidate {
 
 /// What a search saw, for the message if it ends with nothing.
 struct Seen {
-  std::uint64_t scanned = 0;   // bytes
-  std::size_t tables = 0;      // real token tables
-  std::optional<Error> last;   // why the last of them was refused
+  std::uint64_t scanned = 0;  // bytes
+  std::size_t tables = 0;     // real token tables
+  std::optional<Error> last;  // why the last of them was refused
 };
 
 /// Looks for a kernel whose token table starts in `range` (which lies in one RAM range).
@@ -175,7 +176,8 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, See
 }
 
 /// The populated parts of [from, to), searched in order.
-std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from, Gpa to, Seen& seen) {
+std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from, Gpa to,
+                                            Seen& seen) {
   while (from < to) {
     auto next = ram.next_populated(from);
     if (!next || next->start >= to || next->size == 0) return std::nullopt;
@@ -186,7 +188,39 @@ std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from,
   return std::nullopt;
 }
 
-std::string mebibytes(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMiB / 2) / kMiB); }
+std::string mebibytes(std::uint64_t bytes) {
+  return fmt::format("{} MiB", (bytes + kMiB / 2) / kMiB);
+}
+
+/// What is said when no kernel was found, by what else there is.
+Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_bit_code) {
+  const auto name = find_kernel_name(ram);
+  if (name && name->is_32_bit() && !runs_64_bit_code) {
+    return Problem(Errc::not_found,
+                   fmt::format("the guest runs a 32-bit kernel: Linux {} for {}", name->release,
+                               name->machine),
+                   "Vitrine reads 64-bit kernels (x86_64) only");
+  }
+  std::string message =
+      fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
+  if (seen.tables > 0 && seen.last) {
+    message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})",
+                           seen.tables, seen.tables == 1 ? "" : "s", describe(*seen.last));
+  }
+  if (name) {
+    return Problem(
+        Errc::not_found, std::move(message),
+        fmt::format("the name of a Linux {} for {} lies in RAM: it is not up yet, has gone, "
+                    "or was built without kallsyms",
+                    name->release, name->machine));
+  }
+  return Problem(
+      Errc::not_found, std::move(message),
+      runs_64_bit_code
+          ? "the CPUs do run 64-bit kernel code; if that is Linux, it was built without kallsyms"
+          : "the machine may still be in its firmware or boot loader, or run another system; "
+            "try again when it has booted");
+}
 
 }  // namespace
 
@@ -216,13 +250,14 @@ std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text
   for (const unsigned levels : {4U, 5U}) {
     const x86::PageRoot root{table, levels};
     std::optional<KernelPlace> place;
-    const auto walked = x86::for_each_mapping(
-        ram, root, Gva{kKernelMap}, Gva{kKernelMap + kKernelMapSize}, kTablesPerMapping,
-        [&](const x86::Mapping& mapping) {
-          const std::uint64_t inside = text - mapping.first.address;
-          if (inside < mapping.size) place = KernelPlace{mapping.start + inside, text, root};
-          return !place;
-        });
+    const auto walked =
+        x86::for_each_mapping(ram, root, Gva{kKernelMap}, Gva{kKernelMap + kKernelMapSize},
+                              kTablesPerMapping, [&](const x86::Mapping& mapping) {
+                                const std::uint64_t inside = text - mapping.first.address;
+                                if (inside < mapping.size)
+                                  place = KernelPlace{mapping.start + inside, text, root};
+                                return !place;
+                              });
     if (walked && place) return place;
   }
   return std::nullopt;
@@ -248,15 +283,7 @@ Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa>
       return std::move(*found);
     }
   }
-  std::string message = fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
-  if (seen.tables > 0 && seen.last) {
-    message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})", seen.tables,
-                           seen.tables == 1 ? "" : "s", describe(*seen.last));
-  }
-  return std::unexpected(Problem(
-      Errc::not_found, std::move(message),
-      hints.empty() ? "the machine may still be in its firmware or boot loader, or run another system; try again when it has booted"
-                    : "the CPUs do run 64-bit kernel code; if that is Linux, it was built without kallsyms"));
+  return std::unexpected(nothing_found(ram, seen, !hints.empty()));
 }
 
 }  // namespace vitrine::linux

@@ -3,6 +3,7 @@
 
     ./dev bench look                    all parts
     ./dev bench look --only attach      one of equality, attach, refresh, scale, untouched, churn
+    ./dev bench look --only kernels     every kernel that Debian's archive has (an hour; not among all parts)
 
 Every figure is printed with its target. Times are medians of whole processes, runs taken in
 turn (A B A B) so that a machine whose speed drifts does not favour one side.
@@ -22,8 +23,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
+sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest"), str(ROOT / "tests/bench")]
 
+from look_kernels import SUITES, kernel_matrix  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
@@ -289,14 +291,19 @@ PARTS = {
 }
 
 
+def every_kernel(options):
+    Table.missed += kernel_matrix(VITRINE, options.suites)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, "kernels"], default=list(PARTS))
+    parser.add_argument("--suites", nargs="+", default=SUITES, help="of the part kernels: these alone")
     parser.add_argument("--listings", type=int, default=1000)
     options = parser.parse_args()
     for part in options.only:
-        PARTS[part](options)
+        (PARTS | {"kernels": every_kernel})[part](options)
     print(f"targets missed: {Table.missed}")
     return 1 if Table.missed else 0
 

@@ -93,6 +93,30 @@ TEST(AttachNothing, AnEmptyMachineIsSaidToBeEmpty) {
   EXPECT_FALSE(kernel.error().hint.empty());
 }
 
+TEST(AttachNothing, A32BitKernelIsNamed) {
+  for (const auto& [machine, words] :
+       {std::pair{"i686", "32-bit kernel: Linux 6.1.0-50-686-pae for i686"},
+        std::pair{"x86_64", "no Linux kernel was found"}}) {
+    Lab lab({.registers = false});
+    std::ranges::fill(lab.forge().bytes(Gpa{kMiB}, 47 * kMiB), std::byte{0});
+    // Across the pieces that a search takes.
+    const Gpa at{kMiB + 4 * kMiB - 200};
+    const auto put = [&](std::uint64_t field, std::string_view text) {
+      std::memcpy(lab.forge().bytes(at + field * 65, text.size()).data(), text.data(), text.size());
+    };
+    put(0, "Linux");
+    put(1, "(none)");
+    put(2, "6.1.0-50-686-pae");
+    put(3, "#1 SMP");
+    put(4, machine);
+    put(5, "(none)");
+    const auto kernel = Kernel::attach(lab, {});
+    ASSERT_FALSE(kernel.has_value());
+    EXPECT_NE(kernel.error().message.find(words), std::string::npos) << kernel.error().message;
+    EXPECT_FALSE(kernel.error().hint.empty());
+  }
+}
+
 TEST(AttachWithoutBtf, SymbolsAreThereAndTypesAreSaidToBeMissing) {
   const Lab lab({.btf = false});
   const auto kernel = Kernel::attach(lab, {});
@@ -150,8 +174,9 @@ TEST(AttachInferredMap, IsHeldAgainstTheKernelsOwnTable) {
   ASSERT_TRUE(check_of(**refuted).has_value());
   EXPECT_FALSE(check_of(**refuted)->ok);
   EXPECT_FALSE((*refuted)->health().ok());
-  EXPECT_TRUE(std::ranges::any_of((*refuted)->health().warnings,
-                                  [](const auto& text) { return text.contains("e820_table_firmware"); }));
+  EXPECT_TRUE(std::ranges::any_of((*refuted)->health().warnings, [](const auto& text) {
+    return text.contains("e820_table_firmware");
+  }));
 
   const Lab plain({.e820_end = 6 * kGiB});
   const auto told = Kernel::attach(plain, {});
