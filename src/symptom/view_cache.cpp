@@ -73,6 +73,8 @@ const linux::ViewInfo* find_info(std::string_view view) noexcept {
 }
 
 std::optional<std::vector<vmipl::ViewColumn>> RuleViews::columns(std::string_view view) const {
+  const bool own = view == kRequiredView || view == kFindingsView;
+  if (!own && kernels_ != nullptr) return kernels_->columns(view);
   const auto* info = find_info(view);
   if (info == nullptr) return std::nullopt;
   std::vector<vmipl::ViewColumn> columns;
@@ -83,6 +85,10 @@ std::optional<std::vector<vmipl::ViewColumn>> RuleViews::columns(std::string_vie
 
 std::vector<std::string> RuleViews::names() const {
   std::vector<std::string> names{std::string(kRequiredView)};
+  if (kernels_ != nullptr) {
+    for (auto& name : kernels_->names()) names.push_back(std::move(name));
+    return names;
+  }
   for (const auto* view : linux::views()) names.emplace_back(view->info().name);
   return names;
 }

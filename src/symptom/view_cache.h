@@ -27,8 +27,14 @@ struct ViewRows {
 /// (`required`, `findings`).
 class RuleViews final : public vmipl::ViewPort {
  public:
+  RuleViews() = default;
+  /// The kernel's are those of `kernels`, which must outlive this.
+  explicit RuleViews(const vmipl::ViewPort& kernels) : kernels_(&kernels) {}
   std::optional<std::vector<vmipl::ViewColumn>> columns(std::string_view view) const override;
   std::vector<std::string> names() const override;
+
+ private:
+  const vmipl::ViewPort* kernels_ = nullptr;
 };
 /// The ViewInfo of that name, the engine's own included; nullptr: none.
 [[nodiscard]] const linux::ViewInfo* find_info(std::string_view view) noexcept;

@@ -77,6 +77,7 @@ CASES = [
     module("kprobe", "hook_outside_known_code", {"kind": "kprobe", "target": "__x64_sys_swapoff", "known": "false"}, hidden=True),
     module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "known": "false"}, hidden=True),
     module("hidden_process", "hidden_process", {"name": "sleep", "found_by": "pid table"}, number="$(cat /tmp/sleep.pid)"),
+    module("unnumbered_process", "hidden_process", {"name": "sleep", "listed": "true", "numbered": "false"}, number="$(cat /tmp/sleep.pid)"),
     program("credentials none", "", {}, "clean_credentials"),
     program("credentials ids_written", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "true"}),
     program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000"}),

@@ -12,6 +12,8 @@
 #include "cli/plan_table.h"
 #include "cli/script_text.h"
 #include "probe/run_session.h"
+#include "symptom/view_cache.h"
+#include "vmipl/parser.h"
 #include "vmipl/reference.h"
 #include "vmipl/render.h"
 
@@ -96,12 +98,23 @@ std::string verdict(const vmipl::Source& source, const vmipl::Checked& checked,
   return text;
 }
 
+bool has_symptoms(const vmipl::Source& source) {
+  vmipl::Diagnostics later;
+  const auto parsed = vmipl::parse(source, later);
+  return std::ranges::any_of(parsed.script.top, [&](vmipl::ItemId id) {
+    return parsed.script.at(id).kind == vmipl::Item::Kind::symptom;
+  });
+}
+
 Judged check_one(Context& context, const Arguments& words, const KernelChoice& kernel,
                  const Planning* planning, const vmipl::Source& source) {
   auto& console = context.console;
   vmipl::CheckOptions options{.ports = kernel.ports()};
   if (const auto allowed = words.options.find("--allow"); allowed != words.options.end())
     options.allow = allowed->second;
+  // A pack of symptoms has a view more than a script: what must run.
+  const symptom::RuleViews rule_views(*options.ports.views);
+  if (has_symptoms(source)) options.ports.views = &rule_views;
   vmipl::Diagnostics diagnostics;
   const auto checked = vmipl::check(source, options, diagnostics);
   if (words.has("--json")) {

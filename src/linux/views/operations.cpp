@@ -64,6 +64,8 @@ constexpr ViewInfo kInfo = {
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::uint64_t kMaxTable = 2 * kKiB;
 constexpr std::uint64_t kMaxSection = 64 * kMiB;
+constexpr std::uint64_t kMaxNamed = 64 * kKiB;  // further from a symbol: not in what it names
+constexpr std::uint64_t kMaxInit = 64 * kKiB;   // more than the init text of any module
 constexpr std::size_t kMaxEntries = 1U << 16;
 constexpr std::size_t kCodeBytes = 32;
 
@@ -160,12 +162,21 @@ class Reader final : public ViewReader {
           std::pair("__bss_start", "__bss_stop")}) {
       const auto start = symbols.find(from), end = symbols.find(to);
       if (!start || !end || *end <= *start || *end - *start > kMaxSection) continue;
-      if (!section(*start, *end - *start, symbols, true)) return false;
+      if (!section(*start, *end - *start, symbols, nullptr)) return false;
     }
     return true;
   }
 
-  bool section(Gva start, std::uint64_t size, const SymbolTable& symbols, bool of_kernel) {
+  /// What `module` still says of its init text, which was freed when it had run: `module.init`, and
+  /// tables of patch sites in it. Whose code lies there now has nothing to do with it.
+  static bool stale(const Module& module, std::uint64_t value) {
+    const auto start = module.init & ~(kPageSize - 1);
+    return module.init != 0 && value >= start && value - start < kMaxInit;
+  }
+
+  /// @param module  whose section it is; null: the kernel's
+  bool section(Gva start, std::uint64_t size, const SymbolTable& symbols, const Module* module) {
+    const bool of_kernel = module == nullptr;
     std::vector<std::byte> bytes(size);
     if (auto done = memory_.read(start, bytes); !done) {
       // Pages of it may have been given back: page by page, then.
@@ -183,13 +194,18 @@ class Reader final : public ViewReader {
         continue;
       const CodeRange* range = code_->find(Gva{value});
       if (range == nullptr || range->owner == CodeOwner::unused) continue;
-      const auto symbol = symbols.nearest(start + at);
+      if (module != nullptr && stale(*module, value)) continue;
+      auto symbol = symbols.nearest(start + at);
+      // Before the section, or far: not its name.
+      if (symbol && (symbol->address < start || start + at - symbol->address >= kMaxNamed))
+        symbol.reset();
       const bool is_table = of_kernel && symbol && names_a_table(symbol->name) &&
                             start + at - symbol->address < kMaxTable;
       if (!is_table && range->owner != CodeOwner::unknown) continue;
       const auto offset = symbol ? start + at - symbol->address : at;
       const Table table{
-          symbol ? std::string(symbol->name) : fmt::format("{:#x}", (start + at).value),
+          symbol ? std::string(symbol->name)
+                 : fmt::format("data of {}", of_kernel ? "the kernel" : "module " + module->name),
           {},
           "symbol",
           is_table};
@@ -204,7 +220,7 @@ class Reader final : public ViewReader {
       for (const auto part : {kModuleRodata, kModuleRoAfterInit, kModuleData}) {
         const auto& range = module.parts[part];
         if (range.size == 0 || range.size > kMaxSection) continue;
-        if (!section(range.start, range.size, kernel_.module_symbols(), false)) return false;
+        if (!section(range.start, range.size, kernel_.module_symbols(), &module)) return false;
       }
     }
     return true;

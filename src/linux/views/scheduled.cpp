@@ -23,6 +23,7 @@ enum : std::size_t {
   kTgid,
   kName,
   kListed,
+  kNumbered,
   kFoundBy,
   kTablePid,
   kCpu,
@@ -36,9 +37,11 @@ constexpr Column kColumns[] = {
     {"name", ColumnType::text, "task_struct.comm"},
     {"listed", ColumnType::boolean,
      "the task list has it: init_task.tasks, or its leader's list of threads"},
+    {"numbered", ColumnType::boolean,
+     "the pid table has it: what kill(2) and the listing of /proc go by"},
     {"found_by", ColumnType::list,
      "running (a CPU's current task), queued (a run queue), pid table, children (its parent's), "
-     "cgroup (a css_set)"},
+     "cgroup (a css_set); empty: the task list alone"},
     {"table_pid", ColumnType::integer,
      "the number under which the pid table has it; absent: it is not there"},
     {"cpu", ColumnType::integer, "whose run queue has it; absent: none"},
@@ -107,22 +110,33 @@ class Reader final : public ViewReader {
     Tally tally;
     auto seen = look(tally);
     auto listed = listed_tasks(tally);
-    // Tasks start and end between the two readings. Who is not listed is looked for again, in both.
+    add_unnumbered(seen, listed);
+    // Tasks start and end between the two readings. Who is missing from one is looked for again, in
+    // both.
     for (int again = 1; again < kLooks; ++again) {
-      const bool strangers = std::ranges::any_of(
-          seen, [&](const auto& entry) { return !listed.contains(entry.first); });
+      const bool strangers = std::ranges::any_of(seen, [&](const auto& entry) {
+        return !listed.contains(entry.first) || !entry.second.table_pid;
+      });
       if (!strangers) break;
       ++tally.retries;
       Tally other;
       auto now = look(other);
-      listed.merge(listed_tasks(other));
+      auto listed_now = listed_tasks(other);
+      add_unnumbered(now, listed_now);
+      listed.merge(listed_now);
       for (auto entry = seen.begin(); entry != seen.end();) {
         const auto still = now.find(entry->first);
-        if (!listed.contains(entry->first) && still == now.end()) {
+        const bool missing = !listed.contains(entry->first) || !entry->second.table_pid;
+        if (missing && still == now.end()) {
           entry = seen.erase(entry);
           continue;
         }
-        if (still != now.end()) entry->second = still->second;
+        if (still != now.end()) {
+          // The pid table changes under us as well: what had it once had it.
+          const auto number = entry->second.table_pid;
+          entry->second = still->second;
+          if (!entry->second.table_pid) entry->second.table_pid = number;
+        }
         ++entry;
       }
     }
@@ -140,13 +154,15 @@ class Reader final : public ViewReader {
       const auto tgid = f_.tgid.read(copy_).value_or(0);
       if (!rows.wants_pid(tgid)) continue;
       const bool in_list = listed.contains(entry.task);
+      const bool numbered = sighting.table_pid.has_value();
       // Its last moments: released already, and on its way out of the CPU.
-      if (!in_list && f_.exit_state.read(copy_).value_or(0) != 0) continue;
+      if ((!in_list || !numbered) && f_.exit_state.read(copy_).value_or(0) != 0) continue;
       rows.begin();
       rows.set(kPid, std::int64_t{f_.pid.read(copy_).value_or(0)});
       rows.set(kTgid, std::int64_t{tgid});
       rows.set(kName, text_of(f_.comm.read(copy_)));
       rows.set(kListed, in_list);
+      rows.set(kNumbered, numbered);
       rows.set(kFoundBy, std::vector<std::string>(sighting.by.begin(), sighting.by.end()));
       if (sighting.table_pid) rows.set(kTablePid, *sighting.table_pid);
       if (sighting.cpu) rows.set(kCpu, *sighting.cpu);
@@ -177,6 +193,11 @@ class Reader final : public ViewReader {
       for (const auto& thread : tasks_.threads_of(process).tasks) listed.insert(thread.address);
     }
     return listed;
+  }
+
+  /// Who is listed and in no other place: the pid table has forgotten it.
+  static void add_unnumbered(Seen& seen, const std::unordered_set<Gva>& listed) {
+    for (const Gva task : listed) seen.try_emplace(task);
   }
 
   Seen look(Tally& tally) {
