@@ -78,7 +78,7 @@ struct EmployPacket {
   std::uint64_t generation = 0;
   std::int64_t lost_ns = 0;  ///< CLOCK_MONOTONIC when the one before was lost; 0: none was
   Cause cause = Cause::asked;
-  std::uint32_t zero = 0;
+  std::uint32_t patience = 1;  ///< how many times the usual limits, 1 to 16
 };
 
 struct BadPacket {

@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     status = 0
+    guard_test.be_punctual()
     for name in arguments.only.split(","):
         if name not in SECTIONS:
             parser.error(f"there is no section {name}; there are {', '.join(SECTIONS)}")

@@ -2,12 +2,13 @@
 // what it manages to do, the test sees from outside.
 //
 //   before it locks itself down   it tries what the box must refuse, and says what worked
-//   SIGUSR1                       its engine hangs; its heart beats on
+//   SIGUSR1                       its engine hangs in an endless loop; its heart beats on
+//   SIGALRM                       its engine waits for ever; its heart beats on
 //   SIGUSR2                       its verdicts fall silent; heartbeats go on
 //   SIGWINCH                      it writes noise into the verdict channel
-//   SIGURG                        it floods the channel with frames that are right but for their
-//   number SIGCONT                       it writes over every descriptor it has that can be mapped
-//   for writing SIGIO                         it makes a system call that it must not make
+//   SIGURG                        it floods the channel with frames that are right but for a number
+//   SIGCONT                       it writes over every descriptor that can be mapped for writing
+//   SIGIO                         it makes a system call that it must not make
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -47,6 +48,10 @@ extern "C" ssize_t __wrap_write(int file, const void* bytes, size_t size) {
 void hang(int) {
   while (true) {
   }
+}
+void block(int) {
+  timespec long_time{1'000'000, 0};
+  while (true) ::nanosleep(&long_time, nullptr);
 }
 void fall_silent(int) { silent = true; }
 void make_noise(int) {
@@ -116,6 +121,7 @@ int main(int argc, char** argv) {
   if (role != "process") return 64;
   try_the_box();
   ::signal(SIGUSR1, hang);
+  ::signal(SIGALRM, block);
   ::signal(SIGUSR2, fall_silent);
   ::signal(SIGWINCH, make_noise);
   ::signal(SIGURG, flood);

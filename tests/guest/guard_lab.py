@@ -82,8 +82,9 @@ class Lab:
 
     def start(self) -> "Lab":
         self.supervisor = subprocess.Popen(
-            [self.programs / "vitrined", "--config", self.config], stdin=subprocess.DEVNULL, stderr=open(self.log, "ab")
-        )
+            [self.programs / "vitrined", "--config", self.config],
+            stdin=subprocess.DEVNULL, stderr=open(self.log, "ab"), start_new_session=True,  # as a service has one
+        )  # fmt: skip
 
         def listens():
             if self.supervisor.poll() is not None:

@@ -24,13 +24,25 @@ def check(true: bool, words: str) -> None:
         raise Failure(words)
 
 
-def gaps(lab: Lab, name: str, times: int, how) -> list[float]:
+def be_punctual() -> None:
+    """Whoever measures must not wait for a CPU himself: as the watchers, a session of its own, before others."""
+    with contextlib.suppress(OSError):
+        os.setsid()
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        if os.getsid(0) == os.getpid():
+            Path("/proc/self/autogroup").write_text("-15")
+
+
+def gaps(lab: Lab, name: str, times: int, how, settle: float = 0.0) -> list[float]:
     """Loses the FVM of `name` again and again; from each deed to the next FVM that watches (as vitrined
-    answers, asked every 3 ms)."""
+    answers, asked every 3 ms). `settle`: seconds that each watches before."""
     measured = []
     for _ in range(times):
-        row = lab.watched(name)
+        lab.watched(name)
         lab.standby()
+        time.sleep(settle)
+        row = lab.watched(name)
         begin = time.monotonic()
         how(row)
         after = lab.watched(name, but=row["fvm"])
@@ -276,12 +288,14 @@ def attacker(programs: Path, times: int) -> None:
             guest = BareGuest(lab, "web1")
             other = BareGuest(lab, "web2")
             lab.watched("web2")
-            ways = {"engine hangs, heart beats": signal.SIGUSR1, "verdicts silenced": signal.SIGUSR2, "noise": signal.SIGWINCH,
+            # FVMs that are too slow as soon as they watch get more time: each watches for a while first.
+            ways = {"engine loops, heart beats": signal.SIGUSR1, "engine waits, heart beats": signal.SIGALRM,
+                    "verdicts silenced": signal.SIGUSR2, "noise": signal.SIGWINCH,
                     "flood": signal.SIGURG, "a forbidden system call": signal.SIGIO}  # fmt: skip
             for name, number in ways.items():
                 def how(row, number=number):
                     os.kill(row["fvm_pid"], number)
-                said(name, gaps(lab, "web1", times, how))
+                said(name, gaps(lab, "web1", times, how, settle=0.6))
             row = lab.watched("web1")
             before = ram_of(guest)
             os.kill(row["fvm_pid"], signal.SIGCONT)
@@ -380,6 +394,7 @@ def main() -> int:
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--times", type=int, default=0)
     arguments = parser.parse_args()
+    be_punctual()
     try:
         GROUPS[arguments.group](arguments)
     except Failure as failure:

@@ -11,6 +11,7 @@
 #include "cli/fixed_view.h"
 #include "evidence/reader.h"
 #include "evidence/verify.h"
+#include "symptom/finding.h"
 
 namespace vitrine::cli {
 namespace {
@@ -28,7 +29,7 @@ constexpr Column kColumns[] = {
     {"time", ColumnType::time, "when it was written, by the host's wall clock"},
     {"kind", ColumnType::text, "finding, gone, action, watcher, loss"},
     {"subject", ColumnType::text, "the symptom, the action, the watcher"},
-    {"severity", ColumnType::integer, "0 to 4; of findings"},
+    {"severity", ColumnType::text, "info, low, medium, high, critical; of findings"},
     {"words", ColumnType::text, "what is said of it"},
     {"key", ColumnType::text, "findings with the same key are the same finding", Column::hidden},
     {"hash", ColumnType::text, "of this entry and so of all before it", Column::hidden},
@@ -70,7 +71,8 @@ Outcome<Status> list(Context& context, const Arguments& words) {
         rows.set(kKind, std::string(name(entry.kind)));
         rows.set(kSubject, entry.subject);
         if (entry.kind == evidence::Kind::finding)
-          rows.set(kSeverity, std::int64_t{entry.severity});
+          rows.set(kSeverity,
+                   std::string(symptom::name(static_cast<symptom::Severity>(entry.severity))));
         rows.set(kWords, words_of(entry));
         rows.set(kKey, entry.key);
         rows.set(kHash, evidence::hexadecimal(stored.link.hash));
@@ -90,7 +92,7 @@ Json json_of(const StoredEntry& stored) {
           {"kind", name(entry.kind)},
           {"guest", entry.guest},
           {"subject", entry.subject},
-          {"severity", entry.severity},
+          {"severity", symptom::name(static_cast<symptom::Severity>(entry.severity))},
           {"time", evidence::words(entry.moment)},
           {"wall_ns", entry.moment.wall_ns},
           {"monotonic_ns", entry.moment.monotonic_ns},

@@ -9,6 +9,7 @@
 #include "cli/fixed_view.h"
 #include "evidence/reader.h"
 #include "fvm/supervisor/control_socket.h"
+#include "symptom/finding.h"
 
 namespace vitrine::cli {
 namespace {
@@ -139,7 +140,7 @@ enum : std::size_t { kVGuest, kVSymptom, kVSeverity, kVSince, kVWords, kVEntry }
 constexpr Column kVerdictColumns[] = {
     {"guest", ColumnType::text, "whose finding"},
     {"symptom", ColumnType::text, "what was found"},
-    {"severity", ColumnType::integer, "0 to 4"},
+    {"severity", ColumnType::text, "info, low, medium, high, critical"},
     {"since", ColumnType::time, "when it was found"},
     {"words", ColumnType::text, "what was seen"},
     {"entry", ColumnType::integer, "its entry: vitrine evidence show GUEST ENTRY"},
@@ -172,7 +173,9 @@ Outcome<Status> verdicts(Context& context, const Arguments& words) {
         rows.begin();
         rows.set(kVGuest, reader.guest());
         rows.set(kVSymptom, stored->entry.subject);
-        rows.set(kVSeverity, std::int64_t{stored->entry.severity});
+        rows.set(
+            kVSeverity,
+            std::string(symptom::name(static_cast<symptom::Severity>(stored->entry.severity))));
         rows.set(kVSince, stored->entry.moment.wall_ns);
         if (body.is_object() && body.contains("words") && body["words"].is_string())
           rows.set(kVWords, body["words"].get<std::string>());

@@ -1,21 +1,34 @@
 #include "fvm/guard/fvm_watch.h"
 
+#include <algorithm>
+
 #include "fvm/canary.h"
 
 namespace vitrine::fvm {
 
-WatchLimits WatchLimits::of(Isolation isolation, bool emulated) {
+namespace {
+
+constexpr std::chrono::milliseconds kBeat{20};  ///< between heartbeats, as Sensor::beat() has it
+/// Less CPU time than this between two looks is none: who is blocked may wake to see that he is.
+constexpr std::uint64_t kNothingNs = 1'000'000;
+
+}  // namespace
+
+WatchLimits WatchLimits::of(Isolation isolation, bool emulated, unsigned patience) {
   using std::chrono::milliseconds;
   WatchLimits limits;
   if (isolation == Isolation::microvm) {
-    limits.silent = milliseconds(emulated ? 350 : 150);
-    limits.canary_late = milliseconds(emulated ? 400 : 200);
+    limits.silent = milliseconds(emulated ? 300 : 150);
     limits.canary_every = milliseconds(emulated ? 100 : 50);
-    limits.scan_late = milliseconds(emulated ? 10'000 : 2'000);
-    limits.attach_late = milliseconds(emulated ? 60'000 : 10'000);
+    // Under TCG the guest's clock of CPU time is the host's wall, and all work ten times as long.
+    limits.step = milliseconds(emulated ? 600 : 150);
+    limits.still = milliseconds(emulated ? 300 : 150);
+    limits.canary_most = milliseconds(emulated ? 10'000 : 4'000);
     limits.first = milliseconds(emulated ? 8'000 : 3'000);
     limits.attach_most = milliseconds(emulated ? 300'000 : 60'000);
   }
+  for (auto* limit : {&limits.silent, &limits.step, &limits.still, &limits.canary_most})
+    *limit *= patience;
   return limits;
 }
 
@@ -67,9 +80,27 @@ void FvmWatch::check(const Heartbeat& heartbeat, Time now) {
     return condemn(Cause::forged);
   if (heartbeat.progress < heartbeat_.progress || heartbeat.cpu_ns < heartbeat_.cpu_ns)
     return condemn(Cause::forged);
-  const auto attaches = [](Phase phase) { return phase == Phase::attaching; };
-  if (!attaches(heartbeat.phase)) attaching_since_ = now;
+  if (heartbeat.engine_ns < heartbeat_.engine_ns) return condemn(Cause::forged);
+  if (heartbeat.phase != Phase::attaching) attaching_since_ = now;
+  // A heart that beats late could not have a CPU either: that excuses the engine as long.
+  if (now - beat_ > 2 * kBeat) moved_ += now - beat_ - kBeat;
+  const bool stepped = heartbeat.progress != heartbeat_.progress;
+  if (stepped || heartbeat_.counter == 0) stepped_ns_ = heartbeat.engine_ns;
+  if (stepped || heartbeat.engine_ns - moved_ns_ >= kNothingNs) {
+    moved_ = now;
+    moved_ns_ = heartbeat.engine_ns;
+  }
   heartbeat_ = heartbeat;
+  if (watching_ && heartbeat.engine_ns - stepped_ns_ >
+                       static_cast<std::uint64_t>(std::chrono::nanoseconds(limits_.step).count()))
+    return condemn(Cause::stuck);
+  // The first one after planting may have been on its way before. From the second on, two more
+  // steps are one whole look at the control page.
+  if (planted_ && watching_) {
+    if (++beats_since_planted_ == 2) progress_when_planted_ = heartbeat.progress;
+    if (beats_since_planted_ > 2 && heartbeat.progress - progress_when_planted_ > 2)
+      return condemn(Cause::stuck);
+  }
   beat_ = now;
   last_good_ = now;
 }
@@ -83,7 +114,6 @@ void FvmWatch::check(const CanaryAnswer& answer, std::uint64_t generation, Time 
     return condemn(Cause::forged);
   }
   planted_.reset();
-  answered_ = now;
   last_good_ = now;
   watching_ = true;
 }
@@ -92,12 +122,13 @@ void FvmWatch::plant(const Orders& orders, std::span<const std::byte> area, Time
   planted_ = answer_canary(orders, area);
   planted_round_ = orders.canary_round;
   planted_at_ = now;
+  beats_since_planted_ = 0;
 }
 
 void FvmWatch::tick(Time now, std::chrono::nanoseconds late) {
   if (bad_) return;
   beat_ += late;
-  answered_ += late;
+  moved_ += late;
   employed_ += late;
   planted_at_ += late;
   if (!watching_) {
@@ -105,12 +136,10 @@ void FvmWatch::tick(Time now, std::chrono::nanoseconds late) {
     return;
   }
   if (now - beat_ > limits_.silent) return condemn(Cause::silent);
-  const bool attaches = heartbeat_.phase == Phase::attaching;
-  if (attaches && now - attaching_since_ > limits_.attach_most) return condemn(Cause::stuck);
-  const auto patience = attaches                              ? limits_.attach_late
-                        : heartbeat_.phase == Phase::scanning ? limits_.scan_late
-                                                              : limits_.canary_late;
-  if (planted_ && now - planted_at_ > patience) condemn(Cause::stuck);
+  if (beat_ - moved_ > limits_.still) return condemn(Cause::stuck);
+  if (planted_ && now - planted_at_ > limits_.canary_most) return condemn(Cause::stuck);
+  if (heartbeat_.phase == Phase::attaching && now - attaching_since_ > limits_.attach_most)
+    condemn(Cause::stuck);
 }
 
 }  // namespace vitrine::fvm

@@ -1,5 +1,12 @@
 // FvmWatch: is this FVM still what it was started as? Bytes and time in, messages and a
 // verdict about the FVM itself out. No clock, no descriptor: tests drive it.
+//
+// A slow engine and a hung one look alike for a while. What tells them apart: all of an engine's
+// work is cut into steps (a read of guest memory, a look at the control page), which heartbeats
+// count, together with the CPU time that the engine's thread has used. No step takes long *of CPU
+// time*, however busy the host is: one that does is an endless loop. A thread that neither steps
+// nor uses CPU while the heart beats in time is blocked. An engine that steps has looked at the
+// control page: if no answer came before the heartbeat that says so, none will.
 #pragma once
 
 #include <chrono>
@@ -19,13 +26,15 @@ struct WatchLimits {
   using Time = std::chrono::milliseconds;
   Time silent{80};           ///< without a heartbeat
   Time canary_every{25};     ///< between challenges
-  Time canary_late{70};      ///< without an answer, while it watches
-  Time scan_late{1'000};     ///< the same during a pass: not all of its work reads memory
-  Time attach_late{10'000};  ///< the same while it looks for a kernel: decoding one is long work
+  Time step{75};             ///< CPU time of the engine in one step
+  Time still{75};            ///< without a step and without CPU time
+  Time canary_most{2'000};   ///< without an answer, whatever its heartbeats say
   Time first{1'000};         ///< until the first answer of a new assignment
   Time attach_most{60'000};  ///< in the phase of attaching without a break
 
-  [[nodiscard]] static WatchLimits of(Isolation isolation, bool emulated);
+  /// @param patience  1: as measured; more where several in a row were too slow: a host that
+  ///   cannot do it any faster is no sign of an FVM's.
+  [[nodiscard]] static WatchLimits of(Isolation isolation, bool emulated, unsigned patience = 1);
 };
 
 class FvmWatch {
@@ -38,8 +47,8 @@ class FvmWatch {
         rate_(kFramesPerSecond, kFramesBurst, now),
         employed_(now),
         beat_(now),
-        answered_(now),
-        attaching_since_(now) {}
+        attaching_since_(now),
+        moved_(now) {}
 
   /// Takes what came over the channel; appends whole messages that count to `messages`.
   void take(Bytes bytes, Time now, std::vector<Message>& messages);
@@ -70,10 +79,14 @@ class FvmWatch {
   RateLimit rate_;
   Assembler assembler_;
   std::vector<std::byte> rest_;  ///< less than a frame
-  Time employed_, beat_, answered_, attaching_since_, planted_at_{}, last_good_{};
+  Time employed_, beat_, attaching_since_, moved_, planted_at_{}, last_good_{};
   std::optional<symptom::Finding> planted_;  ///< the answer that must come
   std::uint64_t planted_round_ = 0;
+  unsigned beats_since_planted_ = 0;
+  std::uint64_t progress_when_planted_ = 0;  ///< by a heartbeat that was sent after it for sure
   Heartbeat heartbeat_;
+  std::uint64_t stepped_ns_ = 0;  ///< the engine's CPU time at its last step
+  std::uint64_t moved_ns_ = 0;    ///< and when it was last seen to move at all
   bool watching_ = false;
   std::optional<Cause> bad_;
   std::uint64_t refused_ = 0;

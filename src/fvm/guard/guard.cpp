@@ -160,11 +160,14 @@ Outcome<void> Guard::employ(const EmployPacket& packet, std::vector<FileDescript
   Orders orders{.generation = packet.generation, .cpu_share = cpu_share_};
   orders.segments = TRY(hand_over(packet.isolation, layout_, files_, std::move(descriptors[2])));
   const auto now = std::chrono::steady_clock::now();
-  fvm_ = std::make_unique<Employed>(Employed{
-      packet.generation, packet.isolation, std::move(descriptors[0]), std::move(page),
-      std::move(orders),
-      FvmWatch(packet.generation, WatchLimits::of(packet.isolation, options_.emulated), now),
-      packet.lost_ns, packet.cause});
+  fvm_ = std::make_unique<Employed>(
+      Employed{packet.generation, packet.isolation, std::move(descriptors[0]), std::move(page),
+               std::move(orders),
+               FvmWatch(packet.generation,
+                        WatchLimits::of(packet.isolation, options_.emulated,
+                                        std::clamp(packet.patience, 1U, 16U)),
+                        now),
+               packet.lost_ns, packet.cause});
   TRY(fvm_->page.write_with_canary(fvm_->orders));
   fvm_->watch.plant(fvm_->orders, fvm_->page.area(), now);
   for (auto& [key, known] : known_) known.confirmed = false;

@@ -106,6 +106,7 @@ void arrange_descriptors(const Box& box, int& program, int& report) {
 [[noreturn]] void child(const Box& box, const std::vector<int>& sources, int program, int report,
                         int go, int null, int log) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setsid();  // no terminal's signals, and a share of the CPUs of its own
   char ready = 0;
   STEP(::read(go, &ready, 1) == 1, "parent");  // the maps are written
   STEP(::setresgid(kInside, kInside, kInside) == 0 && ::setresuid(kInside, kInside, kInside) == 0,
@@ -204,7 +205,12 @@ Outcome<Started> start_in_box(const Box& box) {
     return mapped ? refuse(Errc::io, failure.step, failure.error)
                   : refuse(Errc::denied, "user map", map_error);
   }
+  if (box.nice != 0) (void)set_share(pid, box.nice);
   return started;
+}
+
+bool set_share(pid_t pid, int nice) {
+  return write_file(fmt::format("/proc/{}/autogroup", pid), fmt::format("{}", nice));
 }
 
 }  // namespace vitrine::fvm

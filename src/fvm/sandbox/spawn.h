@@ -29,7 +29,7 @@ struct Box {
   bool proc = false;  ///< a /proc of its own: it sees itself alone
   uid_t user = 0;     ///< of the host, to run as; 0: the caller's own
   std::uint64_t descriptor_limit = 64;
-  int nice = 0;     ///< of the process; below 0 only if the caller may
+  int nice = 0;     ///< of the process and its session; below 0 only if the caller may
   std::string log;  ///< a file for its stderr; empty: /dev/null
 };
 
@@ -46,5 +46,11 @@ struct Started {
 /// @returns io         anything else, with the step that failed
 /// Cost: about 3 ms.
 [[nodiscard]] Outcome<Started> start_in_box(const Box& box);
+
+/// Gives the session of `pid` a share of the CPUs. Where the kernel groups tasks by session
+/// (sched_autogroup), which desktops and servers do alike, nice values weigh within a session
+/// alone, and say nothing beside another one that is busy.
+/// @returns false  the kernel does not group so, or the caller may not
+bool set_share(pid_t pid, int nice);
 
 }  // namespace vitrine::fvm

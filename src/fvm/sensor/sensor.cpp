@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <time.h>
 
 #include <algorithm>
@@ -32,6 +33,7 @@ nanoseconds cpu_time(clockid_t clock) {
 }  // namespace
 
 void Sensor::run(const std::function<Outcome<void>()>& ready) {
+  ::pthread_getcpuclockid(::pthread_self(), &engine_clock_);
   std::jthread heart([this](const std::stop_token& stop) { beat(stop); });
   if (const auto done = ready(); !done) {
     reporter_.note(done.error().message, 0);
@@ -48,7 +50,8 @@ void Sensor::run(const std::function<Outcome<void>()>& ready) {
 }
 
 /// The heart is a thread of its own, so that long work is no death; whether the engine moves is
-/// told by `progress` and by the canary, which only the engine's thread answers.
+/// told by its steps, by what CPU time it took since the last of them, and by the canary, which
+/// only the engine's thread answers.
 void Sensor::beat(const std::stop_token& stop) {
   while (!stop.stop_requested() && !reporter_.closed()) {
     Heartbeat heartbeat{
@@ -57,6 +60,7 @@ void Sensor::beat(const std::stop_token& stop) {
         .passes = pulse_.passes,
         .pass_ns = pulse_.pass_ns,
         .cpu_ns = static_cast<std::uint64_t>(cpu_time(CLOCK_PROCESS_CPUTIME_ID).count()),
+        .engine_ns = static_cast<std::uint64_t>(cpu_time(engine_clock_).count()),
         .standing = pulse_.standing,
         .dropped = pulse_.dropped,
         .phase = pulse_.phase};

@@ -1,6 +1,8 @@
 // Sensor: what an FVM does, from the moment it has its inputs to its end.
 #pragma once
 
+#include <time.h>
+
 #include <functional>
 #include <memory>
 #include <thread>
@@ -54,6 +56,7 @@ class Sensor {
 
   Orders orders_;
   std::array<std::byte, kCanaryArea> area_{};
+  clockid_t engine_clock_{};  ///< CPU time of the thread that run() was called in
   std::uint64_t seen_sequence_ = 0;
   std::uint64_t answered_round_ = 0;
 

@@ -33,6 +33,7 @@ namespace {
 using std::chrono::milliseconds;
 constexpr milliseconds kScan{200};
 constexpr milliseconds kFillAgain{1000};
+constexpr milliseconds kSettled{500};  ///< an FVM that was well for so long is fast enough
 
 Outcome<FileDescriptor> lock(const std::string& path, std::string_view what) {
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -131,6 +132,7 @@ Outcome<void> Supervisor::prepare() {
   signals_ = FileDescriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   next_user_ = config_.first_user;
   (void)::setpriority(PRIO_PROCESS, 0, kWatcherNice);
+  if (::getsid(0) == ::getpid()) (void)set_share(::getpid(), kWatcherNice);
   return {};
 }
 
@@ -294,6 +296,7 @@ void Supervisor::hear_guard(Guest& guest, Bytes bytes, Time now) {
   } else if (const auto watched = packet_as<WatchedPacket>(bytes)) {
     if (!guest.fvm || watched->generation != guest.fvm->number) return;
     guest.stage = Stage::watched;
+    guest.watched_since = now;
     guest.failures = 0;
     if (guest.was_watched) {
       guest.last_gap_ms = std::chrono::duration<double, std::milli>(now - guest.lost_at).count();
@@ -418,7 +421,8 @@ void Supervisor::employ(Guest& guest, Time now) {
                                                  guest.lost_at.time_since_epoch())
                                                  .count()
                                            : 0,
-                            .cause = guest.lost_cause};
+                            .cause = guest.lost_cause,
+                            .patience = guest.slow < 2 ? 1U : 1U << std::min(guest.slow - 1, 4U)};
   const auto sent = send_packet(guest.guard_socket.get(), packet_bytes(packet),
                                 {fvm.channel.get(), fvm.control.get(), fvm.door.get()});
   if (!sent) {
@@ -580,6 +584,9 @@ void Supervisor::fvm_lost(Guest& guest, Cause cause, Time since, Time now, std::
   guest.fvm.reset();
   const bool taken_up = guest.stage == Stage::watched;
   if (taken_up) guest.lost_at = since;
+  // One after the other too slow at once: it is the host that is, and the next gets more time.
+  const bool slow = taken_up && (cause == Cause::stuck || cause == Cause::silent);
+  guest.slow = slow && now - guest.watched_since < kSettled ? guest.slow + 1 : 0;
   guest.lost_cause = cause;
   guest.stage = Stage::unwatched;
   // What fails at once is not tried again at once, again and again.
@@ -651,8 +658,8 @@ void Supervisor::let_go(Guest& guest, std::string_view why) {
 void Supervisor::destroy(FvmProcess& fvm) {
   if (super_)
     (void)send_packet(super_socket_.get(), packet_bytes(ForgetPacket{.serial = fvm.serial}));
+  // It never runs again from here on; hear_children() takes what is left of it, in its time.
   ::kill(fvm.process.pid, SIGKILL);
-  ::waitpid(fvm.process.pid, nullptr, 0);
   free_user(fvm.user);
 }
 

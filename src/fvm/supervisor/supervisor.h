@@ -50,6 +50,8 @@ class Supervisor {
     bool was_watched = false;   ///< by this supervisor, since the guest came
     unsigned failures = 0;      ///< of its guard, in a row
     unsigned fvm_failures = 0;  ///< FVMs that did not take it up, in a row
+    unsigned slow = 0;          ///< FVMs that were too slow as soon as they watched, in a row
+    Time watched_since{};
     std::uint64_t takeovers = 0;
     double last_gap_ms = 0;
     std::string trouble;  ///< why it is not watched, in words

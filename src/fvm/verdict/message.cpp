@@ -37,7 +37,7 @@ std::string_view name(Phase phase) noexcept {
 std::vector<std::byte> save(const Heartbeat& heartbeat) {
   std::vector<std::byte> bytes;
   for (const auto value : {heartbeat.counter, heartbeat.progress, heartbeat.passes,
-                           heartbeat.pass_ns, heartbeat.cpu_ns}) {
+                           heartbeat.pass_ns, heartbeat.cpu_ns, heartbeat.engine_ns}) {
     put(bytes, value);
   }
   put(bytes, heartbeat.standing);
@@ -47,17 +47,18 @@ std::vector<std::byte> save(const Heartbeat& heartbeat) {
 }
 
 Result<Heartbeat> load_heartbeat(Bytes bytes) {
-  if (bytes.size() != 49) return fail(Errc::malformed, bytes.size(), "heartbeat length");
+  if (bytes.size() != 57) return fail(Errc::malformed, bytes.size(), "heartbeat length");
   Heartbeat heartbeat{.counter = *load<std::uint64_t>(bytes, 0),
                       .progress = *load<std::uint64_t>(bytes, 8),
                       .passes = *load<std::uint64_t>(bytes, 16),
                       .pass_ns = *load<std::uint64_t>(bytes, 24),
                       .cpu_ns = *load<std::uint64_t>(bytes, 32),
-                      .standing = *load<std::uint32_t>(bytes, 40),
-                      .dropped = *load<std::uint32_t>(bytes, 44)};
-  const auto phase = *load<std::uint8_t>(bytes, 48);
+                      .engine_ns = *load<std::uint64_t>(bytes, 40),
+                      .standing = *load<std::uint32_t>(bytes, 48),
+                      .dropped = *load<std::uint32_t>(bytes, 52)};
+  const auto phase = *load<std::uint8_t>(bytes, 56);
   if (phase > static_cast<std::uint8_t>(Phase::resting))
-    return fail(Errc::malformed, 48, "heartbeat phase");
+    return fail(Errc::malformed, 56, "heartbeat phase");
   heartbeat.phase = static_cast<Phase>(phase);
   return heartbeat;
 }

@@ -23,13 +23,14 @@ enum class Phase : std::uint8_t {
 [[nodiscard]] std::string_view name(Phase phase) noexcept;
 
 struct Heartbeat {
-  std::uint64_t counter = 0;   ///< one more each time, from 1
-  std::uint64_t progress = 0;  ///< moves as long as the engine itself moves
-  std::uint64_t passes = 0;    ///< finished, of this assignment
-  std::uint64_t pass_ns = 0;   ///< what the last one took
-  std::uint64_t cpu_ns = 0;    ///< CPU time of the whole FVM process
-  std::uint32_t standing = 0;  ///< findings
-  std::uint32_t dropped = 0;   ///< findings beyond the engine's bound
+  std::uint64_t counter = 0;    ///< one more each time, from 1
+  std::uint64_t progress = 0;   ///< one more at each of the engine's steps
+  std::uint64_t passes = 0;     ///< finished, of this assignment
+  std::uint64_t pass_ns = 0;    ///< what the last one took
+  std::uint64_t cpu_ns = 0;     ///< CPU time of the whole FVM process
+  std::uint64_t engine_ns = 0;  ///< CPU time of the engine's thread alone
+  std::uint32_t standing = 0;   ///< findings
+  std::uint32_t dropped = 0;    ///< findings beyond the engine's bound
   Phase phase = Phase::standby;
 
   bool operator==(const Heartbeat&) const = default;

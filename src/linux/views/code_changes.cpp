@@ -46,6 +46,7 @@ constexpr ViewInfo kInfo = {
 };
 
 constexpr std::uint64_t kMaxText = 256 * kMiB;
+constexpr std::uint64_t kPiece = 256 * kKiB;  // of text, at a time
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::size_t kShownBytes = 16;
 constexpr std::uint64_t kMaxFunction = 64 * kKiB;
@@ -102,17 +103,19 @@ class Reader final : public ViewReader {
     bool go_on = true;
     const auto one = [&](const std::string& name, Gva start, std::uint64_t size) {
       Region region{name, start, {}, {}};
-      if (size == 0 || size > kMaxText || !load_text(region, size)) return;
-      // What was sound, and has not changed, is sound.
+      if (size == 0 || size > kMaxText) return;
+      // What was sound, and has not changed, is sound: it is read piece by piece, and not kept.
       const auto key = std::pair(name, start);
-      const auto hash = XXH3_64bits_withSeed(region.text.data(), region.text.size(), layout);
       const auto known = sound_.find(key);
       const auto kept = baseline_.find(key);
-      if (known != sound_.end() && known->second == hash && kept != baseline_.end()) {
-        sound.emplace(key, hash);
+      if (known != sound_.end() && kept != baseline_.end() &&
+          hash_in_pieces(start, size, layout) == known->second) {
+        sound.emplace(key, known->second);
         baseline.emplace(key, kept->second);
         return;
       }
+      if (!load_text(region, size)) return;
+      const auto hash = hash_of(region.text, layout);
       const auto told = given_;
       go_on =
           go_on && entries(region) && keys(region) && leaving(region) && compared(region, baseline);
@@ -147,6 +150,26 @@ class Reader final : public ViewReader {
     for (const auto& site : sites.sites())
       add(site.at.value, site.size, site.target.value ^ static_cast<std::uint64_t>(site.kind));
     return hash;
+  }
+
+  /// Hashes of pieces, hashed together: hash_in_pieces() says the same without the whole text.
+  static std::uint64_t hash_of(Bytes text, std::uint64_t seed) {
+    for (std::size_t at = 0; at < text.size(); at += kPiece) {
+      const auto piece = text.subspan(at, std::min<std::size_t>(kPiece, text.size() - at));
+      seed = XXH3_64bits_withSeed(piece.data(), piece.size(), seed);
+    }
+    return seed;
+  }
+
+  [[nodiscard]] std::optional<std::uint64_t> hash_in_pieces(Gva start, std::uint64_t size,
+                                                            std::uint64_t seed) {
+    std::vector<std::byte> piece;
+    for (std::uint64_t at = 0; at < size; at += kPiece) {
+      piece.resize(std::min<std::uint64_t>(kPiece, size - at));
+      if (!memory_.read(start + at, piece)) return std::nullopt;
+      seed = XXH3_64bits_withSeed(piece.data(), piece.size(), seed);
+    }
+    return seed;
   }
 
   bool load_text(Region& region, std::uint64_t size) {

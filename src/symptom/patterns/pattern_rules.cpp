@@ -50,7 +50,7 @@ class YaraRules final : public PatternRules {
       sound.push_back(&source);
     }
     if (sound.empty()) return false;
-    rules_ = compile_into(sound, &problems);
+    rules_ = fitted(compile_into(sound, &problems));
     if (rules_ == nullptr) return false;
     collect_literals();
     return build_matcher(problems);
@@ -190,6 +190,36 @@ class YaraRules final : public PatternRules {
     if (sound && yr_compiler_get_rules(compiler, &rules) != ERROR_SUCCESS) rules = nullptr;
     yr_compiler_destroy(compiler);
     return rules;
+  }
+
+  /// The same rules in memory that they fill: the compiler leaves each of its dozen arenas at a
+  /// MiB at least, which is more than all else that an engine holds. As they were if that fails.
+  static YR_RULES* fitted(YR_RULES* rules) {
+    if (rules == nullptr) return nullptr;
+    struct Bytes {
+      std::string text;
+      std::size_t read = 0;
+    } bytes;
+    YR_STREAM stream{};
+    stream.user_data = &bytes;
+    stream.write = [](const void* from, std::size_t size, std::size_t count, void* user) {
+      static_cast<Bytes*>(user)->text.append(static_cast<const char*>(from), size * count);
+      return count;
+    };
+    stream.read = [](void* into, std::size_t size, std::size_t count, void* user) {
+      auto& all = *static_cast<Bytes*>(user);
+      const auto whole =
+          size == 0 ? std::size_t{0} : std::min(count, (all.text.size() - all.read) / size);
+      std::memcpy(into, all.text.data() + all.read, whole * size);
+      all.read += whole * size;
+      return whole;
+    };
+    YR_RULES* loaded = nullptr;
+    if (yr_rules_save_stream(rules, &stream) != ERROR_SUCCESS ||
+        yr_rules_load_stream(&stream, &loaded) != ERROR_SUCCESS)
+      return rules;
+    yr_rules_destroy(rules);
+    return loaded;
   }
 
   void add(std::string bytes, bool caseless, bool whole) {

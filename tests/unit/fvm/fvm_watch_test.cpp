@@ -29,6 +29,8 @@ class Watched : public testing::Test {
   }
   void beat(Heartbeat heartbeat = {}) {
     heartbeat.counter = heartbeat.counter == 0 ? ++counter_ : heartbeat.counter;
+    if (heartbeat.progress == 0) heartbeat.progress = progress_ += steps_;
+    heartbeat.engine_ns = engine_ns_;
     if (heartbeat.phase == Phase::standby) heartbeat.phase = Phase::resting;
     send(frames_of(FrameType::heartbeat, save(heartbeat), kGeneration, number_));
   }
@@ -54,7 +56,8 @@ class Watched : public testing::Test {
   Orders orders_;
   FvmWatch watch_;
   std::vector<Message> messages_;
-  std::uint64_t number_ = 1, counter_ = 0;
+  std::uint64_t number_ = 1, counter_ = 0, progress_ = 1, engine_ns_ = 0;
+  std::uint64_t steps_ = 1;  ///< of the engine between two beats
 };
 
 TEST_F(Watched, AHealthyOneStaysEmployed) {
@@ -156,21 +159,120 @@ TEST_F(Watched, WhoeverWasLateHimselfExcusesTheOther) {
   EXPECT_FALSE(watch_.bad());
 }
 
-TEST_F(Watched, LongWorkWhileAttachingIsNoDeath) {
+/// Beats every 20 ms for `time`, the engine using `cpu` between two, and no answer.
+class Working : public Watched {
+ protected:
+  void work(milliseconds time, std::chrono::nanoseconds cpu, Phase phase = Phase::scanning) {
+    for (milliseconds passed{0}; passed < time && !watch_.bad(); passed += milliseconds(20)) {
+      now_ += milliseconds(20);
+      engine_ns_ += static_cast<std::uint64_t>(cpu.count());
+      beat({.phase = phase});
+      if (watch_.wants_canary(now_)) plant();
+      watch_.tick(now_, {});
+    }
+  }
+};
+
+TEST_F(Working, AStepThatTakesLongOnABusyHostIsNoDeath) {
   answer();
-  for (int i = 0; i < 100; ++i) {
-    now_ += milliseconds(20);
-    beat({.phase = Phase::attaching});
-    if (watch_.wants_canary(now_)) plant();
+  plant();
+  steps_ = 0;
+  work(milliseconds(600), milliseconds(2));  // 60 ms of CPU in 600 ms
+  EXPECT_FALSE(watch_.bad());
+  answer();
+  steps_ = 1;
+  live(milliseconds(500));
+  EXPECT_FALSE(watch_.bad());
+}
+
+TEST_F(Working, AnEndlessLoopIsNoticedWhateverThePhase) {
+  for (const auto phase : {Phase::attaching, Phase::scanning, Phase::resting}) {
+    FvmWatch fresh(kGeneration, WatchLimits{}, now_);
+    watch_ = fresh;
+    number_ = 1, counter_ = 0, steps_ = 1;
+    plant();
+    answer();
+    live(milliseconds(200));
+    ASSERT_FALSE(watch_.bad());
+    const auto then = now_;
+    steps_ = 0;
+    work(milliseconds(1000), milliseconds(20), phase);
+    EXPECT_EQ(watch_.bad(), Cause::stuck);
+    EXPECT_LE(now_ - then, milliseconds(110)) << static_cast<int>(phase);
+  }
+}
+
+TEST_F(Working, ABlockedEngineIsNoticedWhateverThePhase) {
+  answer();
+  live(milliseconds(200));
+  const auto then = now_;
+  steps_ = 0;
+  work(milliseconds(1000), std::chrono::microseconds(10), Phase::attaching);
+  EXPECT_EQ(watch_.bad(), Cause::stuck);
+  EXPECT_LE(now_ - then, milliseconds(110));
+}
+
+TEST_F(Working, AHeartThatBeatsLateExcusesTheEngine) {
+  answer();
+  live(milliseconds(200));
+  steps_ = 0;
+  for (int i = 0; i < 3; ++i) {  // nobody gets a CPU for 75 ms at a time
+    now_ += milliseconds(75);
+    beat({.phase = Phase::scanning});
     watch_.tick(now_, {});
   }
   EXPECT_FALSE(watch_.bad());
+}
+
+TEST_F(Working, AnEngineThatStepsAndDoesNotAnswerIsNoticedInTheMiddleOfAPass) {
+  answer();
+  live(milliseconds(200));
+  plant();
+  const auto then = now_;
+  steps_ = 1000;
+  work(milliseconds(1000), milliseconds(20));
+  EXPECT_EQ(watch_.bad(), Cause::stuck);
+  EXPECT_LE(now_ - then, milliseconds(60));
+}
+
+TEST_F(Working, ALiarWhoClaimsToWaitForACpuIsNotBelievedForEver) {
+  answer();
+  plant();
+  const auto then = now_;
+  steps_ = 0;
+  work(milliseconds(10'000), std::chrono::microseconds(600));
+  EXPECT_EQ(watch_.bad(), Cause::stuck);
+  EXPECT_LE(now_ - then, milliseconds(2'100));
+}
+
+TEST_F(Working, AnEngineWhoseCpuTimeRunsBackIsForged) {
+  engine_ns_ = 1000;
+  beat();
+  engine_ns_ = 999;
+  beat();
+  EXPECT_EQ(watch_.bad(), Cause::forged);
+}
+
+TEST_F(Working, AttachingHasAnEnd) {
+  answer();
   for (int i = 0; i < 4000 && !watch_.bad(); ++i) {
     now_ += milliseconds(20);
     beat({.phase = Phase::attaching});
+    if (watch_.wants_canary(now_)) {
+      plant();
+      answer();
+    }
     watch_.tick(now_, {});
   }
-  EXPECT_EQ(watch_.bad(), Cause::stuck) << "but not for ever";
+  EXPECT_EQ(watch_.bad(), Cause::stuck);
+}
+
+TEST(Limits, PatienceStretchesWhatAHostCanBeTooSlowFor) {
+  const auto usual = WatchLimits::of(Isolation::process, false);
+  const auto patient = WatchLimits::of(Isolation::process, false, 4);
+  EXPECT_EQ(patient.step, usual.step * 4);
+  EXPECT_EQ(patient.still, usual.still * 4);
+  EXPECT_EQ(patient.canary_every, usual.canary_every);
 }
 
 }  // namespace
