@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <initializer_list>
+#include <set>
 
 #include "probe/block_needs.h"
 #include "vmipl/catalogue.h"
@@ -32,12 +33,23 @@ Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
       out.push_back(Gva{argument.number_value});
       break;
     case vmipl::ProbeArgument::symbol: {
-      auto at = kernel.symbol(argument.text_value);
-      if (!at) {
-        if (const auto module = kernel.module_symbols().find(argument.text_value)) at = *module;
+      auto all = kernel.symbols().all(argument.text_value);
+      if (all.empty()) all = kernel.module_symbols().all(argument.text_value);
+      std::set<Gva> places;
+      for (const auto& one : all) places.insert(one.address);
+      if (places.empty())
+        return std::unexpected(Problem(
+            Errc::not_found, fmt::format("this kernel has no symbol {}", argument.text_value)));
+      if (places.size() > 1) {
+        std::string list;
+        for (const auto at : places)
+          list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", at.value);
+        return std::unexpected(Problem(Errc::invalid,
+                                       fmt::format("{} is the name of {} places: {}",
+                                                   argument.text_value, places.size(), list),
+                                       "name the one that is meant by its address"));
       }
-      if (!at) return std::unexpected(at.error());
-      out.push_back(*at + argument.number_value);
+      out.push_back(*places.begin() + argument.number_value);
       break;
     }
     case vmipl::ProbeArgument::pattern:
@@ -64,6 +76,19 @@ Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
                 fmt::format("{} fits more than {} functions, and each stops the whole machine",
                             argument.text_value, kMostSpots)));
   return out;
+}
+
+/// A place of the kernel that is mapped; or of programs, which may map it later.
+std::optional<Placed> unmapped(const linux::Kernel& kernel, Gva at) {
+  if (at.value >> 63 == 0 || kernel.memory().translate(at)) return std::nullopt;
+  return refused(fmt::format("the kernel has nothing mapped at {:#x}", at.value),
+                 "vitrine sym VM NAME tells where a symbol is");
+}
+
+/// For the reason of a place below the kernel.
+std::string of_programs(Gva at) {
+  return at.value >> 63 != 0 ? std::string()
+                             : "an address of programs: in each that has something there";
 }
 
 Placed at_spots(std::vector<StopSpot> spots, std::string mechanism, std::string reason = {}) {
@@ -108,13 +133,16 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
     auto found = addresses(kernel, probe.arguments.at(0));
     if (!found) return refused(found.error().message, found.error().hint);
     std::vector<StopSpot> spots;
-    for (const auto at : *found)
+    for (const auto at : *found) {
+      if (auto nothing = unmapped(kernel, at)) return *std::move(nothing);
       spots.push_back({at, name == "Return" ? StopRole::function_return : StopRole::execute});
+    }
     auto words = spots.size() == 1 ? fmt::format("breakpoint at {}",
                                                  linux::symbolize(kernel.symbols(), spots[0].at))
                                    : fmt::format("{} breakpoints", spots.size());
     if (name == "Return") words += " and where it returns to";
-    return at_spots(std::move(spots), std::move(words));
+    auto reason = of_programs(spots.front().at);
+    return at_spots(std::move(spots), std::move(words), std::move(reason));
   }
   if (name == "ReadAt" || name == "WriteAt" || name == "AccessAt") {
     auto found = addresses(kernel, probe.arguments.at(0));
@@ -124,6 +152,9 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
     if (length > 4096)
       return refused(fmt::format(
           "a gdbstub's watchpoint of {} bytes slows every access of the guest", length));
+    for (const auto at : {found->front(), found->front() + (length - 1)}) {
+      if (auto nothing = unmapped(kernel, at)) return *std::move(nothing);
+    }
     placed.placement.watch = WatchSpot{found->front(), length, name != "WriteAt", name != "ReadAt"};
     placed.offer = {true,
                     CostClass::stop,
