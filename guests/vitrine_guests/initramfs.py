@@ -39,6 +39,38 @@ def build(kernel: Kernel) -> Path:
     return target
 
 
+def with_programs(archive: Path, paths: tuple[str, ...]) -> Path:
+    """`archive` and programs of this host with the libraries they want, each where it lies here."""
+    wanted: dict[str, Path] = {}
+    for path in paths:
+        if not os.path.exists(path):
+            raise GuestError(f"{path} is not installed here")
+        wanted[path] = Path(path).resolve()
+        said = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        for word in said.split():
+            if word.startswith("/"):
+                wanted[word] = Path(word).resolve()
+    digest = hashlib.sha256(archive.name.encode())
+    for name in sorted(wanted):
+        digest.update(f"{name}\0{wanted[name].stat().st_mtime_ns}\0".encode())
+    digest.update(Path(__file__).read_bytes())
+    target = archive.with_name(f"{archive.stem}-with-{digest.hexdigest()[:16]}.cpio")
+    if target.exists():
+        os.utime(target)
+        return target
+    with locked(target.stem), scratch("initramfs") as folder:
+        for name, path in wanted.items():
+            into = folder / "root" / name.lstrip("/")
+            into.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, into)
+        _pack(folder / "root", folder / "more")
+        with open(folder / "archive", "wb") as whole:  # the kernel unpacks one after the other
+            for part in (archive, folder / "more"):
+                whole.write(part.read_bytes())
+        os.rename(folder / "archive", target)
+    return target
+
+
 def _fill(
     root: Path, kernel: Kernel, actors: programs.Program, truth: programs.Program, busybox: Path
 ) -> None:

@@ -38,6 +38,7 @@ class Options:
     qmp: bool = True
     qmp_socket: str | None = None
     extra: str = ""
+    programs: tuple[str, ...] = ()  # of this host, to be had in the guest: /usr/bin/tcpdump
     reboot: bool = False  # False: QEMU ends where the machine would reset
 
     def check(self) -> None:
@@ -86,6 +87,8 @@ class Guest:
         self.options.check()
         self.kernel = kernels.fetch(self.label)
         archive = initramfs.build(self.kernel)
+        if self.options.programs:
+            archive = initramfs.with_programs(archive, tuple(self.options.programs))
         accelerators = {"tcg": ["tcg"], "kvm": ["kvm"], "auto": ["kvm", "tcg"]}[self.options.accel]
         if self.options.accel == "auto" and (reason := _kvm_is_hopeless()):
             accelerators, self.why_tcg = ["tcg"], reason

@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+from cases import run_cases  # noqa: E402
 from sources_test import MAC, Qmp  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
@@ -153,21 +154,11 @@ def main():
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
-    failed = 0
     extra = f"-netdev user,id=n0,net=10.9.0.0/24 -device virtio-net-pci,netdev=n0,mac={MAC}"
     with Guest(options.kernel, cpus=options.cpus, memory=256, extra=extra) as guest, tempfile.TemporaryDirectory() as folder:
         guest.run("for d in /sys/class/net/*; do [ \"$(cat $d/address)\" = " + MAC + " ] && n=${d##*/}; done; ifconfig $n 10.9.0.15 netmask 255.255.255.0 up; true")
         test = Test(guest, options.vitrine, Path(folder))
-        for name in [name for name in vars(Test) if name.startswith("test_")]:
-            if options.only and name[5:] not in options.only:
-                continue
-            begin = time.monotonic()
-            try:
-                word = getattr(test, name)()
-                print(f"ok    {name[5:]} ({time.monotonic() - begin:.1f} s): {word}", flush=True)
-            except Exception as wrong:  # noqa: BLE001: one failure must not hide the next
-                failed += 1
-                print(f"FAIL  {name[5:]}: {type(wrong).__name__}: {wrong}", flush=True)
+        failed = run_cases(test, options.only)
     print(f"{'FAILED' if failed else 'passed'} on {options.kernel} with {options.cpus} CPUs")
     return 1 if failed else 0
 

@@ -7,7 +7,6 @@ A program burns its time in burn_cycles, called by burn_outer; then another make
 compute random bytes (chacha). The hottest function, its callers and the picture must say so.
 """
 
-import argparse
 import re
 import sys
 import tempfile
@@ -19,8 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+from cases import kernel_parser, verdict  # noqa: E402
 from look_test import Vitrine  # noqa: E402
-from vitrine_guests import LABELS, Guest  # noqa: E402
+from vitrine_guests import Guest  # noqa: E402
 
 
 def folded(text):
@@ -60,10 +60,7 @@ def check_picture(picture, hottest, wrong):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
-    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
-    parser.add_argument("--cpus", default=1, type=int)
+    parser = kernel_parser(__doc__, cpus=1)
     parser.add_argument("--seconds", default=4, type=float)
     options = parser.parse_args()
     wrong = []
@@ -87,8 +84,7 @@ def main():
             check_picture(picture, own.most_common(1)[0][0], wrong)
     for text in wrong:
         print(f"      {text}")
-    print(f"{len(wrong)} things wrong")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent.parent / "guests")]
+sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
-from vitrine_guests import Guest  # noqa: E402
+from cases import run_cases  # noqa: E402
+from vitrine_guests import Guest, initramfs, kernels  # noqa: E402
 
 EVENTS = ("input_event_key_qcode", "input_event_key_number", "ps2_put_keycode", "serial_write")
 MAC = "52:54:00:12:34:56"
@@ -102,6 +104,19 @@ class Watch:
         return path.read_bytes() if path.exists() else b""
 
 
+def packets(path):
+    """The bytes of each packet of a capture, in hexadecimal."""
+    done = subprocess.run(["tcpdump", "-r", path, "-nn", "-xx", "-t"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = []
+    for line in done.stdout.splitlines():
+        if line.startswith("\t0x"):
+            rows[-1] += "".join(line.split(":", 1)[1].split())
+        else:
+            rows.append("")
+    return rows
+
+
 class Test:
     def __init__(self, guest, program):
         self.guest, self.program = guest, program
@@ -161,6 +176,20 @@ class Test:
             seen, forks = map(int, re.search(r"(\d+) new processes seen; the kernel counted (\d+) forks", word).groups())
             assert forks >= 10 and seen < forks, word
         return word
+
+    def test_a_limit_for_polling(self):
+        with self.watch("Configuration { PollPeriod: 50ms RateLimit: 2 }\nProcessStart { Print(\"x\") }", "--sources", "polling") as watch:
+            begin = time.monotonic()
+            self.guest.run("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do sleep 1 & done; sleep 1.5")
+            lines = watch.stop()
+            most = 4 + 2 * (time.monotonic() - begin) + 1
+        plan = next(line for line in lines if "plan" in line)
+        assert "every 50ms" in plan["mechanism"] and "within 50ms may be missed" in plan["reason"], plan
+        note = next(line for line in lines if line.get("note") == "thinned")
+        assert note["probe"] == 0 and "more often than 2 times a second" in note["text"], note
+        fired, lost = len(watch.fires()), next(line["lost"] for line in lines if "lost" in line)
+        assert 4 <= fired <= most and fired + lost >= 16, (fired, lost, most)
+        return f"{fired} firings, {lost} counted as left out, of 16 processes at once; the script's own period and limit"
 
     # -- gdbstub
 
@@ -267,7 +296,6 @@ class Test:
             status, out = self.guest.run("ping -c 5 -i 0.2 -s 300 10.9.0.2; wget -q -O /dev/null http://10.9.0.2:1/ 2>/dev/null; true")
             time.sleep(0.2)
             watch.stop()
-            counters = {line.split(":")[0].strip(): line.split(":")[1].split() for line in self.guest.file("/proc/net/dev").decode().splitlines() if ":" in line}
             path = watch.folder / "stream-0"
             shown = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.len", "-e", "_ws.col.Protocol", "-e", "ip.src"], capture_output=True, text=True)
             assert shown.returncode == 0, shown.stderr
@@ -277,7 +305,89 @@ class Test:
         assert len(echoes) == 10, rows
         assert b"5 packets received" in out, out
         self.settled()
-        return f"{len(rows)} packets, 10 echoes of 5 pings; tshark had nothing to say", counters
+        return f"{len(rows)} packets, 10 echoes of 5 pings; tshark had nothing to say"
+
+    def test_network_as_the_guest_saw_it(self):
+        """Packet for packet what tcpdump saw in the guest, between two pings that mark begin and end."""
+        begin, end = "b5", "e7"
+        self.guest.run("/usr/bin/tcpdump -Z root -i $(cat /run/card) -U -w /run/seen.pcap >/run/tcpdump.log 2>&1 & echo $! >/run/tcpdump.pid")
+        for _ in range(200):
+            if b"listening on" in self.guest.run("cat /run/tcpdump.log")[1]:
+                break
+            time.sleep(0.1)
+        with self.watch(f"CaptureNetwork({MAC}, \"n\")", "--sources", "streams") as watch:
+            mark = "ping -c 1 -s 200 -p {} 10.9.0.2; "
+            status, out = self.guest.run(
+                mark.format(begin) + "ping -c 5 -i 0.2 -s 1400 10.9.0.2; for i in 1 2 3; do wget -q -T 3 -O /dev/null http://10.9.0.2:1/; done; "
+                "nc -u -w 1 10.9.0.2 9 </proc/version; arping -c 2 -I $(cat /run/card) 10.9.0.2; " + mark.format(end) + "sleep 1; kill $(cat /run/tcpdump.pid); true", 100)  # fmt: skip
+            assert status == 0, out
+            time.sleep(0.3)
+            watch.stop()
+            ours = packets(watch.folder / "stream-0")
+        seen = watch.folder.with_suffix(".pcap")
+        seen.write_bytes(self.guest.file("/run/seen.pcap"))
+        theirs = packets(seen)
+        seen.unlink()
+
+        def between(rows):
+            marks = [[i for i, row in enumerate(rows) if mark * 100 in row] for mark in (begin, end)]
+            assert all(len(one) == 2 for one in marks), [len(one) for one in marks]  # each there and back
+            return rows[marks[0][0] : marks[1][1] + 1]
+
+        ours, theirs = between(ours), between(theirs)
+        card = MAC.replace(":", "")
+        for what, mine in (("sent", lambda row: row[12:24] == card), ("received", lambda row: row[12:24] != card)):
+            have, expected = [row for row in ours if mine(row)], [row for row in theirs if mine(row)]
+            first = next((i for i, (a, b) in enumerate(zip(have, expected)) if a != b), 0)
+            assert have == expected, f"{what}: {len(have)} of ours, {len(expected)} of tcpdump's; first difference {first}: {have[first][:160]} {expected[first][:160]}"
+        self.settled()
+        return f"{len(ours)} packets, those of tcpdump in the guest, byte for byte; {sum(len(row) for row in ours) // 2} bytes"
+
+    def test_console(self):
+        """A machine with one serial port: what a capture says is what QEMU wrote to the port, from a place on."""
+        with tempfile.TemporaryDirectory(prefix="vitrine-console-") as folder:
+            log = Path(folder) / "console.log"
+            say = "i=0; while true; do echo line $i of the console; i=$((i+1)); sleep 0.02; done"
+            kernel = kernels.fetch(self.guest.label)
+            process = subprocess.Popen([
+                "qemu-system-x86_64", "-name", "console", "-accel", "tcg", "-m", "256", "-display", "none", "-nic", "none", "-no-reboot",
+                "-kernel", str(kernel.image), "-initrd", str(initramfs.build(kernel)), "-serial", f"file:{log}", "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
+                "-append", f'console=ttyS0 panic=-1 loglevel=3 rdinit=/bin/sh -- -c "{say}"'], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            try:
+                for _ in range(600):
+                    if log.exists() and b"line 3 of" in log.read_bytes():
+                        break
+                    assert process.poll() is None, "the machine ended"
+                    time.sleep(0.1)
+                with Watch(self.program, process, "CaptureConsole(\"c\")", "--sources", "streams") as watch:
+                    time.sleep(2)
+                    watch.stop()
+                    seen = watch.stream(0)
+                written = log.read_bytes()
+            finally:
+                process.kill()
+                process.wait()
+        numbers = [int(number) for number in re.findall(rb"^line (\d+) of the console\r$", seen, re.M)]
+        assert len(numbers) >= 5 and numbers == list(range(numbers[0], numbers[0] + len(numbers))), seen[-300:]
+        assert written.count(seen) == 1, (seen[:100], seen[-100:])
+        return f"{len(numbers)} lines, {len(seen)} bytes, one piece of what QEMU wrote to the port"
+
+    def test_disk(self):
+        """Reads and writes of a disk: their places and sizes are those that the guest asked for, past its cache."""
+        with self.watch("CaptureDisk(*, \"d\")", "--sources", "streams") as watch:
+            status, out = self.guest.run("dd if=/dev/vda of=/dev/null bs=64k skip=16 count=4 iflag=direct 2>&1 && "
+                                         "dd if=/proc/kallsyms of=/dev/vda bs=4096 seek=1000 count=3 oflag=direct iflag=fullblock 2>&1")  # fmt: skip
+            assert status == 0, out
+            time.sleep(0.5)
+            watch.stop()
+            rows = [line.split() for line in watch.stream(0).decode().splitlines()]
+        reads = [(int(at), int(size)) for _, what, at, size in rows if what == "read"]
+        writes = [(int(at), int(size)) for _, what, at, size in rows if what == "write"]
+        for i in range(4):
+            assert ((16 + i) << 16, 1 << 16) in reads, reads
+        assert writes == [((1000 + i) << 12, 4096) for i in range(3)], writes
+        self.settled()
+        return f"{len(reads)} reads and {len(writes)} writes, each at its place"
 
     def test_keyboard(self):
         keys = ["shift-h", "i", "spc", "l", "s", "ret", "f1"]
@@ -323,6 +433,86 @@ class Test:
         return "refused, with the cards there are"
 
 
+    def planned(self, script, sources="gdbstub"):
+        """The plan's lines of a script that is refused."""
+        done = subprocess.run([self.program, str(self.guest.pid), script, "--sources", sources], input="", capture_output=True, text=True, timeout=100)
+        assert done.returncode in (1, 3), (done.returncode, done.stdout)
+        return done.stdout
+
+    def test_places_that_are_none(self):
+        names = Counter(line.split()[2] for line in self.guest.kallsyms().splitlines() if line.split()[1] in "tT" and "[" not in line)
+        often = next(name for name, count in names.items() if count == 3 and name.isidentifier())
+        for script, word in (
+            (f"ExecuteAt({often}) {{ Print(\"x\") }}", f"{often} is the name of 3 places: 0xffffffff"),
+            ("ExecuteAt(no_such_function_of_a_kernel) { Print(\"x\") }", "no_such_function_of_a_kernel"),
+            ("WriteAt(0xffff900000000000, 8) { Print(\"x\") }", "nothing mapped at 0xffff900000000000"),
+            ("ExecuteAt(0xffffffff00000000) { Print(\"x\") }", "nothing mapped at 0xffffffff00000000"),
+            ("ExecuteAt(\"*\") { Print(\"x\") }", "more than 256 functions"),
+            ("MSRWrite { Print(\"x\") }", "not at MSRWrite"),
+        ):
+            said = self.planned(script)
+            assert word in said, (script, said)
+        with self.watch("ExecuteAt(0x400000) { Print(\"x\") }", "--sources", "gdbstub") as watch:
+            self.alive()
+            lines = watch.stop()
+        assert any("in each that has something there" in line.get("reason", "") for line in lines), lines
+        self.settled()
+        return f"a name of three functions ({often}), one of none, unmapped addresses, too many: refused with the reason; of programs: told"
+
+    def test_a_second_controller(self):
+        with self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as watch:
+            said = self.planned("ExecuteAt(do_exit) { Print(\"x\") }")
+            assert "someone debugs it" in said or "another Vitrine" in said, said
+            self.alive()
+            watch.stop()
+        self.settled()
+        return "refused while the first goes on"
+
+    def ended(self, watch, seconds, words):
+        """Every source that is named has said why it ends."""
+        for _ in range(int(seconds * 10)):
+            text = watch.path.read_text()
+            if all(word in text for word in words):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"not said after {seconds} s: {words}: {text[-600:]}")
+
+    def test_a_reboot(self):
+        with self.watch("ProcessExit { Print(\"x\") }", "--sources", "polling") as polling, self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as stub:
+            with self.qmp() as qmp:
+                qmp.execute("system_reset")
+            self.guest._await_ready(time.monotonic() + 100)
+            self.ended(stub, 60, ["guest_reset"])
+            self.ended(polling, 60, ["guest_reset"])
+            stub.stop()
+            polling.stop()
+        self.settled()
+        self.alive()
+        with self.watch("ProcessExit { Print(\"x\") }", "--sources", "gdbstub") as watch:
+            self.alive()
+            watch.stop()
+            assert watch.fires("ProcessExit"), watch.lines
+        self.settled()
+        return "both say so and end; the guest comes up, and the next attach works"
+
+    def test_the_machine_ends(self):
+        with self.watch("ProcessExit { Print(\"x\") }\nCaptureNetwork(*, \"n\")", "--sources", "polling,streams") as looking, self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as stub:
+            self.guest.close()
+            self.ended(looking, 20, ["polling ends", "its streams end"])
+            self.ended(stub, 20, ["the gdbstub source ends"])
+            stub.stop()
+            looking.stop()
+        return "each source says so and ends well"
+
+
+def on_a_guest(options, extra):
+    with Guest(options.kernel, cpus=options.cpus, memory=256, reboot=True, programs=("/usr/bin/tcpdump",), extra=extra) as guest:
+        guest.run("for d in /sys/class/net/*; do [ \"$(cat $d/address)\" = " + MAC + " ] && n=${d##*/}; done; echo $n >/run/card; ifconfig $n 10.9.0.15 netmask 255.255.255.0 up; true")
+        test = Test(guest, options.probe)
+        test.kills = options.kills
+        return run_cases(test, options.only)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--probe", required=True)
@@ -331,22 +521,11 @@ def main():
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
-    failed = 0
     extra = f"-netdev user,id=n0,net=10.9.0.0/24 -device virtio-net-pci,netdev=n0,mac={MAC}"
-    with Guest(options.kernel, cpus=options.cpus, memory=256, extra=extra) as guest:
-        guest.run("for d in /sys/class/net/*; do [ \"$(cat $d/address)\" = " + MAC + " ] && n=${d##*/}; done; ifconfig $n 10.9.0.15 netmask 255.255.255.0 up; true")
-        test = Test(guest, options.probe)
-        test.kills = options.kills
-        for name in sorted(vars(Test), key=list(vars(Test)).index):
-            if not name.startswith("test_") or (options.only and name[5:] not in options.only):
-                continue
-            begin = time.monotonic()
-            try:
-                word = getattr(test, name)()
-                print(f"ok    {name[5:]} ({time.monotonic() - begin:.1f} s): {word[0] if isinstance(word, tuple) else word}", flush=True)
-            except Exception as wrong:  # noqa: BLE001: one failure must not hide the next
-                failed += 1
-                print(f"FAIL  {name[5:]}: {type(wrong).__name__}: {wrong}", flush=True)
+    with tempfile.NamedTemporaryFile(suffix=".img") as disk:
+        disk.truncate(16 << 20)
+        extra += f" -drive file={disk.name},format=raw,if=none,id=d0 -device virtio-blk-pci,drive=d0"
+        failed = on_a_guest(options, extra)
     print(f"{'FAILED' if failed else 'passed'} on {options.kernel} with {options.cpus} CPUs")
     return 1 if failed else 0
 
