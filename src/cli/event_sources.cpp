@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/quantities.h"
 #include "linux/kernel.h"
 #include "machine/qemu_process.h"
 #include "probe/gdb/gdb_source.h"
@@ -45,7 +46,28 @@ std::vector<probe::EventSource*> EventSources::ladder() const {
   return out;
 }
 
-EventSources event_sources(Context& context, const Session& session, const Arguments& words) {
+std::vector<Option> source_options() {
+  return {
+      {"--poll", "", "rather compare looks than stop the machine at events"},
+      {"--poll-period", "TIME", "a look each TIME, 1ms to 1h; else as the script says, or 100ms"},
+      {"--rate-limit", "N", "thin a probe that fires more often than N times a second; 0: never"}};
+}
+
+Outcome<probe::SourceSettings> source_settings(const Arguments& words) {
+  probe::SourceSettings settings;
+  if (const auto text = words.value("--poll-period")) {
+    settings.poll_period = TRY(parse_duration("--poll-period", *text));
+    if (*settings.poll_period < std::chrono::milliseconds(1) ||
+        *settings.poll_period > std::chrono::hours(1))
+      return std::unexpected(Problem(Errc::invalid, "--poll-period is 1ms to 1h"));
+  }
+  if (const auto text = words.value("--rate-limit"))
+    settings.rate_limit = TRY(parse_number("--rate-limit", *text, 1'000'000'000));
+  return settings;
+}
+
+EventSources event_sources(Context& context, const Session& session, const Arguments& words,
+                           const probe::SourceSettings& settings) {
   EventSources sources;
   const auto* kernel = session.guest().kernel();
   if (!session.machine().live() || kernel == nullptr) return sources;
@@ -53,7 +75,7 @@ EventSources event_sources(Context& context, const Session& session, const Argum
   const auto process =
       find_qemu(words.machine ? *words.machine : std::string(session.machine().name()));
   if (process) {
-    if (auto agent = probe::AgentSource::open(*process, *kernel)) {
+    if (auto agent = probe::AgentSource::open(*process, *kernel, {.settings = settings})) {
       sources.agent = agent->get();
       sources.all.push_back(std::move(*agent));
     } else if (agent.error().code != Errc::not_found) {
@@ -67,6 +89,7 @@ EventSources event_sources(Context& context, const Session& session, const Argum
   if (!words.has("--no-cache")) polling.attach.cache_directory = linux::default_cache_directory();
   probe::GdbOptions gdb;
   gdb.attach = polling.attach;
+  gdb.settings = polling.settings = settings;
   sources.all.push_back(probe::gdb_source(session.machine(), gdb));
   sources.all.push_back(probe::polling_source(session.machine(), polling));
   return sources;

@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "probe/agent/agent_source.h"
 #include "probe/event_source.h"
+#include "probe/source_settings.h"
 
 namespace vitrine::cli {
 
@@ -22,6 +23,12 @@ struct EventSources {
 /// keeps one from being had, other than that it is not there, is remarked.
 /// `session` must outlive them.
 [[nodiscard]] EventSources event_sources(Context& context, const Session& session,
-                                         const Arguments& words);
+                                         const Arguments& words,
+                                         const probe::SourceSettings& settings);
+
+/// For the list of a command that plans or runs: --poll, --poll-period, --rate-limit.
+[[nodiscard]] std::vector<Option> source_options();
+/// What they say. @returns invalid  no duration, no number
+[[nodiscard]] Outcome<probe::SourceSettings> source_settings(const Arguments& words);
 
 }  // namespace vitrine::cli

@@ -42,8 +42,13 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 Prompt::Prompt(Context& context, const Session& session, const linux::Kernel& kernel,
-               const Arguments& words)
-    : context_(context), session_(session), kernel_(kernel), words_(words), ports_(kernel) {}
+               const Arguments& words, probe::SourceSettings settings)
+    : context_(context),
+      session_(session),
+      kernel_(kernel),
+      words_(words),
+      settings_(std::move(settings)),
+      ports_(kernel) {}
 
 void Prompt::tell(const Problem& problem) {
   all_well_ = false;
@@ -146,7 +151,7 @@ void Prompt::language(const std::string& text) {
 void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once) {
   auto& console = context_.console;
   const InterruptGuard guard;
-  const auto sources = event_sources(context_, session_, words_);
+  const auto sources = event_sources(context_, session_, words_, settings_);
   probe::Outputs outputs(output_options(console, {}, false));
   probe::RunOptions options{.rules = text_rules(console),
                             .plan = {.prefer_polling = words_.has("--poll")}};

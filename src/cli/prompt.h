@@ -8,6 +8,7 @@
 #include "cli/line_editor.h"
 #include "cli/session.h"
 #include "probe/kernel_ports.h"
+#include "probe/source_settings.h"
 #include "vmipl/program.h"
 
 namespace vitrine::cli {
@@ -16,7 +17,7 @@ class Prompt {
  public:
   /// All must outlive it. `words`: --allow-writes, --allow-control, --poll.
   Prompt(Context& context, const Session& session, const linux::Kernel& kernel,
-         const Arguments& words);
+         const Arguments& words, probe::SourceSettings settings);
 
   /// Runs what was typed and prints what comes of it; problems are told, none ends the prompt.
   /// @returns false  the user wants to leave
@@ -36,6 +37,7 @@ class Prompt {
   const Session& session_;
   const linux::Kernel& kernel_;
   const Arguments& words_;
+  const probe::SourceSettings settings_;
   probe::KernelPorts ports_;
   std::vector<std::string> declarations_;
   bool all_well_ = true;

@@ -47,9 +47,10 @@ struct Offer {
   std::string mechanism;  ///< "software breakpoint at do_exit"; empty if refused
   std::string reason;  ///< why this way; or why not at all: "the gdbstub cannot see writes of MSRs"
   std::string remedy;  ///< refused: what would make it possible: "start the machine with the agent"
+  std::uint64_t window_ns = 0;  ///< Coverage::between: how far two looks are apart
 
   [[nodiscard]] static Offer refuse(std::string reason, std::string remedy = {}) {
-    return {false, CostClass::none, Coverage::every, {}, std::move(reason), std::move(remedy)};
+    return {false, CostClass::none, Coverage::every, {}, std::move(reason), std::move(remedy), 0};
   }
 };
 

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "probe/block_needs.h"
+#include "probe/words.h"
 
 namespace vitrine::probe {
 namespace {
@@ -102,6 +103,7 @@ std::vector<std::string> Plan::warnings() const {
   struct Group {
     std::string source;
     std::vector<std::uint32_t> between, stops;
+    std::uint64_t window_ns = 0;
   };
   std::vector<Group> groups;
   for (const auto& probe : probes) {
@@ -109,17 +111,26 @@ std::vector<std::string> Plan::warnings() const {
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const Group& g) { return g.source == probe.source_name; });
     if (group == groups.end())
-      group = groups.insert(groups.end(), Group{probe.source_name, {}, {}});
-    if (probe.offer.coverage == Coverage::between) group->between.push_back(probe.line);
+      group = groups.insert(groups.end(), Group{probe.source_name, {}, {}, 0});
+    if (probe.offer.coverage == Coverage::between) {
+      group->between.push_back(probe.line);
+      group->window_ns = std::max(group->window_ns, probe.offer.window_ns);
+    }
     if (probe.offer.cost == CostClass::stop) group->stops.push_back(probe.line);
   }
   std::vector<std::string> out;
   for (const auto& group : groups) {
-    if (!group.between.empty())
-      out.push_back(
-          fmt::format("{} compares one look with the next: what begins and ends between two looks "
-                      "is missed ({})",
-                      group.source, lines_of(group.between)));
+    if (!group.between.empty()) {
+      const auto window =
+          group.window_ns == 0
+              ? std::string()
+              : fmt::format(", {} apart,",
+                            duration_words(static_cast<std::int64_t>(group.window_ns)));
+      out.push_back(fmt::format(
+          "{} compares one look with the next: what begins and ends between two looks{} "
+          "is missed ({})",
+          group.source, window, lines_of(group.between)));
+    }
     if (!group.stops.empty())
       out.push_back(fmt::format("{} stops the whole machine at each event, for milliseconds ({})",
                                 group.source, lines_of(group.stops)));

@@ -12,6 +12,11 @@ struct RateLimit {
   double rate = 0;   ///< firings a second in the long run; 0: no limit
   double burst = 0;  ///< firings at once
   bool operator==(const RateLimit&) const = default;
+
+  /// What a user says: so many a second, and at once as many as come in two seconds.
+  [[nodiscard]] static RateLimit of(std::uint64_t rate) {
+    return {static_cast<double>(rate), 2 * static_cast<double>(rate)};
+  }
 };
 
 class RateGate {

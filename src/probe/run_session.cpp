@@ -8,8 +8,8 @@
 
 #include "probe/block_needs.h"
 #include "probe/data_probe.h"
-#include "probe/map_words.h"
 #include "probe/record_words.h"
+#include "probe/run_generation.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -30,25 +30,7 @@ bool is_own(const vmipl::Site& site) {
          name == "ProcessList" || is_local_data(site);
 }
 
-bool by_the_clock(const vmipl::ProgramProbe& probe) {
-  const auto& info = vmipl::probes()[probe.probe];
-  return info.kind == vmipl::ProbeKind::event && (info.needs & vmipl::Needs::events) == 0;
-}
-
 }  // namespace
-
-/// A program that runs here, with all that its blocks need.
-struct RunSession::Generation {
-  std::shared_ptr<const vmipl::Program> program;
-  Plan plan;
-  std::unique_ptr<LocalMaps> own_maps;
-  MapStore* maps = nullptr;  ///< own_maps, or a source's
-  std::unique_ptr<HostEnvironment> environment;
-  std::unique_ptr<Interpreter> interpreter;
-  std::vector<ProbeCount> counts;
-  std::vector<char> room = std::vector<char>(kMaxDataBytes);
-  HeldFiring* firing = nullptr;
-};
 
 RunSession::RunSession(HostGuest guest, std::vector<EventSource*> sources, ActionRunner* actions,
                        Outputs& outputs, RunOptions options)
@@ -70,12 +52,12 @@ RunSession::RunSession(HostGuest guest, std::vector<EventSource*> sources, Actio
 
 RunSession::~RunSession() { stop(); }
 
-void RunSession::remark(const std::string& words) const {
+void RunSession::remark(const std::string& words, std::string_view more) const {
   if (options_.json) {
     auto line = json_head("note", wall_now());
     line += ",\"text\":";
     (void)options_.rules.json(line, words);
-    (void)outputs_.write_line(line + "}\n");
+    (void)outputs_.write_line(line.append(more) + "}\n");
   }
   outputs_.remark(words);
 }
@@ -363,235 +345,6 @@ bool RunSession::emitted(Generation& generation, unsigned index,
   }
   deliver(generation.program, std::move(record));
   return true;
-}
-
-void RunSession::deliver(std::shared_ptr<const vmipl::Program> program, Record record) {
-  constexpr std::size_t kMostWaiting = 100'000;
-  bool full = false;
-  {
-    const std::lock_guard lock(records_mutex_);
-    ++delivered_;
-    if (!in_order_) {
-      put_out(*program, record);
-      return;
-    }
-    const auto time = record.head.monotonic_ns;
-    waiting_.emplace(time, Waiting{std::move(program), std::move(record)});
-    full = waiting_.size() > kMostWaiting;
-  }
-  settle(full ? ~0ULL : monotonic_now() - options_.order_ns);
-}
-
-void RunSession::settle(std::uint64_t before_ns) {
-  const std::lock_guard lock(records_mutex_);
-  while (!waiting_.empty() && waiting_.begin()->first <= before_ns) {
-    const auto first = waiting_.begin();
-    put_out(*first->second.program, first->second.record);
-    waiting_.erase(first);
-  }
-}
-
-void RunSession::put_out(const vmipl::Program& program, const Record& record) {
-  if (options_.watch) options_.watch(program, record);
-  const auto output = program.sites[record.head.site].output;
-  const auto text = options_.json ? record_json(program, record, options_.rules)
-                                  : record_text(program, record, outputs_.is_file(program, output),
-                                                options_.rules);
-  (void)outputs_.write(program, output, text);
-  if (outputs_.closed()) wake_.notify_all();
-}
-
-void RunSession::print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top) {
-  const auto& info = generation.program->maps[map];
-  const auto lost = generation.maps->lost(map);
-  if (lost != 0) complete_ = false;
-  if (!options_.json) {
-    (void)outputs_.write_line(
-        map_words(info, generation.maps->snapshot(map), top, lost, options_.rules));
-    return;
-  }
-  auto line = json_head("map", wall_now()) + ',';
-  if (!append_map_json(line, info, generation.maps->snapshot(map), top, lost, options_.rules))
-    line += ",\"escaped\":[\"entries\"]";
-  (void)outputs_.write_line(line + "}\n");
-}
-
-void RunSession::records(Bytes bytes) {
-  std::shared_ptr<const vmipl::Program> program;
-  {
-    const std::lock_guard lock(records_mutex_);
-    program = records_program_;
-  }
-  if (program) take(std::move(program), bytes);
-}
-
-void RunSession::records_of(const vmipl::Program& whose, Bytes bytes) {
-  std::shared_ptr<const vmipl::Program> program;
-  {
-    const std::lock_guard lock(records_mutex_);
-    for (const auto& known : {records_program_, program_before_}) {
-      if (known.get() == &whose) program = known;
-    }
-    // From the midst of a replacement: the session does not know the new one yet.
-    if (!program) ++stale_records_;
-  }
-  if (program) take(std::move(program), bytes);
-}
-
-void RunSession::take(std::shared_ptr<const vmipl::Program> program, Bytes bytes) {
-  auto record = decode(bytes);
-  if (!record || record->head.site >= program->sites.size() ||
-      record->head.probe >= program->probes.size()) {
-    const std::lock_guard lock(records_mutex_);
-    ++malformed_;
-    return;
-  }
-  deliver(std::move(program), std::move(*record));
-}
-
-void RunSession::stream(std::uint32_t probe, Bytes bytes) {
-  std::shared_ptr<const vmipl::Program> program;
-  {
-    const std::lock_guard lock(records_mutex_);
-    program = records_program_;
-  }
-  if (!program || probe >= program->probes.size()) return;
-  const auto output = program->probes[probe].output;
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (outputs_.is_file(*program, output)) {
-    (void)outputs_.write(*program, output, text);
-    return;
-  }
-  // What a guest prints does not reach the terminal as it is.
-  if (!options_.json) {
-    std::string shown;
-    for (std::string_view rest = text; !rest.empty();) {
-      const auto end = std::min(rest.find('\n'), rest.size());
-      shown += options_.rules.escape(rest.substr(0, end));
-      if (end < rest.size()) shown += '\n';
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-    (void)outputs_.write(*program, output, shown);
-    return;
-  }
-  auto line = json_head("stream", wall_now());
-  line += fmt::format(",\"probe\":{},\"event\":", probe + 1);
-  (void)options_.rules.json(line, written(program->probes[probe]));
-  line += fmt::format(",\"line\":{},\"output\":", program->probes[probe].line);
-  (void)options_.rules.json(line, output_name(*program, output));
-  line += ",\"text\":";
-  if (!options_.rules.json(line, text)) line += ",\"escaped\":[\"text\"]";
-  (void)outputs_.write(*program, output, line + "}\n");
-}
-
-void RunSession::note(SourceNote note) {
-  remark("! " + note.text);
-  if (note.kind == SourceNote::source_ended || note.kind == SourceNote::guest_reset) {
-    ended_ = true;
-    wake_.notify_all();
-  }
-}
-
-// The maps, and what was counted.
-void RunSession::finish(Generation& generation) {
-  const auto& program = *generation.program;
-  for (unsigned i = 0; i < program.maps.size(); ++i) print_map(generation, i, std::nullopt);
-  std::vector<std::string> words;
-  for (std::size_t i = 0; i < program.probes.size(); ++i) {
-    const auto& count = generation.counts[i];
-    if (count.over_budget != 0)
-      words.push_back(fmt::format("line {}: {} ran out of its budget in {} of {} firings",
-                                  program.probes[i].line, written(program.probes[i]),
-                                  count.over_budget, count.fired));
-  }
-  std::vector<std::string> asides;  // of sources that lost nothing
-  std::uint64_t malformed = 0, delivered = 0, stale = 0;
-  {
-    const std::lock_guard lock(records_mutex_);
-    malformed = malformed_;
-    delivered = delivered_;
-    stale = stale_records_;
-  }
-  std::uint64_t lost_records = malformed + stale, lost_firings = stale_;
-  if (malformed != 0)
-    words.push_back(
-        fmt::format("{} records were none: what sent them is broken, or forged", malformed));
-  if (stale != 0) words.push_back(fmt::format("{} records came of no program that runs", stale));
-  if (stale_ != 0)
-    words.push_back(fmt::format("{} firings came after their script was replaced", stale_));
-  for (auto* source : started_) {
-    const auto losses = source->losses();
-    lost_records += losses.records;
-    lost_firings += losses.firings;
-    const bool lost = losses.records + losses.firings != 0;
-    for (const auto& said : losses.words) {
-      auto whole =
-          said.starts_with(source->name()) ? said : fmt::format("{}: {}", source->name(), said);
-      (lost ? words : asides).push_back(std::move(whole));
-    }
-    if (losses.words.empty() && losses.records + losses.firings != 0)
-      words.push_back(fmt::format("{}: {} records and {} firings were lost", source->name(),
-                                  losses.records, losses.firings));
-  }
-  const auto output_losses = outputs_.losses();
-  for (const auto& loss : output_losses)
-    words.push_back(fmt::format("{}: {} record{} lost: {}", loss.output, loss.records,
-                                loss.records == 1 ? "" : "s", loss.reason));
-  for (const auto& [failure, times] : failures_) {
-    if (times > 1) words.push_back(fmt::format("{} ({} times)", failure, times));
-  }
-  const auto& views = generation.environment->views();
-  for (const auto& said : views.words) words.push_back(said);
-  if (views.doubtful + views.dropped != 0)
-    words.push_back(fmt::format("views: {} doubtful rows, {} that could not be read",
-                                views.doubtful, views.dropped));
-  if (!words.empty()) complete_ = false;
-  if (!options_.json) {
-    std::string fired;
-    for (std::size_t i = 0; i < program.probes.size(); ++i) {
-      if (by_the_clock(program.probes[i]) &&
-          (vmipl::probes()[program.probes[i].probe].name == "Start" ||
-           vmipl::probes()[program.probes[i].probe].name == "Stop"))
-        continue;
-      if (generation.counts[i].fired == 0) continue;
-      fired += fmt::format("{}{} (line {}) {}", fired.empty() ? "fired: " : ", ",
-                           written(program.probes[i]), program.probes[i].line,
-                           generation.counts[i].fired);
-    }
-    if (!fired.empty()) outputs_.remark(fired);
-    for (const auto& said : asides) outputs_.remark(said);
-    for (const auto& said : words) outputs_.remark("! " + said);
-    return;
-  }
-  auto line = json_head("end", wall_now());
-  line += fmt::format(
-      ",\"seconds\":{:.3f},\"records\":{},\"lost_records\":{},\"lost_firings\":{},\"probes\":[",
-      static_cast<double>(monotonic_now() - started_ns_) / 1e9, delivered, lost_records,
-      lost_firings);
-  for (std::size_t i = 0; i < program.probes.size(); ++i) {
-    line += fmt::format("{}{{\"probe\":{},\"event\":", i == 0 ? "" : ",", i + 1);
-    (void)options_.rules.json(line, written(program.probes[i]));
-    line += fmt::format(",\"line\":{},\"fired\":{},\"over_budget\":{}}}", program.probes[i].line,
-                        generation.counts[i].fired, generation.counts[i].over_budget);
-  }
-  line += "],\"outputs\":[";
-  for (std::size_t i = 0; i < output_losses.size(); ++i) {
-    line += i == 0 ? "{\"output\":" : ",{\"output\":";
-    (void)options_.rules.json(line, output_losses[i].output);
-    line += fmt::format(",\"lost\":{},\"reason\":", output_losses[i].records);
-    (void)options_.rules.json(line, output_losses[i].reason);
-    line += '}';
-  }
-  line += "],\"words\":[";
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (i != 0) line += ',';
-    (void)options_.rules.json(line, words[i]);
-  }
-  for (std::size_t i = 0; i < asides.size(); ++i) {
-    if (i + words.size() != 0) line += ',';
-    (void)options_.rules.json(line, asides[i]);
-  }
-  (void)outputs_.write_line(line + "]}\n");
 }
 
 }  // namespace vitrine::probe

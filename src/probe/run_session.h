@@ -122,7 +122,8 @@ class RunSession final : private EventSink {
   void settle(std::uint64_t before_ns);
   void print_map(Generation& generation, unsigned map, std::optional<std::uint64_t> top);
   void finish(Generation& generation);
-  void remark(const std::string& words) const;
+  /// `more`: further keys of its JSON.
+  void remark(const std::string& words, std::string_view more = {}) const;
 
   /// The kernel's own layout, and upon it what the script's configuration says.
   void use_settings(const vmipl::Program& program);

@@ -254,6 +254,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"SyscallDispatcherAddress", KeyKind::address, "entry_SYSCALL_64", "the kernel's system call entry"},
     {"SyscallInterruptNumber", KeyKind::offset, "", "vector of the old system call interrupt: 128"},
     {"SyscallNumberLocation", KeyKind::reg, "", "register that holds the system call's number: EAX"},
+    {"PollPeriod", KeyKind::duration, "", "how long polling waits between two looks: 100ms"},
+    {"RateLimit", KeyKind::rate, "", "events a second of each probe, beyond which it is thinned; 0: no limit"},
 });
 
 constexpr auto kSeverities = std::to_array<std::string_view>({"info", "low", "medium", "high", "critical"});
@@ -316,6 +318,17 @@ std::string_view describe(ParamKind kind) noexcept {
     case severity: return "info, low, medium, high or critical";
     case ParamKind::text: return "text";
     case percent: return "a percentage: 0 to 100";
+  }
+  return "a value";
+}
+
+std::string_view describe(KeyKind kind) noexcept {
+  switch (kind) {
+    case KeyKind::address: return "an address";
+    case KeyKind::offset: return "a number";
+    case KeyKind::reg: return "a register";
+    case KeyKind::duration: return "a duration";
+    case KeyKind::rate: return "a number";
   }
   return "a value";
 }

@@ -135,7 +135,10 @@ struct FunctionInfo {
   bool is_signed = false, physical = false;
 };
 
-enum class KeyKind : std::uint8_t { address, offset, reg };
+enum class KeyKind : std::uint8_t { address, offset, reg, duration, rate };
+/// For people: "an address".
+[[nodiscard]] std::string_view describe(KeyKind kind) noexcept;
+
 struct KeyInfo {
   std::string_view name;
   KeyKind kind;

@@ -95,7 +95,8 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
     {"E056", "unknown-key", E, "there is no such configuration key",
      "The keys: ProcessListHead TasksOffset PIDOffset ProcessNameOffset MMStructOffset ExeFileOffset\n"
      "DEntryOffset ParentOffset DNameOffset PGDOffset SyscallDispatcherAddress SyscallInterruptNumber\n"
-     "SyscallNumberLocation. All are optional: Vitrine recovers these values from the guest."},
+     "SyscallNumberLocation PollPeriod RateLimit. All are optional: Vitrine recovers from the guest\n"
+     "what it can tell."},
     {"E057", "unknown-register", E, "there is no such register",
      "EAX..EDI, ESP, EBP, EIP, EFLAGS, their 64-bit names and R8..R15, CS SS DS ES FS GS TR LDTR GDTR\n"
      "IDTR, CR0 CR2 CR3 CR4 CR8; in expressions in lower case: reg.rax, reg.cr3."},

@@ -156,13 +156,30 @@ void Compiler::configuration(const Item& item) {
     const auto* probe = std::exchange(probe_, nullptr);
     auto value = address_expression(property.value);
     probe_ = probe;
-    if (!want_number(value, key->kind == KeyKind::address ? "an address" : "an offset")) continue;
+    if (key->kind == KeyKind::duration) {
+      constexpr std::uint64_t kLeast = 1'000'000, kMost = 3'600'000'000'000;
+      if (value.type.is(TypeKind::error)) continue;
+      if (!value.constant || !value.type.is(TypeKind::duration)) {
+        tell({.code = Code::wrong_type, .span = value.span, .message = fmt::format("{} is a duration; this is {}", key->name, describe(value.type.kind)), .hint = "a duration has a unit: 100ms"});
+        broken_ = true;
+      } else if (value.number < kLeast || value.number > kMost) {
+        tell({.code = Code::out_of_range, .span = value.span, .message = fmt::format("{} is 1ms to 1h", key->name)});
+      } else {
+        program_.settings.push_back({index, value.number});
+      }
+      continue;
+    }
+    if (!want_number(value, key->kind == KeyKind::offset ? "an offset" : describe(key->kind))) continue;
     if (!value.constant && !value.is_symbol && !value.type.open()) {
       tell({.code = Code::not_constant, .span = value.span, .message = "a configuration value is known before the script runs"});
       continue;
     }
     if (key->kind == KeyKind::offset && value.constant && value.number > 65535) {
       tell({.code = Code::out_of_range, .span = value.span, .message = fmt::format("{} is 0 to 65535", key->name)});
+      continue;
+    }
+    if (key->kind == KeyKind::rate && value.constant && value.number > 1'000'000'000) {
+      tell({.code = Code::out_of_range, .span = value.span, .message = fmt::format("{} is 0 to 1000000000", key->name)});
       continue;
     }
     std::uint64_t number = value.number;

@@ -77,7 +77,7 @@ std::string reference_table(std::string_view table) {
   } else if (table == "keys") {
     out = "| key | value | meaning |\n|---|---|---|\n";
     for (const auto& key : configuration_keys()) {
-      out += fmt::format("| `{}` | {} | {} |\n", key.name, key.kind == KeyKind::address ? "an address" : key.kind == KeyKind::reg ? "a register" : "a number", key.summary);
+      out += fmt::format("| `{}` | {} | {} |\n", key.name, describe(key.kind), key.summary);
     }
   } else if (table == "limits") {
     out = "| limit | |\n|---|---|\n";

@@ -16,8 +16,8 @@
 
 #include "linux/kernel.h"
 #include "machine/open.h"
-#include "probe/kernel_ports.h"
 #include "probe/gdb/gdb_source.h"
+#include "probe/kernel_ports.h"
 #include "probe/planner.h"
 #include "probe/polling/polling_source.h"
 #include "probe/streams/stream_source.h"
@@ -124,15 +124,16 @@ class Printer final : public EventSink {
 int main(int count, char** words) {
   std::string sources_named = "polling,streams", folder = ".";
   PollingOptions polling;
-  RateLimit limit{20, 400};
+  SourceSettings settings;
   if (count < 3) return 2;
   for (int i = 3; i + 1 < count; i += 2) {
     const std::string word = words[i];
     if (word == "--sources") sources_named = words[i + 1];
-    if (word == "--poll") polling.period = std::chrono::milliseconds(std::stoi(words[i + 1]));
-    if (word == "--rate") limit = {std::stod(words[i + 1]), std::stod(words[i + 1]) * 2};
+    if (word == "--poll") settings.poll_period = std::chrono::milliseconds(std::stoi(words[i + 1]));
+    if (word == "--rate") settings.rate_limit = std::stoull(words[i + 1]);
     if (word == "--out") folder = words[i + 1];
   }
+  polling.settings = settings;
   auto machine = open_machine(words[1]);
   if (!machine) give_up(machine.error());
   auto kernel = linux::Kernel::attach(**machine, polling.attach);
@@ -150,8 +151,9 @@ int main(int count, char** words) {
   if (sources_named.find("polling") != std::string::npos)
     sources.push_back(polling_source(**machine, polling));
   GdbOptions gdb;
-  gdb.limit = limit;
-  if (sources_named.find("gdbstub") != std::string::npos) sources.push_back(gdb_source(**machine, gdb));
+  gdb.settings = settings;
+  if (sources_named.find("gdbstub") != std::string::npos)
+    sources.push_back(gdb_source(**machine, gdb));
   if (sources_named.find("streams") != std::string::npos)
     sources.push_back(stream_source(**machine));
   std::vector<EventSource*> pointers;

@@ -21,7 +21,7 @@ syn keyword vmiRegister CR0 CR2 CR3 CR4 CR8 CS DS EAX EBP EBX ECX EDI EDX EFER E
 syn keyword vmiRegister ESI ESP FS FS_BASE GDTR GS GS_BASE IDTR KERNEL_GS_BASE LDTR R10 R11
 syn keyword vmiRegister R12 R13 R14 R15 R8 R9 RAX RBP RBX RCX RDI RDX RFLAGS RIP RSI RSP SS
 syn keyword vmiRegister TR
-syn match vmiKey "\<\(ProcessListHead\|TasksOffset\|PIDOffset\|ProcessNameOffset\|MMStructOffset\|ExeFileOffset\|DEntryOffset\|ParentOffset\|DNameOffset\|PGDOffset\|SyscallDispatcherAddress\|SyscallInterruptNumber\|SyscallNumberLocation\|severity\|technique\|text\)\ze\s*:"
+syn match vmiKey "\<\(ProcessListHead\|TasksOffset\|PIDOffset\|ProcessNameOffset\|MMStructOffset\|ExeFileOffset\|DEntryOffset\|ParentOffset\|DNameOffset\|PGDOffset\|SyscallDispatcherAddress\|SyscallInterruptNumber\|SyscallNumberLocation\|PollPeriod\|RateLimit\|severity\|technique\|text\)\ze\s*:"
 syn keyword vmiConstant true false info low medium high critical PID NAME PATH PGDP VIRTUAL_PROCESSOR_ID
 syn keyword vmiConstant VM_EXIT_REASON VM_EXIT_INTR_INFO VM_EXIT_INTR_ERROR_CODE IDT_VECTORING_INFO_FIELD
 syn keyword vmiConstant IDT_VECTORING_ERROR_CODE EXIT_QUALIFICATION

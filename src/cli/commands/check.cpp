@@ -29,8 +29,8 @@ struct Judged {
 class Planning {
  public:
   Planning(Context& context, const Session& session, const linux::Kernel& kernel,
-           const Arguments& words)
-      : sources_(event_sources(context, session, words)),
+           const Arguments& words, const probe::SourceSettings& settings)
+      : sources_(event_sources(context, session, words, settings)),
         outputs_({.standard = [](std::string_view) { return true; },
                   .flush = {},
                   .remark = [](std::string_view) {},
@@ -145,12 +145,14 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     return std::unexpected(Problem(Errc::invalid, "check wants a SCRIPT, or -e 'PROGRAM'",
                                    "- is standard input\nmore: vitrine help check"));
   }
+  const auto settings = TRY(source_settings(words));
   const auto kernel = TRY(KernelChoice::open(context, words));
   std::optional<Planning> planning;
   if (kernel.session() != nullptr && kernel.session()->guest().kernel() != nullptr) {
     auto named = words;
     named.machine = words.value("--vm");
-    planning.emplace(context, *kernel.session(), *kernel.session()->guest().kernel(), named);
+    planning.emplace(context, *kernel.session(), *kernel.session()->guest().kernel(), named,
+                     settings);
   }
   Judged all;
   const auto judge = [&](const vmipl::Source& source) {
@@ -172,7 +174,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 Command check_command() {
   std::vector<Option> options{{"-e", "PROGRAM", "check this text instead of a file"}};
   for (auto& option : kernel_options()) options.push_back(option);
-  options.push_back({"--poll", "", "plan as run --poll would"});
+  for (auto& option : source_options()) options.push_back(option);
   options.push_back({"--json", "", "one JSON object a diagnostic or planned probe"});
   options.push_back({"--allow", "WARNING", "do not tell warnings of this name", Words::warning});
   options.push_back({"--strict", "", "fail on warnings too"});

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/event_sources.h"
 #include "cli/prompt.h"
 #include "vmipl/entry.h"
 
@@ -10,11 +11,12 @@ namespace vitrine::cli {
 namespace {
 
 Outcome<Status> run(Context& context, const Arguments& words) {
+  const auto settings = TRY(source_settings(words));
   const auto session = TRY(Session::open(context, words));
   const auto* kernel = session.guest().kernel();
   if (kernel == nullptr)
     return std::unexpected(Problem(Errc::unsupported, "this machine's kernel runs no scripts"));
-  Prompt prompt(context, session, *kernel, words);
+  Prompt prompt(context, session, *kernel, words, settings);
   LineEditor editor(state_file("repl_history"),
                     [&](std::string_view before) { return prompt.complete(before); });
   auto& console = context.console;
@@ -47,15 +49,17 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 }  // namespace
 
 Command repl_command() {
+  std::vector<Option> options{
+      {"--allow-writes", "", "entries may write memory and registers"},
+      {"--allow-control", "", "entries may pause, isolate, throttle, kill"}};
+  for (auto& option : source_options()) options.push_back(option);
+  options.push_back({"--no-cache", "", "recover the kernel's symbols and types anew"});
   return {
       .name = "repl",
       .group = "Language",
       .summary = "the language line by line, on a machine or an image",
       .operands = {{"VM", Words::machine}},
-      .options = {{"--allow-writes", "", "entries may write memory and registers"},
-                  {"--allow-control", "", "entries may pause, isolate, throttle, kill"},
-                  {"--poll", "", "rather compare looks than stop the machine at events"},
-                  {"--no-cache", "", "recover the kernel's symbols and types anew"}},
+      .options = std::move(options),
       .description =
           "An expression prints its value, a statement runs once, a probe runs until Ctrl-C, "
           "const and fn are kept, a view's name shows it. Tab completes; the history is kept in "

@@ -8,13 +8,14 @@
 #include <mutex>
 
 #include "cli/commands/families.h"
+#include "cli/escape.h"
 #include "cli/event_sources.h"
 #include "cli/interrupt.h"
+#include "cli/quantities.h"
 #include "cli/running_scripts.h"
 #include "cli/script_output.h"
 #include "cli/script_text.h"
 #include "cli/session.h"
-#include "cli/escape.h"
 #include "machine/monitor.h"
 #include "probe/actions/machine_actions.h"
 #include "probe/control_socket.h"
@@ -33,28 +34,11 @@ Problem misuse(std::string message, std::string hint) {
   return {Errc::invalid, std::move(message), std::move(hint)};
 }
 
-/// "10s", "500ms", "2m", "1h"; a bare number is seconds.
-Outcome<std::chrono::nanoseconds> parse_duration(const std::string& text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const double scale = unit.empty() || unit == "s"    ? 1e9
-                       : unit == "ms"                 ? 1e6
-                       : unit == "m" || unit == "min" ? 60e9
-                       : unit == "h"                  ? 3600e9
-                       : unit == "d"                  ? 86400e9
-                                                      : 0;
-  if (error != std::errc{} || scale == 0 || !(number > 0) || number * scale > 9e18) {
-    return std::unexpected(misuse(fmt::format("--duration: \"{}\" is no duration", text),
-                                  "for example: --duration 10s, 500ms, 2m"));
-  }
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(number * scale));
-}
-
 struct Wanted {
   vmipl::Source source;
   std::optional<std::chrono::nanoseconds> duration;
   std::map<std::string, std::string> channels;
+  probe::SourceSettings sources;
 };
 
 /// The words, understood; a machine alone after -e is no script.
@@ -77,8 +61,9 @@ Outcome<Wanted> understand(Arguments& words) {
                                     "- is standard input\nmore: vitrine help run"));
     source = TRY(read_script(words.operands.front()));
   }
-  Wanted wanted{.source = std::move(*source)};
-  if (const auto text = words.value("--duration")) wanted.duration = TRY(parse_duration(*text));
+  Wanted wanted{.source = std::move(*source), .sources = TRY(source_settings(words))};
+  if (const auto text = words.value("--duration"))
+    wanted.duration = TRY(parse_duration("--duration", *text));
   if (const auto given = words.options.find("--channel"); given != words.options.end()) {
     for (const auto& word : given->second) {
       const auto equals = word.find('=');
@@ -216,7 +201,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   if (!program) return Status::misused;
 
   const bool json = words.has("--json");
-  const auto sources = event_sources(context, session, words);
+  const auto sources = event_sources(context, session, words, wanted.sources);
   probe::Outputs outputs(output_options(console, wanted.channels, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
@@ -316,22 +301,26 @@ Outcome<Status> run(Context& context, const Arguments& given) {
 }  // namespace
 
 Command run_command() {
+  std::vector<Option> options{
+      {"-e", "PROGRAM", "run this text instead of a file"},
+      {"--json", "", "one JSON object a record (docs/output.md)"},
+      {"--duration", "TIME", "end after 10s, 500ms, 2m ...; else at Ctrl-C or Stop()"},
+      {"--channel", "NAME=FILE", "write a channel to a file", Words::path},
+      {"--allow-writes", "", "the script may write memory and registers"},
+      {"--allow-control", "", "the script may pause, isolate, throttle, kill"}};
+  for (auto& option : source_options()) options.push_back(option);
+  for (const auto& option : std::initializer_list<Option>{
+           {"--replace", "", "put it in the place of the script that runs on the machine"},
+           {"--allow", "WARNING", "do not tell warnings of this name", Words::warning},
+           {"--no-cache", "", "recover the kernel's symbols and types anew"}})
+    options.push_back(option);
   return {
       .name = "run",
       .group = "Language",
       .summary = "run a script on a machine, or on an image",
       .operands = {{.name = "SCRIPT", .words = Words::path, .optional = true},
                    {"VM", Words::machine}},
-      .options = {{"-e", "PROGRAM", "run this text instead of a file"},
-                  {"--json", "", "one JSON object a record (docs/output.md)"},
-                  {"--duration", "TIME", "end after 10s, 500ms, 2m ...; else at Ctrl-C or Stop()"},
-                  {"--channel", "NAME=FILE", "write a channel to a file", Words::path},
-                  {"--allow-writes", "", "the script may write memory and registers"},
-                  {"--allow-control", "", "the script may pause, isolate, throttle, kill"},
-                  {"--poll", "", "rather compare looks than stop the machine at events"},
-                  {"--replace", "", "put it in the place of the script that runs on the machine"},
-                  {"--allow", "WARNING", "do not tell warnings of this name", Words::warning},
-                  {"--no-cache", "", "recover the kernel's symbols and types anew"}},
+      .options = std::move(options),
       .description =
           "Runs until it stops itself (Stop()), --duration is over, Ctrl-C, or the machine ends; "
           "then Stop's block runs, all maps are printed, and what was lost is told. "

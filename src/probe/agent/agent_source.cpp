@@ -328,7 +328,7 @@ Outcome<void> Source::load(Assignment mine) {
   plan.moments.assign(moments.begin(), moments.end());
   plan.held_limit_ms = options_.held_limit_ms;
   plan.ring_bytes = options_.ring_bytes;
-  plan.rate_limit = options_.rate_limit;
+  plan.rate_limit = settings_of(options_.settings, *mine.program).rate_limit.value_or(0);
   if (const auto registers = kernel_.machine().registers()) {
     for (const auto& cpu : *registers) {
       for (const auto value : {cpu.idtr.base.value, std::uint64_t{cpu.idtr.limit},

@@ -7,13 +7,14 @@
 #include "machine/qemu_process.h"
 #include "probe/event_source.h"
 #include "probe/map_store.h"
+#include "probe/source_settings.h"
 
 namespace vitrine::probe {
 
 struct AgentSourceOptions {
   std::uint32_t held_limit_ms = 1000;
   std::uint32_t ring_bytes = 4U << 20;
-  std::uint64_t rate_limit = 0;  ///< firings a second of each probe on each virtual CPU; 0: none
+  SourceSettings settings;  ///< its limit, of each virtual CPU, comes before a script's own
 };
 
 class AgentSource : public EventSource {

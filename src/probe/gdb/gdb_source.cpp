@@ -127,7 +127,7 @@ Outcome<void> GdbSource::start(Assignment mine, EventSink& sink) {
   const auto begin = [&]() -> Outcome<void> {
     link_ = TRY(GdbLink::open(*monitor_, *guardian_));
     client_ = TRY(GdbClient::begin(link_->socket()));
-    stops_ = std::make_unique<Stops>(*attached, *client_, sink, options_.limit);
+    stops_ = std::make_unique<Stops>(*attached, *client_, sink, options_.settings);
     TRY(stops_->use(std::move(mine)));
     return client_->resume();
   };

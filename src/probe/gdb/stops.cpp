@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "linux/type_catalogue.h"
+#include "probe/gdb/gdb_source.h"
 #include "vmipl/catalogue.h"
 #include "x86/address_space.h"
 
@@ -59,8 +60,9 @@ bool in_kernel(std::uint64_t address) { return address >> 63 != 0; }
 
 }  // namespace
 
-Stops::Stops(const linux::Kernel& kernel, GdbClient& client, EventSink& sink, RateLimit limit)
-    : kernel_(kernel), client_(client), sink_(sink), limit_(limit) {
+Stops::Stops(const linux::Kernel& kernel, GdbClient& client, EventSink& sink,
+             SourceSettings settings)
+    : kernel_(kernel), client_(client), sink_(sink), settings_(std::move(settings)) {
   if (auto layout = linux::ModuleLayout::find(kernel.types())) modules_ = *std::move(layout);
   TaskFields fields;
   linux::FieldBinder bind(kernel.types());
@@ -105,6 +107,8 @@ Outcome<void> Stops::use(Assignment mine) {
   watches_ = std::move(watches);
   mine_ = std::move(mine);
   thinning_.clear();
+  const auto limit = settings_of(settings_, *mine_.program).rate_limit;
+  limit_ = limit ? RateLimit::of(*limit) : kStopLimit;
   const auto now = monotonic_ns();
   for (const auto probe : mine_.probes) thinning_.emplace(probe, Thinning{RateGate(limit_, now)});
   for (auto& watch : watches_) {

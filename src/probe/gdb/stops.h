@@ -17,13 +17,14 @@
 #include "probe/gdb/placement.h"
 #include "probe/gdb/stop_firing.h"
 #include "probe/rate_gate.h"
+#include "probe/source_settings.h"
 
 namespace vitrine::probe {
 
 class Stops {
  public:
   /// All must outlive this.
-  Stops(const linux::Kernel& kernel, GdbClient& client, EventSink& sink, RateLimit limit);
+  Stops(const linux::Kernel& kernel, GdbClient& client, EventSink& sink, SourceSettings settings);
 
   /// Another program: what both need stays in place. After an error the old one stands.
   [[nodiscard]] Outcome<void> use(Assignment mine);
@@ -99,7 +100,8 @@ class Stops {
   const linux::Kernel& kernel_;
   GdbClient& client_;
   EventSink& sink_;
-  RateLimit limit_;
+  const SourceSettings settings_;
+  RateLimit limit_;  ///< of each probe of the program that runs
   Assignment mine_;
   std::map<Gva, Point> points_;
   std::vector<Watch> watches_;

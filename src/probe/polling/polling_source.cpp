@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -12,6 +13,8 @@
 #include "probe/block_needs.h"
 #include "probe/polling/looker.h"
 #include "probe/polling/told_process.h"
+#include "probe/rate_gate.h"
+#include "probe/words.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -91,6 +94,12 @@ class PollingSource final : public EventSource {
   [[nodiscard]] Offer offer(const vmipl::Program& program, std::uint32_t probe) const;
   [[nodiscard]] static LookFor wanted(const Assignment& mine);
   Outcome<void> attach();
+  [[nodiscard]] std::chrono::nanoseconds period_of(const vmipl::Program& program) const {
+    return settings_of(options_.settings, program).poll_period.value_or(kPollPeriod);
+  }
+  /// `mine` is the program from here on: its period, its gates.
+  void take(Assignment mine);
+  bool pass(std::uint32_t probe, std::uint64_t now_ns);
   void run();
   void look_again();
   void fire(const std::vector<Change>& all, const Look& now);
@@ -111,6 +120,10 @@ class PollingSource final : public EventSource {
   std::condition_variable wake_;
   bool ending_ = false;
   Assignment mine_;
+  std::chrono::nanoseconds period_ = kPollPeriod;
+  std::uint64_t limit_ = 0;                  ///< of each probe
+  std::map<std::uint32_t, RateGate> gates_;  ///< of each probe, if there is a limit
+  std::uint64_t refused_before_ = 0;         ///< by the gates of programs that were replaced
   std::uint64_t looks_ = 0, late_ = 0, starts_ = 0, forks_ = 0;
   bool counts_forks_ = false;
 };
@@ -144,10 +157,12 @@ Offer PollingSource::offer(const vmipl::Program& program, std::uint32_t probe) c
   offer.possible = true;
   offer.cost = CostClass::none;
   offer.coverage = Coverage::between;
-  offer.mechanism =
-      fmt::format("the list of {} compared every {} ms", of_module(*kind) ? "modules" : "processes",
-                  options_.period.count());
-  offer.reason = "what begins and ends between two looks is missed";
+  const auto period = period_of(program).count();
+  offer.window_ns = static_cast<std::uint64_t>(period);
+  offer.mechanism = fmt::format("the list of {} compared every {}",
+                                of_module(*kind) ? "modules" : "processes", duration_words(period));
+  offer.reason =
+      fmt::format("what begins and ends within {} may be missed", duration_words(period));
   return offer;
 }
 
@@ -178,13 +193,23 @@ Outcome<void> PollingSource::attach() {
 
 Outcome<void> PollingSource::start(Assignment mine, EventSink& sink) {
   stop();
-  mine_ = std::move(mine);
+  take(std::move(mine));
   sink_ = &sink;
   told_failure_ = ending_ = counts_forks_ = false;
-  looks_ = late_ = starts_ = forks_ = 0;
+  looks_ = late_ = starts_ = forks_ = refused_before_ = 0;
   TRY(attach());
   thread_ = std::thread([this] { run(); });
   return {};
+}
+
+void PollingSource::take(Assignment mine) {
+  mine_ = std::move(mine);
+  period_ = period_of(*mine_.program);
+  limit_ = settings_of(options_.settings, *mine_.program).rate_limit.value_or(0);
+  for (const auto& [probe, gate] : gates_) refused_before_ += gate.refused();
+  gates_.clear();
+  if (limit_ == 0) return;
+  for (const auto probe : mine_.probes) gates_.emplace(probe, RateGate(RateLimit::of(limit_), 0));
 }
 
 Outcome<void> PollingSource::replace(Assignment mine) {
@@ -196,9 +221,10 @@ Outcome<void> PollingSource::replace(Assignment mine) {
   if (!first) return std::unexpected(std::move(first.error()));
   // What happened since the last look belongs to the old program.
   if (last_) fire(changes(*last_, *first), *first);
-  mine_ = std::move(mine);
+  take(std::move(mine));
   looker_ = std::move(*opened);
   last_ = std::move(*first);
+  wake_.notify_all();  // its period may be another
   return {};
 }
 
@@ -212,14 +238,20 @@ void PollingSource::stop() noexcept {
 }
 
 void PollingSource::run() {
-  auto next = std::chrono::steady_clock::now() + options_.period;
   std::unique_lock lock(mutex_);
-  while (!wake_.wait_until(lock, next, [&] { return ending_; })) {
+  auto period = period_;
+  auto next = std::chrono::steady_clock::now() + period;
+  while (!ending_) {
+    if (wake_.wait_until(lock, next, [&] { return ending_ || period != period_; })) {
+      next += period_ - period;
+      period = period_;
+      continue;
+    }
     look_again();
-    next += options_.period;
+    next += period;
     if (const auto now = std::chrono::steady_clock::now(); next < now) {
-      late_ += static_cast<std::uint64_t>((now - next) / options_.period) + 1;
-      next = now + options_.period;
+      late_ += static_cast<std::uint64_t>((now - next) / period) + 1;
+      next = now + period;
     }
   }
   // The last look: what happened until the end.
@@ -263,6 +295,7 @@ void PollingSource::fire(const std::vector<Change>& all, const Look& now) {
     for (const auto probe : mine_.probes) {
       if (kind_of(vmipl::probes()[mine_.program->probes[probe].probe].name) != change.kind)
         continue;
+      if (!pass(probe, now.monotonic_ns)) continue;
       ChangeFiring firing(change);
       firing.probe = probe;
       firing.monotonic_ns = now.monotonic_ns;
@@ -271,9 +304,26 @@ void PollingSource::fire(const std::vector<Change>& all, const Look& now) {
   }
 }
 
+bool PollingSource::pass(std::uint32_t probe, std::uint64_t now_ns) {
+  const auto gate = gates_.find(probe);
+  if (gate == gates_.end() || gate->second.admit(now_ns)) return true;
+  if (gate->second.refused() == 1) {
+    const auto& written = mine_.program->probes[probe];
+    sink_->note({SourceNote::thinned, probe,
+                 fmt::format("line {}: {} fires more often than {} times a second: it is thinned",
+                             written.line, vmipl::probes()[written.probe].name, limit_)});
+  }
+  return false;
+}
+
 Losses PollingSource::losses() const {
   const std::lock_guard lock(mutex_);
   Losses losses;
+  losses.firings = refused_before_;
+  for (const auto& [probe, gate] : gates_) losses.firings += gate.refused();
+  if (losses.firings != 0)
+    losses.words.push_back(
+        fmt::format("polling: {} firings were left out by the rate limit", losses.firings));
   if (looks_ == 0) return losses;
   if (counts_forks_) {
     losses.words.push_back(
@@ -286,8 +336,8 @@ Losses PollingSource::losses() const {
   }
   if (late_ != 0)
     losses.words.push_back(
-        fmt::format("polling: {} looks were left out, as looking took longer than {} ms", late_,
-                    options_.period.count()));
+        fmt::format("polling: {} looks were left out, as looking took longer than {}", late_,
+                    duration_words(period_.count())));
   return losses;
 }
 

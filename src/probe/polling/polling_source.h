@@ -10,13 +10,17 @@
 #include "linux/kernel.h"
 #include "machine/machine.h"
 #include "probe/event_source.h"
+#include "probe/source_settings.h"
 
 namespace vitrine::probe {
 
 struct PollingOptions {
-  std::chrono::milliseconds period{100};
+  /// A period and a limit that come before a script's own. Unless somebody says otherwise a look
+  /// is taken every kPollPeriod, and as many firings pass as there are.
+  SourceSettings settings;
   linux::AttachOptions attach;  ///< it attaches by itself: a Kernel serves one thread
 };
+inline constexpr std::chrono::nanoseconds kPollPeriod = std::chrono::milliseconds(100);
 
 /// `machine` must outlive the source.
 [[nodiscard]] std::unique_ptr<EventSource> polling_source(const Machine& machine,

@@ -124,6 +124,25 @@ TEST(Check, ASavedKernelKnowsSymbolsAndTypes) {
   EXPECT_NE(bad.out.find("E060"), std::string::npos) << bad.out;
 }
 
+TEST(Check, PeriodsAndLimits) {
+  const auto made = run({"check", "--poll-period", "50ms", "--rate-limit", "1000", "-e",
+                         "Configuration { PollPeriod: 1s RateLimit: 0 } Every(1s) { }"},
+                        {});
+  EXPECT_EQ(made.status, Status::done) << made.out << made.err;
+  for (const char* wrong : {"x", "0", "-1s", "10", "2d", "100us"}) {
+    const auto bad =
+        run({"check", std::string("--poll-period=") + wrong, "-e", "Every(1s) { }"}, {});
+    // A bare number is seconds.
+    EXPECT_EQ(bad.status, std::string_view(wrong) == "10" ? Status::done : Status::misused)
+        << wrong;
+  }
+  for (const char* wrong : {"x", "-1", "1.5", "9999999999", ""})
+    EXPECT_EQ(
+        run({"check", std::string("--rate-limit=") + wrong, "-e", "Every(1s) { }"}, {}).status,
+        Status::misused)
+        << wrong;
+}
+
 TEST(Check, WrongWordsAndFiles) {
   EXPECT_EQ(run({"check"}, {}).status, Status::misused);
   EXPECT_EQ(run({"check", "/nonexistent.vmi"}, {}).status, Status::failed);

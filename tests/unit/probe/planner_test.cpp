@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "probe/block_needs.h"
+#include "probe/source_settings.h"
 #include "support/lab_source.h"
 #include "vmipl/check.h"
 #include "vmipl/render.h"
@@ -71,6 +72,33 @@ TEST(Planner, what_sees_every_event_comes_before_what_is_cheaper) {
   // Polling is not taken before what does not stop the machine.
   stub.offer_by_name = {{"ProcessExec", LabSource::can(CostClass::at_event)}};
   EXPECT_EQ(taken(plan(program, sources, {.prefer_polling = true})), "gdbstub");
+}
+
+TEST(Planner, what_polling_may_miss_is_told_with_its_window) {
+  LabSource polling("polling");
+  auto offer = LabSource::can(CostClass::none, Coverage::between);
+  offer.window_ns = 50'000'000;
+  polling.offer_by_name = {{"ProcessExec", offer}};
+  EventSource* const sources[] = {&polling};
+  const auto made = plan(compiled("ProcessExec { Print(\"y\") }"), sources);
+  ASSERT_EQ(made.warnings().size(), 1U);
+  EXPECT_EQ(made.warnings()[0],
+            "polling compares one look with the next: what begins and ends between two looks, 50ms "
+            "apart, is missed (line 1)");
+}
+
+TEST(SourceSettings, the_command_line_comes_before_the_script) {
+  const auto program =
+      compiled("Configuration { PollPeriod: 250ms RateLimit: 7 }\nProcessExec { Print(\"y\") }");
+  const auto scripts = settings_of(program);
+  EXPECT_EQ(scripts.poll_period, std::chrono::milliseconds(250));
+  EXPECT_EQ(scripts.rate_limit, 7U);
+  const auto both =
+      settings_of({.poll_period = std::chrono::milliseconds(10), .rate_limit = {}}, program);
+  EXPECT_EQ(both.poll_period, std::chrono::milliseconds(10));
+  EXPECT_EQ(both.rate_limit, 7U);
+  EXPECT_EQ(settings_of({.poll_period = {}, .rate_limit = 0}, program).rate_limit, 0U);
+  EXPECT_FALSE(settings_of(compiled("ProcessExec { Print(\"y\") }")).rate_limit);
 }
 
 TEST(Planner, of_equals_the_first_of_the_ladder) {
