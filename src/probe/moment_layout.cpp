@@ -150,6 +150,11 @@ std::optional<MomentReader::Cpu> MomentReader::cpu(const CpuAtEvent& at) noexcep
   return plain ? plain : swapped ? swapped : guess();
 }
 
+bool MomentReader::still(const Cpu& cpu) noexcept {
+  return layout_.per_cpu_offsets != 0 &&
+         get<std::uint64_t>(layout_.per_cpu_offsets, cpu.number * 8) == cpu.offset;
+}
+
 std::optional<std::uint64_t> MomentReader::current(const Cpu& cpu) noexcept {
   if (layout_.current_task == 0) return std::nullopt;
   std::uint64_t task = 0;

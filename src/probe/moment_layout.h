@@ -137,6 +137,8 @@ class MomentReader {
     std::uint64_t offset = 0;
   };
   [[nodiscard]] std::optional<Cpu> cpu(const CpuAtEvent& at) noexcept;
+  /// Whether a CPU's variables lie where they did when it was found. Cost: one read.
+  [[nodiscard]] bool still(const Cpu& cpu) noexcept;
   /// The task_struct that runs there; pid 0's for an idle CPU.
   [[nodiscard]] std::optional<std::uint64_t> current(const Cpu& cpu) noexcept;
   /// Where a CPU keeps the variable whose symbol is at `variable`.

@@ -129,7 +129,10 @@ int main(int argc, char** argv) {
     return complain({Errc::not_found, problems.front()});
 
   const auto began = std::chrono::steady_clock::now();
-  auto agent = AgentSource::open(*process, **kernel);
+  AgentSourceOptions options;
+  if (const char* limit = std::getenv("RATE_LIMIT"))
+    options.settings.rate_limit = std::strtoull(limit, nullptr, 10);
+  auto agent = AgentSource::open(*process, **kernel, options);
   if (!agent) return complain(agent.error());
   Assignment mine{program, {}};
   const auto offers = (*agent)->offers(*program);

@@ -33,8 +33,8 @@ RESULTS = 'SyscallReturn(lseek) { Print("%d %d\\n", arg1, ret) }'
 
 
 class Watch:
-    def __init__(self, probe, guest, what, script, *rest):
-        self.process = subprocess.Popen([probe, what, guest.name, script, *map(str, rest)], stdin=subprocess.PIPE,
+    def __init__(self, probe, guest, what, script, *rest, **environment):
+        self.process = subprocess.Popen([probe, what, guest.name, script, *map(str, rest)], env={**os.environ, **environment}, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if "started_ms" not in line:
@@ -148,6 +148,24 @@ def late_host(probe, guest):
     assert took < 15, f"the guest waited {took:.1f} s"
 
 
+def thinned(probe, guest):
+    """A limit of the user's, and the default for what takes more than half of a CPU's time: both are told."""
+    by_host = 'Syscall(lseek) { Print("%s %d", symbol(reg.rip), arg1) }'
+    for what, script, environment, count in (("RATE_LIMIT", CALLS, {"RATE_LIMIT": "100"}, 20000), ("by default", by_host, {"HELD_MS": "50"}, 40)):
+        watch = Watch(probe, guest, "watch", script, **environment)
+        begin = time.monotonic()
+        act(guest, "calls", COUNT=count)
+        seconds = time.monotonic() - begin
+        rows = watch.end()
+        notes = [row for row in rows if row.get("note") == 1]
+        assert len(notes) == 1, f"{what}: told {len(notes)} times: {rows[-3:]}"
+        ran = len([row for row in rows if "values" in row or "held" in row])
+        lost = rows[-1]["firings_lost"]
+        assert ran + lost >= count and lost > 0 and ran > 0, f"{what}: {ran} ran and {lost} were thinned, of {count}"
+        if what == "RATE_LIMIT":
+            assert ran <= 100 * (seconds + 2), f"{ran} ran in {seconds:.1f} s"
+
+
 def second(probe, guest):
     watch = Watch(probe, guest, "watch", CALLS)
     other = subprocess.run([probe, "watch", guest.name, CALLS, "1"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
@@ -204,7 +222,7 @@ def main():
                 path = f"{folder}/agent-{guest.pid}.sock"
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
-                         "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
+                         "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}
                 for name, test in tests.items():
                     if words.only and name not in words.only:

@@ -144,14 +144,15 @@ bool AgentEnvironment::user(std::uint64_t pgd, std::uint64_t address, MutableByt
 std::uint64_t AgentEnvironment::current_task() noexcept {
   if (current_) return *current_;
   const auto gs = registers_.get(Reg::gs_base).value_or(0);
-  if (!cpu_ || gs != cpu_->offset) {
+  // A virtual CPU is the same CPU of the kernel for as long as its variables lie where they lay.
+  if (!cpu_ || (gs != cpu_->offset && !reader_.still(*cpu_))) {
     CpuAtEvent at;
     at.gs_base = gs;
     at.kernel_gs_base = registers_.get(Reg::kernel_gs_base).value_or(0);
     at.index = vcpu_;
     at.user_mode = (registers_.get(Reg::ss).value_or(0) & 3) == 3;
     // Right after a system call the GS base is still the program's: the other one is the kernel's.
-    if (!cpu_ || at.kernel_gs_base != cpu_->offset) cpu_ = reader_.cpu(at);
+    cpu_ = reader_.cpu(at);
   }
   current_ = cpu_ ? reader_.current(*cpu_).value_or(0) : 0;
   return *current_;

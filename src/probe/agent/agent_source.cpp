@@ -14,6 +14,7 @@
 #include "probe/agent/agent_link.h"
 #include "probe/agent/agent_planner.h"
 #include "probe/agent/ring.h"
+#include "probe/agent/throttle.h"
 #include "probe/maps.h"
 #include "probe/moment_fill.h"
 #include "vmipl/catalogue.h"
@@ -328,7 +329,8 @@ Outcome<void> Source::load(Assignment mine) {
   plan.moments.assign(moments.begin(), moments.end());
   plan.held_limit_ms = options_.held_limit_ms;
   plan.ring_bytes = options_.ring_bytes;
-  plan.rate_limit = settings_of(options_.settings, *mine.program).rate_limit.value_or(0);
+  plan.rate_limit =
+      settings_of(options_.settings, *mine.program).rate_limit.value_or(Throttle::kByTime);
   if (const auto registers = kernel_.machine().registers()) {
     for (const auto& cpu : *registers) {
       for (const auto value : {cpu.idtr.base.value, std::uint64_t{cpu.idtr.limit},
@@ -519,7 +521,7 @@ Losses Source::losses() const {
     losses.firings = last->firings + last->late;
     if (last->firings != 0)
       losses.words.push_back(
-          fmt::format("{} firings were thinned by the rate limit", last->firings));
+          fmt::format("{} firings were thinned: too many for the guest", last->firings));
     if (last->late != 0)
       losses.words.push_back(fmt::format(
           "{} firings were given up: the host did not run their block in time", last->late));

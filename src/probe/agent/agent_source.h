@@ -14,7 +14,9 @@ namespace vitrine::probe {
 struct AgentSourceOptions {
   std::uint32_t held_limit_ms = 1000;
   std::uint32_t ring_bytes = 4U << 20;
-  SourceSettings settings;  ///< its limit, of each virtual CPU, comes before a script's own
+  /// Its rate limit is of each probe on each virtual CPU and comes before a script's own; where
+  /// neither says one, a probe may take half of a virtual CPU's time (throttle.h).
+  SourceSettings settings;
 };
 
 class AgentSource : public EventSource {

@@ -372,11 +372,11 @@ std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms) n
   return std::move(waiting.release);
 }
 
-void ControlServer::note(const AgentNote& note) noexcept {
-  (void)send(MessageKind::note, encode(note));
+bool ControlServer::note(const AgentNote& note) noexcept {
+  return send(MessageKind::note, encode(note), -1, Patience::none);
 }
 
-bool ControlServer::send(MessageKind kind, Bytes body, int descriptor) noexcept {
+bool ControlServer::send(MessageKind kind, Bytes body, int descriptor, Patience patience) noexcept {
   const auto frame = encode_frame(kind, body);
   const std::lock_guard lock(send_mutex_);
   if (!client_) return false;
@@ -391,6 +391,7 @@ bool ControlServer::send(MessageKind kind, Bytes body, int descriptor) noexcept 
     }
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && errno != EAGAIN) return false;
+    if (sent == 0 && patience == Patience::none) return false;
     // The controller does not read. A little patience, then it is cut off: what was sent in part
     // cannot be taken back.
     pollfd socket{client_.get(), POLLOUT, 0};

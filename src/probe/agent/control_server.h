@@ -33,7 +33,7 @@ class ControlServer final : public HeldHost {
   [[nodiscard]] const std::string& path() const { return path_; }
 
   std::optional<Release> hold(Held& held, std::uint32_t limit_ms) noexcept override;
-  void note(const AgentNote& note) noexcept override;
+  bool note(const AgentNote& note) noexcept override;
 
  private:
   struct Waiting {
@@ -51,7 +51,11 @@ class ControlServer final : public HeldHost {
   void load(Bytes body);
   void map(Bytes body);
   void release(Bytes body);
-  bool send(MessageKind kind, Bytes body, int descriptor = -1) noexcept;
+  enum class Patience : std::uint8_t { some, none };
+  /// @returns false  nobody is there, or it does not read: then, but without patience and with
+  ///                 nothing sent so far, it is cut off
+  bool send(MessageKind kind, Bytes body, int descriptor = -1,
+            Patience patience = Patience::some) noexcept;
   void refuse(std::string_view why) { (void)send(MessageKind::refused, bytes_of(why)); }
 
   TcgEngine& engine_;

@@ -46,7 +46,9 @@ std::uint64_t low_bytes(std::uint64_t value, unsigned size) {
 
 bool Instrumentation::counts_only(const Trigger& trigger) const {
   const auto& probe = *trigger.probe;
-  if (probe.held || program_.plan().rate_limit != 0) return false;
+  // What a user allows is counted by calls; by time, these count for nothing.
+  const auto limit = program_.plan().rate_limit;
+  if (probe.held || (limit != Throttle::kNever && limit != Throttle::kByTime)) return false;
   switch (probe.event) {
     case AgentEvent::execute:
     case AgentEvent::process_exec:

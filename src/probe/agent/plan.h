@@ -120,7 +120,8 @@ struct AgentPlan {
       tables;  ///< by virtual CPU: IDTR's base and limit, GDTR's base and limit
   std::uint32_t held_limit_ms = 1000;  ///< how long a virtual CPU waits for the host
   std::uint32_t ring_bytes = 4U << 20;
-  std::uint64_t rate_limit = 0;  ///< firings a second, virtual CPU and probe; 0: none
+  /// Firings a second of a probe on a virtual CPU; throttle.h has the special ones.
+  std::uint64_t rate_limit = kAny;
   bool operator==(const AgentPlan&) const = default;
 };
 

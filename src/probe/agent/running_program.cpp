@@ -4,6 +4,9 @@
 
 #include <ctime>
 
+#include "probe/event_source.h"
+#include "vmipl/catalogue.h"
+
 namespace vitrine::probe {
 namespace {
 
@@ -13,9 +16,9 @@ bool in_set(const CallSet& set, std::int64_t call) {
   return (set[static_cast<std::size_t>(call) / 64] >> (call % 64) & 1) != 0;
 }
 
-std::uint64_t monotonic_ns() {
+std::uint64_t nanoseconds(clockid_t clock) {
   timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  ::clock_gettime(clock, &time);
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
          static_cast<std::uint64_t>(time.tv_nsec);
 }
@@ -28,7 +31,7 @@ RunningProgram::Vcpu::Vcpu(RunningProgram& program, const PluginApi& api, unsign
       environment(*program.program_, program.plan_, program.layout_, *program.ram_, registers,
                   RingWriter(program.rings_, number), number),
       interpreter(*program.program_, *program.maps_),
-      rates(program.plan_.probes.size()) {}
+      throttles(program.plan_.probes.size()) {}
 
 RunningProgram::~RunningProgram() = default;
 
@@ -59,6 +62,7 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
         Errc::malformed, fmt::format("{} ranges of RAM do not lie in this process", refused)));
   made->maps_ = TRY(LocalMaps::create(made->program_->maps));
   made->counters_ = std::make_unique<Counters>(*made->maps_);
+  made->thinned_told_ = std::vector<std::atomic<bool>>(made->plan_.probes.size());
   made->rings_ = TRY(RingMemory::create(vcpus, made->plan_.ring_bytes));
   for (unsigned i = 0; i < vcpus; ++i)
     made->vcpus_.push_back(std::make_unique<Vcpu>(*made, api, i));
@@ -77,14 +81,25 @@ AgentLosses RunningProgram::losses() const {
   return sum;
 }
 
-bool RunningProgram::too_many(Vcpu& cpu, const AgentProbe& probe) noexcept {
-  auto& rate = cpu.rates[static_cast<std::size_t>(&probe - plan_.probes.data())];
-  // The coarse clock is read without a system call, in a few nanoseconds.
-  timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-  const auto second = static_cast<std::uint64_t>(time.tv_sec);
-  if (rate.second != second) rate = {second, 0};
-  return ++rate.count > plan_.rate_limit;
+void RunningProgram::tell_thinned(std::size_t probe) noexcept {
+  auto& told = thinned_told_[probe];
+  if (told.load(std::memory_order_relaxed) || told.exchange(true)) return;
+  const auto index = plan_.probes[probe].probe;
+  const auto& written = program_->probes[index];
+  const auto name = vmipl::probes()[written.probe].name;
+  AgentNote note;
+  note.kind = SourceNote::thinned;
+  note.probe = index;
+  note.text = plan_.rate_limit == Throttle::kByTime
+                  ? fmt::format(
+                        "line {}: {} takes more than half of a virtual CPU's time: what "
+                        "comes beyond that, in each second, is not run",
+                        written.line, name)
+                  : fmt::format(
+                        "line {}: {} fires more often than {} times a second: what comes "
+                        "beyond that, in each second, is not run",
+                        written.line, name, plan_.rate_limit);
+  if (!host_.note(note)) told.store(false, std::memory_order_relaxed);
 }
 
 namespace {
@@ -97,10 +112,27 @@ void RunningProgram::fire(Vcpu& cpu, EventAt& event) noexcept {
   const auto& probe = *event.probe;
   if (event.call && !in_set(event.compat ? probe.compat : probe.native, *event.call)) return;
   add(cpu.fired);
-  if (plan_.rate_limit != 0 && too_many(cpu, probe)) {
+  const auto limit = plan_.rate_limit;
+  if (limit == Throttle::kNever) return run(cpu, event);
+  const auto number = static_cast<std::size_t>(&probe - plan_.probes.data());
+  auto& throttle = cpu.throttles[number];
+  // The coarse clock is read without a system call, in a few nanoseconds.
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+  if (!throttle.admit(limit, static_cast<std::uint64_t>(time.tv_sec))) {
     add(cpu.thinned);
-    return;
+    return tell_thinned(number);
   }
+  if (limit != Throttle::kByTime || !throttle.measures()) return run(cpu, event);
+  // The thread's own time, lest a busy host counts; but a held CPU loses what it waits.
+  const auto clock = probe.held ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+  const auto begin = nanoseconds(clock);
+  run(cpu, event);
+  throttle.took(nanoseconds(clock) - begin);
+}
+
+void RunningProgram::run(Vcpu& cpu, EventAt& event) noexcept {
+  const auto& probe = *event.probe;
   cpu.environment.begin(event);
   if (probe.held) return hold(cpu, event);
   const auto firing = cpu.interpreter.run(probe.probe, cpu.environment);
@@ -114,7 +146,7 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   held.token = cpu.next_token++;
   held.generation = generation;
   held.probe = event.probe->probe;
-  held.monotonic_ns = monotonic_ns();
+  held.monotonic_ns = nanoseconds(CLOCK_MONOTONIC);
   held.registers = cpu.registers.all();
   if (event.address != 0) held.registers.rip = event.address;
   for (unsigned i = 0; i < kEventFields; ++i) {

@@ -13,6 +13,7 @@
 #include "probe/agent/message.h"
 #include "probe/agent/plan.h"
 #include "probe/agent/ring.h"
+#include "probe/agent/throttle.h"
 #include "probe/interpreter.h"
 #include "probe/maps.h"
 
@@ -26,8 +27,8 @@ class HeldHost {
   /// @returns nothing  it did not answer in time, or is gone
   [[nodiscard]] virtual std::optional<Release> hold(Held& held,
                                                     std::uint32_t limit_ms) noexcept = 0;
-  /// A word for the host; dropped if it does not take it at once.
-  virtual void note(const AgentNote& note) noexcept = 0;
+  /// A word for the host. @returns false  it does not take it at once: the word is dropped
+  [[nodiscard]] virtual bool note(const AgentNote& note) noexcept = 0;
 };
 
 class RunningProgram {
@@ -71,17 +72,16 @@ class RunningProgram {
     Interpreter interpreter;
     // Written by this CPU alone, read by whoever asks.
     std::atomic<std::uint64_t> fired{0}, thinned{0}, late{0}, over_budget{0};
-    /// For the rate limit: by probe, how many this second.
-    struct Rate {
-      std::uint64_t second = 0, count = 0;
-    };
-    std::vector<Rate> rates;
+    std::vector<Throttle> throttles;  ///< by probe of the plan
     std::uint64_t next_token = 1;
   };
 
  private:
   RunningProgram(AgentPlan plan, HeldHost& host) : plan_(std::move(plan)), host_(host) {}
-  [[nodiscard]] bool too_many(Vcpu& cpu, const AgentProbe& probe) noexcept;
+  /// Runs the block, here or at the host.
+  void run(Vcpu& cpu, EventAt& event) noexcept;
+  /// The host hears of it once, or again when it did not take the word.
+  void tell_thinned(std::size_t probe) noexcept;
   void hold(Vcpu& cpu, EventAt& event) noexcept;
 
   AgentPlan plan_;
@@ -94,6 +94,7 @@ class RunningProgram {
   RingMemory rings_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::atomic<bool> holding_{true};
+  std::vector<std::atomic<bool>> thinned_told_;  ///< by probe of the plan
 };
 
 }  // namespace vitrine::probe
