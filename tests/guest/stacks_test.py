@@ -26,6 +26,8 @@ from look_test import Vitrine  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 
 LINE = re.compile(r"\[<0>\] (\S+?)\+(0x[0-9a-f]+)/")
+# Where threads begin, other than in entry code.
+BEGINNINGS = ("ret_from_fork", "common_startup_64", "secondary_startup_64")
 LOADS = [
     "SECONDS={s} /actors/burn-kernel &",
     "SECONDS={s} /actors/churn &",
@@ -46,12 +48,22 @@ def behind_a_call(code):
     return False
 
 
+def code_ranges(guest, *bounds):
+    """Each the code between two symbols of the guest's own /proc/kallsyms."""
+    listed = (line.split() for line in guest.file("/proc/kallsyms").decode().splitlines())
+    at = {words[2]: int(words[0], 16) for words in listed}
+    return [range(at[first], at[last]) for first, last in bounds]
+
+
 def random_stops(vitrine, guest, stops, seed, wrong):
     chance = random.Random(seed)
     seconds = 60 + stops * 2
     for load in LOADS:
         guest.run(load.format(s=seconds, n=seconds * 4))
-    kinds, ends, code = Counter(), Counter(), {}
+    kinds, ends, outermost, code = Counter(), Counter(), Counter(), {}
+    # What the kernel gives back after its start: what called there still stands on CPU 0's idle
+    # stack, its bytes are gone.
+    freed, entry = code_ranges(guest, ("_sinittext", "_einittext"), ("__entry_text_start", "__entry_text_end"))
     walked = frames = 0
     for _ in range(stops):
         time.sleep(chance.uniform(0.01, 0.25))
@@ -64,28 +76,38 @@ def random_stops(vitrine, guest, stops, seed, wrong):
             for cpu, stack in stacks.items():
                 walked += 1
                 kinds.update({row["stack"] for row in stack})
-                doubt = next((row["doubt"] for row in stack if row.get("doubt")), "")
+                doubt = next((f"{row['doubt']}, at {row['symbol']}" for row in stack if row.get("doubt")), "")
                 ends[doubt or "its end"] += 1
+                first = stack[-1]["symbol"].split("+")[0]
+                if not doubt:
+                    outermost[first] += 1
+                    if int(stack[-1]["address"], 16) not in entry and not first.startswith(BEGINNINGS):
+                        wrong.append(f"CPU {cpu}: a stack ends in {stack[-1]['symbol']}")
                 for row in stack:
                     frames += 1
                     if row["source"] == "guess" or not row["reliable"]:
                         wrong.append(f"CPU {cpu}: a guess at {row.get('symbol')}")
-                    if row["source"] != "call":
-                        continue
                     address = int(row["address"], 16)
+                    if row["source"] != "call" or address in freed:
+                        continue
                     if address not in code:
                         shown = vitrine.run("mem", guest.name, f"{address - 7:#x}:7", "--raw")
                         code[address] = shown.stdout
                     # The first frames' return addresses are pushed by hand, not called.
-                    by_hand = row["symbol"].split("+")[0] in ("secondary_startup_64_no_verify", "common_startup_64", "secondary_startup_64")
+                    by_hand = row["symbol"].startswith(BEGINNINGS[1:])
                     if len(code[address]) != 7 or not (behind_a_call(code[address]) or by_hand):
                         wrong.append(f"CPU {cpu}: {row['symbol']} is not behind a call: {code[address].hex()}")
     print(f"  random stops    {walked:>5} stacks of running CPUs, {frames} frames, {len(code)} return addresses; on: {dict(kinds)}")
-    print(f"      ended: {dict(ends)}")
-    # Entry code, which is on no stack that rules are known for, has no end that can be reached.
-    bad = {why: count for why, count in ends.items() if why not in ("its end", "it is entering or leaving the kernel")}
+    print(f"      ended: {dict(ends)}, in: {dict(outermost)}")
+    # Entry code, which is on no stack that rules are known for, has no end that can be reached;
+    # in the middle of a switch the stack is the next task's, and the kernel does not say so yet.
+    honest = ("its end", "it is entering or leaving the kernel,", "its CPU is switching to another task,")
+    bad = {why: count for why, count in ends.items() if not why.startswith(honest)}
     if bad:
         wrong.append(f"walks that broke off: {bad}")
+    short = sum(count for why, count in ends.items() if why != "its end")
+    if short > max(3, walked / 20):
+        wrong.append(f"{short} of {walked} stacks have no end: {dict(ends)}")
     if walked < stops / 2:
         wrong.append(f"only {walked} stacks were seen")
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <bit>
 #include <utility>
 
 #include "linux/kernel.h"
@@ -14,6 +15,7 @@ namespace {
 // THREAD_SIZE of x86-64 without KASAN; with CONFIG_VMAP_STACK the kernel itself tells.
 constexpr std::uint64_t kUsualPages = 4;
 constexpr std::uint64_t kMaxPages = 64;
+constexpr std::uint64_t kEndOfStack = 0x57ac6e9d;  // STACK_END_MAGIC
 
 }  // namespace
 
@@ -94,6 +96,13 @@ Result<StackArea> StackAreas::of_task(Gva task) const {
     pages = **told;
   }
   return StackArea{StackKind::task, start, pages * kPageSize};
+}
+
+bool StackAreas::ends_like_a_tasks(Gva sp, std::uint64_t size) const {
+  // Stacks are aligned to their size; include/uapi/linux/magic.h.
+  if (!std::has_single_bit(size) || !is_kernel_pointer(sp, 1)) return false;
+  return kernel_->memory().load<std::uint64_t>(Gva{sp.value & ~(size - 1)}).value_or(0) ==
+         kEndOfStack;
 }
 
 std::vector<StackArea> StackAreas::of_cpu(unsigned cpu) const {

@@ -47,6 +47,9 @@ class StackAreas {
   /// @returns not_found    it has none any more: a zombie
   /// @returns implausible  not in the kernel's half. Errors as VirtualMemory::read.
   [[nodiscard]] Result<StackArea> of_task(Gva task) const;
+  /// Is `sp` on some task's stack of `size` bytes? Told by the mark that the kernel keeps at the
+  /// end of each (STACK_END_MAGIC); a forger can set it anywhere.
+  [[nodiscard]] bool ends_like_a_tasks(Gva sp, std::uint64_t size) const;
   /// The stacks that a CPU switches to: interrupts, exceptions, entry from user mode.
   [[nodiscard]] std::vector<StackArea> of_cpu(unsigned cpu) const;
 

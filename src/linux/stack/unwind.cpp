@@ -1,5 +1,6 @@
 #include "linux/stack/unwind.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -137,6 +138,15 @@ bool Unwinder::is_code(Gva address) const {
   return symbol.has_value();
 }
 
+/// Does an indirect branch's thunk (__x86_indirect_thunk_rax and its like) begin here? The kernel
+/// gives it no rule, until 6.3 even that of a stack's end; but nothing is pushed at its first
+/// instruction, which is its only one where the processor needs no retpoline.
+bool Unwinder::starts_branch_thunk(Gva address) const {
+  if (kernel_ == nullptr) return false;
+  const auto symbol = kernel_->symbols().nearest(address, 1);
+  return symbol && symbol->name.find("__x86_indirect_") != std::string_view::npos;
+}
+
 KernelStack Unwinder::of_cpu(const x86::Registers& registers, unsigned cpu, Gva task) const {
   KernelStack stack;
   if (registers.privilege() == 3) {
@@ -146,7 +156,16 @@ KernelStack Unwinder::of_cpu(const x86::Registers& registers, unsigned cpu, Gva 
   std::vector<StackArea> areas;
   if (areas_) {
     areas = areas_->of_cpu(cpu);
-    if (const auto own = areas_->of_task(task)) areas.insert(areas.begin(), *own);
+    const auto own = areas_->of_task(task);
+    if (own) areas.insert(areas.begin(), *own);
+    const Gva sp{registers.gpr[x86::kRsp]};
+    const auto holds_it = [&](const StackArea& area) { return area.contains(sp); };
+    if (own && std::ranges::none_of(areas, holds_it) && areas_->ends_like_a_tasks(sp, own->size)) {
+      stack.frames.push_back(
+          {Gva{registers.rip}, true, FrameSource::registers, StackKind::none, sp, true});
+      stack.broken = KernelStack::kSwitching;
+      return stack;
+    }
   }
   return walk(registers, task, areas);
 }
@@ -232,10 +251,8 @@ KernelStack Unwinder::run(State state) const {
     const auto why = step(state);
     if (why == kEnd) return stack;
     if (!why.empty()) {
-      // The entry code runs on its program's stack, or on one of its own without rules, before it
-      // takes the kernel's.
       const bool entry = state.area == nullptr || state.area->kind == StackKind::entry;
-      stack.broken = entry ? "it is entering or leaving the kernel" : why;
+      stack.broken = entry ? KernelStack::kEntering : why;
       return stack;
     }
   }
@@ -261,6 +278,10 @@ std::string_view Unwinder::step(State& state) const {
   } else if ((state.bp & 1) != 0) {
     // Without ORC, the entry code marks registers on the stack by an odd frame pointer.
     rule = {OrcKind::registers, OrcBase::bp, OrcBase::undefined, -1, 0, true};
+  }
+  if ((rule.kind == OrcKind::end || rule.kind == OrcKind::undefined) && state.exact &&
+      starts_branch_thunk(Gva{state.ip})) {
+    rule = {OrcKind::call, OrcBase::sp, OrcBase::undefined, 8, 0, false};
   }
   if (rule.kind == OrcKind::end) return "end";
   if (rule.kind == OrcKind::undefined) return "no rule is known for its code";

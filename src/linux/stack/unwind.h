@@ -54,6 +54,12 @@ struct UserState {
 };
 
 struct KernelStack {
+  /// Why it has no end although nothing is wrong: the entry code runs on its program's stack or on
+  /// one of its own without rules; a switch takes the next task's stack before it says so.
+  static constexpr std::string_view kEntering = "it is entering or leaving the kernel";
+  static constexpr std::string_view kSwitching = "its CPU is switching to another task";
+  [[nodiscard]] bool between() const { return broken == kEntering || broken == kSwitching; }
+
   std::vector<StackFrame> frames;  ///< innermost first
   /// Where the walk left the kernel; nothing for kernel threads, or if it ended before.
   std::optional<UserState> user;
@@ -113,6 +119,7 @@ class Unwinder {
   struct State;
   struct Step;
   [[nodiscard]] bool is_code(Gva address) const;
+  [[nodiscard]] bool starts_branch_thunk(Gva address) const;
   [[nodiscard]] std::string_view step(State& state) const;
   [[nodiscard]] KernelStack run(State state) const;
 

@@ -85,9 +85,8 @@ void StackSampler::take_one(const x86::Registers& registers, unsigned cpu, Stack
     return;
   }
   const auto kernel = unwinder_.of_cpu(registers, cpu, *task);
-  const bool entering = kernel.broken == "it is entering or leaving the kernel";
   // A stack that breaks off while the machine runs was overwritten meanwhile.
-  if (!options_.stopped && !kernel.broken.empty() && !entering) {
+  if (!options_.stopped && !kernel.broken.empty() && !kernel.between()) {
     ++tally_.torn;
     return;
   }
