@@ -36,7 +36,7 @@ def profile(vitrine, guest, actor, options, folder):
     _, pid = guest.run(f"SECONDS=300 /actors/{actor} >/dev/null 2>&1 & echo $!")
     time.sleep(0.5)
     picture = Path(folder) / f"{actor}.svg"
-    done = vitrine.run("profile", guest.name, "--seconds", str(options.seconds), "--folded", "-o", str(picture))
+    done = vitrine.run("profile", guest.name, "--duration", f"{options.seconds}s", "--folded", "-o", str(picture))
     guest.run(f"kill {int(pid)}")
     stacks = folded(done.stdout)
     own = Counter()

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -11,6 +10,7 @@
 
 #include "cli/commands/families.h"
 #include "cli/interrupt.h"
+#include "cli/quantities.h"
 #include "cli/session.h"
 #include "probe/profile/flame_graph.h"
 #include "probe/profile/stack_sampler.h"
@@ -21,10 +21,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHottest = 20;
+constexpr unsigned kMostHertz = 1000;
 constexpr std::chrono::seconds kForgetEvery{1};
 
 struct Plan {
-  double seconds = 10;
+  std::chrono::nanoseconds duration = std::chrono::seconds(10);
   unsigned hertz = 99;
   std::string picture;  ///< a path; empty: none
   bool folded = false;
@@ -33,20 +34,14 @@ struct Plan {
 
 Outcome<Plan> plan_of(const Arguments& words) {
   Plan plan;
-  const auto number = [&](std::string_view name, auto& into, auto least,
-                          auto most) -> Outcome<void> {
-    const auto text = words.value(name);
-    if (!text) return {};
-    const auto* end = text->data() + text->size();
-    const auto [stop, error] = std::from_chars(text->data(), end, into);
-    if (error != std::errc() || stop != end || !(into >= least && into <= most)) {
-      return std::unexpected(Problem(
-          Errc::invalid, fmt::format("{}: \"{}\" is not from {} to {}", name, *text, least, most)));
+  if (const auto text = words.value("--duration"))
+    plan.duration = TRY(parse_duration("--duration", *text));
+  if (const auto text = words.value("--hz")) {
+    plan.hertz = static_cast<unsigned>(TRY(parse_number("--hz", *text, kMostHertz)));
+    if (plan.hertz == 0) {
+      return std::unexpected(Problem(Errc::invalid, "--hz: at least one look a second"));
     }
-    return {};
-  };
-  TRY(number("--seconds", plan.seconds, 0.1, 86400.0));
-  TRY(number("--hz", plan.hertz, 1U, 1000U));
+  }
   plan.picture = words.value("-o").value_or("");
   plan.folded = words.has("--folded");
   plan.sampling.idle = words.has("--idle");
@@ -85,11 +80,10 @@ Outcome<Taken> take(const Plan& plan, Session& session) {
   Taken taken;
   const InterruptGuard guard;
   const auto begin = Clock::now();
-  const auto end = begin + std::chrono::duration_cast<Clock::duration>(
-                               std::chrono::duration<double>(plan.seconds));
   const auto period = std::chrono::nanoseconds(1'000'000'000 / plan.hertz);
   auto forget = begin + kForgetEvery;
-  for (auto next = begin; next < end && !InterruptGuard::interrupted(); next += period) {
+  for (auto next = begin; next - begin < plan.duration && !InterruptGuard::interrupted();
+       next += period) {
     const auto now = Clock::now();
     if (now > next + period) {
       const auto missed = (now - next) / period;
@@ -173,7 +167,7 @@ Command profile_command() {
       .group = "Watch",
       .summary = "where a guest's CPUs spend their time: a flame graph",
       .operands = {{"VM", Words::machine}},
-      .options = {{"--seconds", "N", "how long (10)", Words::number},
+      .options = {{"--duration", "TIME", "how long: 10s, 500ms, 2m ... (10s)"},
                   {"--hz", "N", "looks a second at each CPU, up to 1000 (99)", Words::number},
                   {"-o", "FILE", "draw a flame graph, as SVG", Words::path},
                   {"--folded", "",
@@ -190,7 +184,7 @@ Command profile_command() {
           "and "
           "--folded the hottest functions are listed; names that end in _[k] are the kernel's.",
       .examples = {"vitrine profile web1 -o web1.svg",
-                   "vitrine profile web1 --seconds 30 --folded > web1.folded"},
+                   "vitrine profile web1 --duration 30s --folded > web1.folded"},
       .run = run};
 }
 
