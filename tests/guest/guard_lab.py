@@ -30,12 +30,14 @@ def until(what, seconds: float, step: float = 0.01):
 class BareGuest:
     """A machine with firmware and nothing else: it comes in a moment and has no kernel."""
 
-    def __init__(self, lab: "Lab", name: str, memory: int = 16, shared: bool = True):
+    def __init__(self, lab: "Lab", name: str, memory: int = 16, shared: bool = True, extra: tuple[str, ...] = ()):
         self.name, self.path = name, lab.machines / f"{name}.qmp"
+        self.owner = lab.folder / f"{name}.owner"  # a second monitor: its owner's, and the test's
         backend = ["-object", f"memory-backend-memfd,id=ram,size={memory}M,share=on", "-machine", "memory-backend=ram"]
         self.process = subprocess.Popen(
             ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=tcg", "-S",
-             "-m", f"{memory}M", *(backend if shared else []), "-name", name, "-qmp", f"unix:{self.path},server=on,wait=off"],
+             "-m", f"{memory}M", *(backend if shared else []), "-name", name, "-qmp", f"unix:{self.path},server=on,wait=off",
+             "-qmp", f"unix:{self.owner},server=on,wait=off", *extra],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         lab.guests.append(self)
@@ -44,24 +46,43 @@ class BareGuest:
     def pid(self) -> int:
         return self.process.pid
 
+    def qmp(self, command: str, **arguments) -> dict:
+        """Says something to its monitor, as its owner would."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(self.owner))
+            lines = client.makefile("rw")
+            lines.readline()
+            for words in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                lines.write(json.dumps(words) + "\n")
+                lines.flush()
+                while "return" not in (answer := json.loads(lines.readline())):
+                    if "error" in answer:
+                        raise Failure(f"{command}: {answer['error']['desc']}")
+            return answer["return"]
+
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        for path in (self.path, self.owner):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 class Lab:
     """vitrined and its folders. Everything that was started ends with it."""
 
-    def __init__(self, programs: Path, rules: str = "", **settings):
+    def __init__(self, programs: Path, rules: str | Path = "", **settings):
+        """`rules`: the text of a rule, or a folder with a whole pack."""
         self.programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="vitrine-guard-"))
         self.machines, self.state, self.runtime = (self.folder / part for part in ("machines", "state", "run"))
         self.rules = self.folder / "rules"
         for folder in (self.machines, self.rules):
             folder.mkdir()
-        if rules:
+        if isinstance(rules, Path):
+            self.rules = rules
+        elif rules:
             (self.rules / "test.vmi").write_text(rules)
         values = {"machines": str(self.machines), "state": str(self.state), "runtime": str(self.runtime),
                   "rules": [str(self.rules)], "programs": str(programs), **settings}  # fmt: skip

@@ -26,22 +26,6 @@ int failed(const Problem& problem) {
   return 1;
 }
 
-Outcome<symptom::Pack> read_pack(int file) {
-  struct stat status{};
-  if (::fstat(file, &status) != 0 || status.st_size > std::int64_t{64} << 20) {
-    return std::unexpected(Problem(Errc::io, "the pack cannot be read"));
-  }
-  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const auto got =
-        ::pread(file, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-    if (got <= 0) return std::unexpected(Problem(Errc::io, "the pack cannot be read"));
-    done += static_cast<std::size_t>(got);
-  }
-  return TRY(symptom::Pack::from_bytes(bytes));
-}
-
 /// The RAM files, asked for once and copied at each try.
 class Door {
  public:
@@ -74,6 +58,22 @@ class Door {
 };
 
 }  // namespace
+
+Outcome<symptom::Pack> read_pack(int file) {
+  struct stat status{};
+  if (::fstat(file, &status) != 0 || status.st_size > std::int64_t{64} << 20) {
+    return std::unexpected(Problem(Errc::io, "the pack cannot be read"));
+  }
+  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const auto got =
+        ::pread(file, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    if (got <= 0) return std::unexpected(Problem(Errc::io, "the pack cannot be read"));
+    done += static_cast<std::size_t>(got);
+  }
+  return TRY(symptom::Pack::from_bytes(bytes));
+}
 
 int run_process_sensor() {
   Pulse* pulse = create_pulse();

@@ -1,7 +1,13 @@
 // The mains of `vitrine-fvm`.
 #pragma once
 
+#include "base/problem.h"
+#include "symptom/pack.h"
+
 namespace vitrine::fvm {
+
+/// The pack that lies in `file`. @returns io, malformed
+[[nodiscard]] Outcome<symptom::Pack> read_pack(int file);
 
 /// As a sandboxed process. Descriptors: 3 the verdict channel, 4 the control page, 5 the socket
 /// by which the RAM comes, 6 the pack. Locks itself down before it has seen a byte of a guest.

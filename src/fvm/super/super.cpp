@@ -16,12 +16,14 @@
 #include "fvm/packet.h"
 #include "fvm/sandbox/seccomp.h"
 #include "fvm/sensor/pulse.h"
+#include "fvm/sensor/sensor_main.h"
 
 namespace vitrine::fvm {
 namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kRound{20};
+constexpr milliseconds kSayAlive{100};
 constexpr int kShareOfTime = 10;  ///< it takes at most this part of a core: 1 / 10
 
 /// More heartbeats between two looks than there can have been.
@@ -35,11 +37,34 @@ std::chrono::nanoseconds cpu_time() {
 
 }  // namespace
 
-void SuperExaminer::add(const ExaminePacket& packet, FileDescriptor memory, Time now) {
-  if (packet.text_offset > program_.size() ||
-      program_.size() - packet.text_offset < packet.text_size)
+void SuperExaminer::add(const ExaminePacket& packet, std::vector<FileDescriptor> files, Time now) {
+  Examined fvm{.what = packet, .moved = now, .stepped = now};
+  if (packet.isolation == Isolation::process && files.size() == 1) {
+    if (packet.text_offset > program_.size() ||
+        program_.size() - packet.text_offset < packet.text_size)
+      return;
+    fvm.memory = std::move(files[0]);
+  } else if (packet.isolation == Isolation::microvm && files.size() == 2) {
+    struct stat status{};
+    if (::fstat(files[1].get(), &status) != 0 || status.st_size <= 0) return;
+    const auto size = static_cast<std::size_t>(status.st_size);
+    void* program = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, files[1].get(), 0);
+    if (program == MAP_FAILED) return;
+    fvm.program = std::shared_ptr<const void>(
+        program, [size](const void* bytes) { ::munmap(const_cast<void*>(bytes), size); });
+    auto examiner = MicrovmExaminer::create(std::move(files[0]), packet.ram_size,
+                                            Bytes(static_cast<const std::byte*>(program), size),
+                                            pack_, alive_, now);
+    if (!examiner) {
+      fmt::print(stderr, "vitrine-fvm: a microVM cannot be examined: {}\n",
+                 describe(examiner.error()));
+      return;
+    }
+    fvm.microvm = std::move(*examiner);
+  } else {
     return;
-  fvms_.push_back({packet, std::move(memory), 0, now});
+  }
+  fvms_.push_back(std::move(fvm));
 }
 
 void SuperExaminer::forget(std::uint64_t serial) {
@@ -62,39 +87,68 @@ bool SuperExaminer::text_intact(const Examined& fvm) {
   return true;
 }
 
-bool SuperExaminer::pulse_intact(Examined& fvm, Time now) {
-  std::array<std::byte, sizeof(Pulse)> bytes;
-  const auto got =
-      ::pread(fvm.memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(kPulseAddress));
-  if (got != static_cast<ssize_t>(bytes.size()))
-    return now - fvm.moved <= kPulseLate;  // not there yet, or gone
-  if (*load<std::uint64_t>(bytes, 0) != kPulseMagic) return false;
-  const auto counter = *load<std::uint64_t>(bytes, offsetof(Pulse, counter));
+bool SuperExaminer::follow(Examined& fvm, Bytes pulse, Time now) {
+  if (load<std::uint64_t>(pulse, 0) != kPulseMagic) return false;
+  const auto counter = *load<std::uint64_t>(pulse, offsetof(Pulse, counter));
   if (counter < fvm.counter || counter - fvm.counter > kMostBeats) return false;
-  if (counter != fvm.counter) {
-    fvm.counter = counter;
-    fvm.moved = now;
-  }
+  if (counter != fvm.counter) fvm.moved = now;
+  fvm.counter = counter;
+  // Whoever has a guest is watched by its guard; one that waits only looks at its control page.
+  const auto progress = *load<std::uint64_t>(pulse, offsetof(Pulse, progress));
+  const auto phase = *load<std::uint8_t>(pulse, offsetof(Pulse, phase));
+  if (progress != fvm.progress || counter == 0 ||
+      phase != static_cast<std::uint8_t>(Phase::standby))
+    fvm.stepped = now;
+  fvm.progress = progress;
   return true;
+}
+
+std::optional<SuperExaminer::Verdict> SuperExaminer::look(Examined& fvm, Time now) {
+  const auto verdict = [&](Cause cause, std::string why = {}) {
+    return Verdict{fvm.what.serial, cause, std::move(why)};
+  };
+  auto late = kPulseLate;
+  if (fvm.microvm != nullptr) {
+    late = kMicrovmPulseLate;
+    const auto state = fvm.microvm->look(now);
+    rare_work_ += fvm.microvm->rare_work();
+    if (state == MicrovmExaminer::State::altered)
+      return verdict(Cause::altered, fvm.microvm->why());
+    if (state == MicrovmExaminer::State::unknown) {
+      fvm.moved = fvm.stepped = now;
+      return std::nullopt;
+    }
+    if (!follow(fvm, fvm.microvm->pulse(), now))
+      return verdict(Cause::altered, "its pulse is not its own");
+  } else {
+    std::array<std::byte, sizeof(Pulse)> pulse;
+    const auto got =
+        ::pread(fvm.memory.get(), pulse.data(), pulse.size(), static_cast<off_t>(kPulseAddress));
+    // Not there yet, or gone: others tell of its end.
+    if (got == static_cast<ssize_t>(pulse.size()) && !follow(fvm, pulse, now))
+      return verdict(Cause::altered, "its pulse is not its own");
+    if (!text_intact(fvm)) return verdict(Cause::altered, "its text is not what was measured");
+  }
+  if (now - fvm.moved > late) return verdict(Cause::silent);
+  if (now - fvm.stepped > late) return verdict(Cause::stuck);
+  return std::nullopt;
 }
 
 std::vector<SuperExaminer::Verdict> SuperExaminer::round(Time now) {
   std::vector<Verdict> verdicts;
+  rare_work_ = {};
   for (auto& fvm : fvms_) {
     if (fvm.told) continue;
-    if (!pulse_intact(fvm, now) || !text_intact(fvm))
-      verdicts.push_back({fvm.what.serial, Cause::altered});
-    else if (now - fvm.moved > kPulseLate)
-      verdicts.push_back({fvm.what.serial, Cause::silent});
-    else
-      continue;
-    fvm.told = true;
+    if (auto verdict = look(fvm, now)) {
+      fvm.told = true;
+      verdicts.push_back(std::move(*verdict));
+    }
   }
   return verdicts;
 }
 
 int run_super() {
-  constexpr int kSupervisor = 3, kProgram = 4;
+  constexpr int kSupervisor = 3, kProgram = 4, kPack = 5;
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::signal(SIGPIPE, SIG_IGN);
   struct stat status{};
@@ -103,21 +157,31 @@ int run_super() {
   void* program = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, kProgram, 0);
   if (program == MAP_FAILED) return 1;
   ::close(kProgram);
+  auto pack = read_pack(kPack);
+  ::close(kPack);
   if (!restrict_files({}) || !lock_down(sensor_rules())) {
     fmt::print(stderr, "vitrine-fvm: the Super FVM cannot be locked down\n");
     return 1;
   }
-  SuperExaminer examiner(Bytes(static_cast<const std::byte*>(program), size));
   std::uint64_t rounds = 0;
+  const auto send = [](const SuperPacket& told) {
+    (void)!::write(kSupervisor, &told, sizeof told);
+  };
+  auto told_at = std::chrono::steady_clock::now();
+  SuperExaminer examiner(Bytes(static_cast<const std::byte*>(program), size),
+                         pack ? std::move(*pack) : symptom::Pack(), [&] {
+                           const auto now = std::chrono::steady_clock::now();
+                           if (now - told_at < kSayAlive) return;
+                           told_at = now;
+                           send({.rounds = rounds});
+                         });
   while (true) {
     while (true) {
       auto packet = receive_packet(kSupervisor, sizeof(ExaminePacket));
       if (!packet) return 0;
       if (!*packet) break;
-      if (const auto examine = packet_as<ExaminePacket>((*packet)->bytes);
-          examine && (*packet)->descriptors.size() == 1) {
-        examiner.add(*examine, std::move((*packet)->descriptors[0]),
-                     std::chrono::steady_clock::now());
+      if (const auto examine = packet_as<ExaminePacket>((*packet)->bytes); examine) {
+        examiner.add(*examine, std::move((*packet)->descriptors), std::chrono::steady_clock::now());
       } else if (const auto forget = packet_as<ForgetPacket>((*packet)->bytes)) {
         examiner.forget(forget->serial);
       }
@@ -126,15 +190,17 @@ int run_super() {
     const auto cpu_before = cpu_time();
     const auto verdicts = examiner.round(begin);
     ++rounds;
-    const auto send = [&](const SuperPacket& told) {
-      (void)!::write(kSupervisor, &told, sizeof told);
-    };
-    for (const auto& verdict : verdicts)
+    for (const auto& verdict : verdicts) {
+      if (!verdict.why.empty())
+        fmt::print(stderr, "vitrine-fvm: Super FVM: FVM {}: {}\n", verdict.serial, verdict.why);
       send({.cause = static_cast<std::uint32_t>(verdict.cause),
             .serial = verdict.serial,
             .rounds = rounds});
+    }
     if (verdicts.empty()) send({.rounds = rounds});
-    const auto took = cpu_time() - cpu_before;
+    told_at = begin;
+    // Rare work has its own rate.
+    const auto took = cpu_time() - cpu_before - examiner.rare_work();
     std::this_thread::sleep_for(std::max<std::chrono::nanoseconds>(kRound, took * kShareOfTime));
   }
 }

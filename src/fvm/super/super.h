@@ -3,21 +3,26 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/bytes.h"
 #include "fvm/messages.h"
+#include "fvm/super/microvm_examiner.h"
 #include "memory/file_descriptor.h"
 
 namespace vitrine::fvm {
 
-/// What the supervisor says of an FVM; its memory comes beside it as a descriptor.
+/// What the supervisor says of an FVM; its memory comes beside it as a descriptor, and for a
+/// microVM its init as it was measured as another.
 struct ExaminePacket {
   PacketType type = PacketType::examine;
-  std::uint32_t zero = 0;
+  Isolation isolation = Isolation::process;
   std::uint64_t serial = 0;
   std::uint64_t text_start = 0, text_size = 0;  ///< its engine's text, in its address space
   std::uint64_t text_offset = 0;                ///< and in the program file it was measured by
+  std::uint64_t ram_size = 0;                   ///< of a microVM
 };
 struct ForgetPacket {
   PacketType type = PacketType::forget;
@@ -27,48 +32,65 @@ struct ForgetPacket {
 /// What the Super FVM says. cause 0: only that it lives.
 struct SuperPacket {
   PacketType type = PacketType::super;
-  std::uint32_t cause = 0;  ///< Cause::altered, Cause::silent
+  std::uint32_t cause = 0;  ///< Cause::altered, Cause::silent, Cause::stuck
   std::uint64_t serial = 0;
   std::uint64_t rounds = 0;  ///< examinations of all, so far
 };
 
 /// Examines FVMs round by round: the engine's text must be, byte for byte, that of the program
-/// as it was measured; the pulse must be there and move.
+/// as it was measured; the pulse must be there and move; one that waits must step. What else is
+/// asked of a microVM: microvm_examiner.h.
 class SuperExaminer {
  public:
   using Time = std::chrono::steady_clock::time_point;
   static constexpr std::chrono::milliseconds kPulseLate{500};
+  /// Those are watched by their guards, too; one that only boots or waits costs much to replace.
+  static constexpr std::chrono::milliseconds kMicrovmPulseLate{2000};
 
-  /// @param program  the bytes of the measured program.
-  explicit SuperExaminer(Bytes program) : program_(program) {}
+  /// @param program  the bytes of the measured program
+  /// @param pack     whose rules about kernels are asked of microVMs
+  /// @param alive    called often while long work is done
+  SuperExaminer(Bytes program, symptom::Pack pack, std::function<void()> alive)
+      : program_(program), pack_(std::move(pack)), alive_(std::move(alive)) {}
 
-  void add(const ExaminePacket& packet, FileDescriptor memory, Time now);
+  /// @param files  its memory; of a microVM its RAM and its init
+  void add(const ExaminePacket& packet, std::vector<FileDescriptor> files, Time now);
   void forget(std::uint64_t serial);
 
   struct Verdict {
     std::uint64_t serial;
     Cause cause;
+    std::string why;  ///< in words, where there are any
   };
   /// Looks at each once. What is told is told once.
   [[nodiscard]] std::vector<Verdict> round(Time now);
+  /// CPU time of the last round's rare work.
+  [[nodiscard]] std::chrono::nanoseconds rare_work() const noexcept { return rare_work_; }
 
  private:
   struct Examined {
     ExaminePacket what;
-    FileDescriptor memory;
-    std::uint64_t counter = 0;
-    Time moved{};
+    FileDescriptor memory;                     // of a process
+    std::shared_ptr<const void> program;       // mapped; of a microVM
+    std::unique_ptr<MicrovmExaminer> microvm;  // which looks into it
+    std::uint64_t counter = 0, progress = 0;
+    Time moved{}, stepped{};
     bool told = false;
   };
   [[nodiscard]] bool text_intact(const Examined& fvm);
-  [[nodiscard]] bool pulse_intact(Examined& fvm, Time now);
+  /// Whether it is a pulse, of somebody who goes on from where he was.
+  [[nodiscard]] static bool follow(Examined& fvm, Bytes pulse, Time now);
+  [[nodiscard]] std::optional<Verdict> look(Examined& fvm, Time now);
 
   Bytes program_;
+  symptom::Pack pack_;
+  std::function<void()> alive_;
+  std::chrono::nanoseconds rare_work_{};
   std::vector<Examined> fvms_;
   std::vector<std::byte> buffer_;
 };
 
-/// The main. Descriptors: 3 the socket to the supervisor, 4 the measured program.
+/// The main. Descriptors: 3 the socket to the supervisor, 4 the measured program, 5 the pack.
 int run_super();
 
 }  // namespace vitrine::fvm

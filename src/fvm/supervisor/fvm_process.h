@@ -20,6 +20,9 @@ struct FvmProcess {
   FileDescriptor channel;  ///< our end of the verdict channel
   FileDescriptor control;  ///< the control page, writable
   FileDescriptor door;     ///< by which RAM goes in
+  FileDescriptor ram;      ///< of a microVM: its own, for the Super FVM to look at
+  std::uint64_t ram_size = 0;
+  bool examined = false;  ///< the Super FVM was told of it
   std::chrono::steady_clock::time_point started;
   std::uint64_t drained = 0;  ///< bytes taken off the channel while it waited
 };

@@ -13,6 +13,8 @@
 #include <sstream>
 
 #include "evidence/entry.h"
+#include "fvm/super/program_text.h"
+#include "fvm/supervisor/sealed_file.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -25,21 +27,6 @@ Outcome<std::string> read_file(const std::string& path) {
                 "guests/guest fvm-image FOLDER --sensor vitrine-fvm --rules rules builds one"));
   }
   return std::string{std::istreambuf_iterator<char>(file), {}};
-}
-
-Outcome<FileDescriptor> sealed(const char* name, std::string_view bytes) {
-  FileDescriptor file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  std::size_t done = 0;
-  while (file && done < bytes.size()) {
-    const auto wrote = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-    if (wrote <= 0) return std::unexpected(Problem(Errc::io, "no memory for the FVM image"));
-    done += static_cast<std::size_t>(wrote);
-  }
-  if (!file || ::fcntl(file.get(), F_ADD_SEALS,
-                       F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return std::unexpected(Problem(Errc::io, "no memory for the FVM image"));
-  }
-  return file;
 }
 
 std::string sha256(std::string_view bytes) {
@@ -78,11 +65,17 @@ Outcome<FvmImage> FvmImage::load(const std::string& folder) {
                       folder, name, hash, measured[name].empty() ? "(none)" : measured[name]),
           "no FVM is started from it; build the image anew"));
     }
-    auto file = TRY(sealed(name, bytes));
+    auto file = TRY(sealed_file(name, bytes_of(bytes)));
     if (std::string_view(name) == "vmlinuz")
       image.kernel = std::move(file);
     else
       image.initrd = std::move(file), image.measurement = hash;
+    if (std::string_view(name) != "initrd.img") continue;
+    const auto init = file_in_archive(bytes_of(bytes), "init");
+    if (!init || !program_text(*init))
+      return std::unexpected(
+          Problem(Errc::malformed, fmt::format("{}/{} has no program of ours", folder, name)));
+    image.init = TRY(sealed_file("vitrine-fvm-init", *init));
   }
   return image;
 }
@@ -93,11 +86,18 @@ Outcome<FvmProcess> start_microvm_fvm(const FvmImage& image, const MicrovmOption
   auto monitor = TRY(stream_pair());
   auto page = TRY(ControlPage::create());
   FileDescriptor writable(::fcntl(page.file(), F_DUPFD_CLOEXEC, 3));
+  // Its RAM is a file of ours: the Super FVM reads it where it lies.
+  const std::uint64_t ram_size = std::uint64_t{options.memory_mib} << 20;
+  const FileDescriptor ram(::memfd_create("vitrine-fvm-ram", MFD_CLOEXEC));
+  if (!ram || ::ftruncate(ram.get(), static_cast<off_t>(ram_size)) != 0)
+    return std::unexpected(Problem(Errc::io, "no memory for a microVM"));
+  FileDescriptor ram_to_read(
+      ::open(fmt::format("/proc/self/fd/{}", ram.get()).c_str(), O_RDONLY | O_CLOEXEC));
   const FileDescriptor readable(
       ::open(fmt::format("/proc/self/fd/{}", page.file()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!writable || !readable)
+  if (!writable || !readable || !ram_to_read)
     return std::unexpected(Problem(Errc::io, "the control page cannot be opened"));
-  // Inside the box: 3 kernel, 4 initramfs, 5 verdicts, 6 monitor, 7 control page.
+  // Inside the box: 3 kernel, 4 initramfs, 5 verdicts, 6 monitor, 7 control page, 8 RAM.
   std::vector<std::string> words = {
       "qemu-system-x86_64",
       "-nodefaults",
@@ -117,7 +117,8 @@ Outcome<FvmProcess> start_microvm_fvm(const FvmImage& image, const MicrovmOption
       "-m",
       fmt::format("{}M", options.memory_mib),
       "-object",
-      fmt::format("memory-backend-memfd,id=ram,size={}M,share=on", options.memory_mib),
+      fmt::format("memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/8,share=on",
+                  options.memory_mib),
       "-kernel",
       "/proc/self/fd/3",
       "-initrd",
@@ -158,7 +159,7 @@ Outcome<FvmProcess> start_microvm_fvm(const FvmImage& image, const MicrovmOption
       start_in_box({.program = options.qemu,
                     .words = std::move(words),
                     .descriptors = {image.kernel.get(), image.initrd.get(), channel.second.get(),
-                                    monitor.second.get(), readable.get()},
+                                    monitor.second.get(), readable.get(), ram.get()},
                     .binds = {{"/usr", "/usr", false, true}},
                     .links = {{"/lib", "usr/lib"}, {"/lib64", "usr/lib64"}, {"/bin", "usr/bin"}},
                     .proc = true,
@@ -169,6 +170,8 @@ Outcome<FvmProcess> start_microvm_fvm(const FvmImage& image, const MicrovmOption
   fvm.channel = std::move(channel.first);
   fvm.control = std::move(writable);
   fvm.door = std::move(monitor.first);
+  fvm.ram = std::move(ram_to_read);
+  fvm.ram_size = ram_size;
   return fvm;
 }
 

@@ -11,12 +11,14 @@ namespace vitrine::fvm {
 /// The image, in sealed memory: what was checked is what is started.
 struct FvmImage {
   FileDescriptor kernel, initrd;
+  FileDescriptor init;  ///< the program in the initramfs, as it was measured
   std::string release;
   std::string measurement;  ///< the SHA-256 of the initramfs, in hexadecimal
 
   /// Reads FOLDER's vmlinuz and initrd.img and checks them against FOLDER/measure.txt.
   /// @returns not_found  there is none: what builds one is in the hint
   /// @returns denied     a file is not what was measured
+  /// @returns malformed  an initramfs without a program of ours
   [[nodiscard]] static Outcome<FvmImage> load(const std::string& folder);
 };
 

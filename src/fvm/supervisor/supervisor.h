@@ -72,7 +72,7 @@ class Supervisor {
 
   void start_super(Time now);
   void hear_super(Time now);
-  void examine(const FvmProcess& fvm);
+  void examine(FvmProcess& fvm);
   [[nodiscard]] Outcome<FvmProcess> start_fvm(Isolation isolation);
   [[nodiscard]] std::list<FvmProcess>::iterator standby(Isolation isolation, Time now);
 

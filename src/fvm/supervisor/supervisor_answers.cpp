@@ -67,10 +67,14 @@ std::string Supervisor::status() const {
                       {"ram", guest->ram ? guest->ram->how : ""},
                       {"trouble", guest->trouble}});
   }
-  Json standby = Json::array();
-  for (const auto& fvm : pool_) standby.push_back(fvm.process.pid);
+  Json standby = Json::array(), up = Json::array();
+  for (const auto& fvm : pool_) {
+    standby.push_back(fvm.process.pid);
+    if (fvm.isolation == Isolation::process || fvm.drained > 0) up.push_back(fvm.process.pid);
+  }
   return dump({{"guests", std::move(guests)},
                {"standby", std::move(standby)},
+               {"standby_up", std::move(up)},
                {"standby_wanted", config_.standby},
                {"super_pid", super_ ? super_->pid : 0},
                {"super_rounds", super_rounds_},
