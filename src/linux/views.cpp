@@ -2,6 +2,7 @@
 #include <array>
 
 #include "linux/view.h"
+#include "linux/views/bpf_programs.h"
 #include "linux/views/code_changes.h"
 #include "linux/views/cpus.h"
 #include "linux/views/credentials.h"
@@ -18,6 +19,7 @@
 #include "linux/views/modules.h"
 #include "linux/views/mounts.h"
 #include "linux/views/operations.h"
+#include "linux/views/preloads.h"
 #include "linux/views/processes.h"
 #include "linux/views/scheduled.h"
 #include "linux/views/sockets.h"
@@ -34,6 +36,7 @@ namespace {
 
 std::span<const View* const> all() noexcept {
   static const WitnessedView kWitnessed[] = {
+      WitnessedView(bpf_programs_view()),   WitnessedView(preloads_view()),
       WitnessedView(code_changes_view()),   WitnessedView(cpus_view()),
       WitnessedView(credentials_view()),    WitnessedView(files_view()),
       WitnessedView(hidden_modules_view()), WitnessedView(hooks_view()),

@@ -26,8 +26,6 @@ struct EngineOptions {
   std::size_t max_findings = 4096;  ///< known at once; more are counted and told
   /// What one pass may take. What was not looked at is told, and is first in the next pass.
   std::chrono::milliseconds pass_limit{10'000};
-  /// Where baselines of kernels are kept over runs; empty: in this engine alone.
-  std::string state_directory;
 };
 
 /// What a pass looks at.

@@ -31,7 +31,8 @@ from vitrine_guests import LABELS, Guest  # noqa: E402
 from vitrine_guests import fixtures  # noqa: E402
 
 # Actors of the test guest that show a symptom by themselves, and which.
-ACTORS = {("executable_memfd", "maps"), ("executable_memfd", "exe-memfd"), ("writable_and_executable", "maps")}
+ACTORS = {("executable_memfd", "maps"), ("executable_memfd", "exe-memfd"), ("writable_and_executable", "maps"),
+          ("kernel_thread_impersonated", "exe-memfd"), ("kernel_thread_impersonated", "comms")}  # fmt: skip
 PATIENCE = 40.0  # seconds until a finding, on a machine that others use too
 MODULE = 'echo "{}" > /proc/vitrine_fixture'
 UNDO = "kill -9 $(sed -n 's/shown //p' /tmp/out); killall -9 fixture 2>/dev/null; true"
@@ -89,6 +90,16 @@ CASES = [
     program("writable-executable", "writable_and_executable", {"permissions": "rwxp"}),
     program("clean-reverse-shell", "", {}),
     program("reverse-shell", "reverse_shell", {"input": "socket:", "shell": "true"}),
+    program("masquerade", "kernel_thread_impersonated", {"path": "/tmp/fixture", "cmdline": "[kworker/u4:2-events]"}),
+    program("clean-bpf", "", {}),
+    program("bpf-writes", "bpf_program_tampers", {"name": "shown_writes", "type": "tracepoint", "writes_user": "true", "uid": "0"}),
+    Case("preload_file", "library_preloaded_everywhere", "mkdir -p /etc; echo /usr/lib/.hidden.so > /etc/ld.so.preload", "rm /etc/ld.so.preload",
+         {"by": "/etc/ld.so.preload", "value": "/usr/lib/.hidden.so", "everywhere": "true"}),
+    Case("preload_variable", "library_preloaded_from_odd_place",
+         "LD_PRELOAD=/tmp/odd.so /tmp/fixture wait > /tmp/out 2>&1 < /dev/null & sleep 1; cat /tmp/out", UNDO, {"by": "LD_PRELOAD", "value": "/tmp/odd.so"}),
+    Case("preload_clean", "", "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 /tmp/fixture wait > /tmp/out 2>&1 < /dev/null & sleep 1; cat /tmp/out", UNDO),
+    Case("modprobe_path", "kernel_helper_redirected", "echo /tmp/not-modprobe > /proc/sys/kernel/modprobe", "echo /sbin/modprobe > /proc/sys/kernel/modprobe"),
+    Case("core_pattern", "core_dumps_redirected", "echo '|/tmp/dumper %p' > /proc/sys/kernel/core_pattern", "echo core > /proc/sys/kernel/core_pattern"),
     Case("required_process_missing", "required_process_missing", "killall -9 must-run", "cp /tmp/fixture /tmp/must-run; /tmp/must-run wait >/dev/null 2>&1 </dev/null &",
          {"name": "must-run", "running": "0"}),
 ]  # fmt: skip
@@ -155,8 +166,14 @@ def image_of(label, folder):
     return path
 
 
+def actor_of(finding, actors):
+    """The actor that shows it: by its process, or as a child of it by its program."""
+    path = finding["evidence"].get("path", "")
+    return actors.get(str(finding["pid"])) or (path.removeprefix("/actors/") if path.startswith("/actors/") else None)
+
+
 def expected_of_actors(finding, actors):
-    return (finding["symptom"], actors.get(str(finding["pid"]))) in ACTORS
+    return (finding["symptom"], actor_of(finding, actors)) in ACTORS
 
 
 def shows(finding, case):
@@ -210,7 +227,7 @@ class Run:
         environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(folder), "LANG": "C.UTF-8"}
         done = subprocess.run([self.vitrine, "scan", str(guest.pid), "--json"], capture_output=True, env=environment, text=True)
         findings = [json.loads(line) for line in done.stdout.splitlines()]
-        seen = {(f["symptom"], actors.get(str(f["pid"]))) for f in findings}
+        seen = {(f["symptom"], actor_of(f, actors)) for f in findings}
         for finding in findings:
             if not expected_of_actors(finding, actors):
                 self.fail(f"clean guest: {finding['symptom']}: {finding['message']}")
