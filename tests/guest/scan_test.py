@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent.parent / "guests")]
+sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+import look_test  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 from vitrine_guests import fixtures  # noqa: E402
 
@@ -35,8 +36,12 @@ ACTORS = {("executable_memfd", "maps"), ("executable_memfd", "exe-memfd"), ("wri
           ("kernel_thread_impersonated", "exe-memfd"), ("kernel_thread_impersonated", "comms")}  # fmt: skip
 PATIENCE = 40.0  # seconds until a finding, on a machine that others use too
 MODULE = 'echo "{}" > /proc/vitrine_fixture'
-UNDO = "kill -9 $(sed -n 's/shown //p' /tmp/out); killall -9 fixture 2>/dev/null; true"
-PROGRAM = "/tmp/fixture {} > /tmp/out 2>&1 < /dev/null & for i in 1 2 3 4 5 6 7 8; do sleep 1; grep -q . /tmp/out && break; done; cat /tmp/out"
+# Each program's pids are its own, so that several can be shown at once.
+PROGRAM = (
+    "/tmp/fixture {} > /tmp/{}.out 2>&1 < /dev/null & echo $! > /tmp/{}.pid; "
+    "for i in 1 2 3 4 5 6 7 8 9; do grep -q . /tmp/{}.out && break; sleep 1; done; cat /tmp/{}.out"
+)
+UNDO = "kill -9 $(sed -n 's/shown //p' /tmp/{}.out) $(cat /tmp/{}.pid) 2>/dev/null; true"
 
 
 @dataclass
@@ -48,60 +53,84 @@ class Case:
     show: str
     undo: str
     wants: dict = field(default_factory=dict)  # evidence: column and a part of its value
-    hidden: bool = False  # the module hides first, so that its code is nobody's
+
+    found_after: float | None = None
+    identity: str | None = None
 
 
-def module(name, symptom, wants, hidden=False, number=""):
-    return Case(name, symptom, MODULE.format(f"show {name} {number}".strip()), MODULE.format(f"undo {name}"), wants, hidden)
+def module(name, symptom, wants=None, number="", title=None):
+    return Case(title or name, symptom, MODULE.format(f"show {name} {number}".strip()), MODULE.format(f"undo {name}"), wants or {})
 
 
-def program(name, symptom, wants, title=None):
-    return Case(title or name, symptom, PROGRAM.format(name), UNDO, wants)
+def program(words, symptom, wants=None, title=None, before=""):
+    name = title or words
+    return Case(name, symptom, before + PROGRAM.format(words, *[name] * 4), UNDO.format(name, name), wants or {})
 
 
-CASES = [
+HIDE, UNHIDE = MODULE.format("show hidden_module"), MODULE.format("undo hidden_module")
+
+
+@dataclass
+class Group:
+    """Fixtures that stand in nobody's way: shown one after another, found all, undone all, gone all."""
+
+    name: str
+    cases: list
+
+
+GROUPS = [
     # A module that was loaded, and has asked for nothing, is no symptom; nor a kprobe of a known module.
-    Case("clean_module", "", "true", "true"),
-    module("kprobe", "", {}),
-    module("syscall_table", "syscall_table_hooked", {"number": "180", "expected": "false", "owner": "module vitrine_fixture"}),
-    module("text_entry", "kernel_text_patched", {"kind": "entry", "function": "__x64_sys_acct", "owner": "module vitrine_fixture"}),
-    module("text_body", "kernel_text_patched", {"kind": "changed", "region": "kernel"}),
-    module("idt", "interrupt_table_changed", {"vector": "31", "module": "vitrine_fixture"}),
-    module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "owner": "module vitrine_fixture"}),
-    module("file_operations", "operations_hooked", {"table": "proc_root_operations", "owner": "module vitrine_fixture"}),
-    module("ftrace", "function_diverted_by_module", {"kind": "ftrace", "target": "__x64_sys_acct", "module": "vitrine_fixture"}),
-    module("hidden_module", "hidden_module", {"name": "vitrine_fixture", "missing_from": "module list"}),
-    Case("hidden_module_deep", "hidden_module", MODULE.format("show hidden_module 1"), MODULE.format("undo hidden_module"),
-         {"name": "vitrine_fixture", "missing_from": "module list, sysfs"}),
-    Case("hidden_code", "unknown_kernel_code", MODULE.format("show hidden_module"), MODULE.format("undo hidden_module"), {"known": "false"}),
-    module("ftrace", "hook_outside_known_code", {"kind": "ftrace", "target": "__x64_sys_acct", "known": "false"}, hidden=True),
-    module("kprobe", "hook_outside_known_code", {"kind": "kprobe", "target": "__x64_sys_swapoff", "known": "false"}, hidden=True),
-    module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "known": "false"}, hidden=True),
-    module("hidden_process", "hidden_process", {"name": "sleep", "found_by": "pid table"}, number="$(cat /tmp/sleep.pid)"),
-    module("unnumbered_process", "hidden_process", {"name": "sleep", "listed": "true", "numbered": "false"}, number="$(cat /tmp/sleep.pid)"),
-    program("credentials none", "", {}, "clean_credentials"),
-    program("credentials ids_written", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "true"}),
-    program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000"}),
-    program("credentials stolen_credentials 1", "credentials_shared", {"shared": "true"}),
-    program("clean-patched", "", {}),
-    program("patched", "program_text_changed", {"changed": "1", "path": "/tmp/fixture", "uprobe": "false"}),
-    program("memfd", "executable_memfd", {"path": "/memfd:payload"}),
-    program("deleted", "deleted_program", {"path": "/tmp/fixture-gone (deleted)"}),
-    program("writable-executable", "writable_and_executable", {"permissions": "rwxp"}),
-    program("clean-reverse-shell", "", {}),
-    program("reverse-shell", "reverse_shell", {"input": "socket:", "shell": "true"}),
-    program("masquerade", "kernel_thread_impersonated", {"path": "/tmp/fixture", "cmdline": "[kworker/u4:2-events]"}),
-    program("clean-bpf", "", {}),
-    program("bpf-writes", "bpf_program_tampers", {"name": "shown_writes", "type": "tracepoint", "writes_user": "true", "uid": "0"}),
-    Case("preload_file", "library_preloaded_everywhere", "mkdir -p /etc; echo /usr/lib/.hidden.so > /etc/ld.so.preload", "rm /etc/ld.so.preload",
-         {"by": "/etc/ld.so.preload", "value": "/usr/lib/.hidden.so", "everywhere": "true"}),
-    Case("preload_variable", "library_preloaded_from_odd_place",
-         "LD_PRELOAD=/tmp/odd.so /tmp/fixture wait > /tmp/out 2>&1 < /dev/null & sleep 1; cat /tmp/out", UNDO, {"by": "LD_PRELOAD", "value": "/tmp/odd.so"}),
-    Case("preload_clean", "", "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 /tmp/fixture wait > /tmp/out 2>&1 < /dev/null & sleep 1; cat /tmp/out", UNDO),
-    Case("modprobe_path", "kernel_helper_redirected", "echo /tmp/not-modprobe > /proc/sys/kernel/modprobe", "echo /sbin/modprobe > /proc/sys/kernel/modprobe"),
-    Case("core_pattern", "core_dumps_redirected", "echo '|/tmp/dumper %p' > /proc/sys/kernel/core_pattern", "echo core > /proc/sys/kernel/core_pattern"),
-    Case("required_process_missing", "required_process_missing", "killall -9 must-run", "cp /tmp/fixture /tmp/must-run; /tmp/must-run wait >/dev/null 2>&1 </dev/null &",
-         {"name": "must-run", "running": "0"}),
+    Group("clean", [
+        Case("clean_module", "", "true", "true"),
+        module("kprobe", ""),
+        program("credentials none", "", title="clean_credentials"),
+        program("clean-patched", ""),
+        program("clean-reverse-shell", ""),
+        program("clean-bpf", ""),
+        program("wait", "", title="preload_clean", before="LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 "),
+    ]),
+    Group("shown", [
+        module("syscall_table", "syscall_table_hooked", {"number": "180", "expected": "false", "owner": "module vitrine_fixture"}),
+        module("text_entry", "kernel_text_patched", {"kind": "entry", "function": "__x64_sys_acct", "owner": "module vitrine_fixture"}),
+        module("text_body", "kernel_text_patched", {"kind": "changed", "region": "kernel"}),
+        module("idt", "interrupt_table_changed", {"vector": "31", "module": "vitrine_fixture"}),
+        module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "owner": "module vitrine_fixture"}),
+        module("file_operations", "operations_hooked", {"table": "proc_root_operations", "owner": "module vitrine_fixture"}),
+        module("hidden_process", "hidden_process", {"name": "sleep", "listed": "false", "found_by": "pid table"}, number="$(cat /tmp/sleep.pid)"),
+        module("unnumbered_process", "hidden_process", {"name": "sleep", "listed": "true", "numbered": "false"}, number="$(cat /tmp/sleep2.pid)"),
+        program("credentials ids_written", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "true"}, "ids_written"),
+        program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "false"}, "kernel_credentials"),
+        program("credentials stolen_credentials 1", "credentials_shared", {"shared": "true"}, "stolen_credentials"),
+        program("patched", "program_text_changed", {"changed": "1", "path": "/tmp/fixture", "uprobe": "false"}),
+        program("memfd", "executable_memfd", {"path": "/memfd:payload"}),
+        program("deleted", "deleted_program", {"path": "/tmp/fixture-gone (deleted)"}),
+        program("writable-executable", "writable_and_executable", {"permissions": "rwxp"}),
+        program("reverse-shell", "reverse_shell", {"input": "socket:", "shell": "true"}),
+        program("masquerade", "kernel_thread_impersonated", {"path": "/tmp/fixture", "cmdline": "[kworker/u4:2-events]"}),
+        program("bpf-writes", "bpf_program_tampers", {"name": "shown_writes", "type": "tracepoint", "writes_user": "true", "uid": "0"}),
+        program("wait", "library_preloaded_from_odd_place", {"by": "LD_PRELOAD", "value": "/tmp/odd.so"}, "preload_variable", "LD_PRELOAD=/tmp/odd.so "),
+        Case("preload_file", "library_preloaded_everywhere", "mkdir -p /etc; echo /usr/lib/.hidden.so > /etc/ld.so.preload", "rm /etc/ld.so.preload",
+             {"by": "/etc/ld.so.preload", "value": "/usr/lib/.hidden.so", "everywhere": "true"}),
+        Case("modprobe_path", "kernel_helper_redirected", "echo /tmp/not-modprobe > /proc/sys/kernel/modprobe", "echo /sbin/modprobe > /proc/sys/kernel/modprobe"),
+        Case("core_pattern", "core_dumps_redirected", "echo '|/tmp/dumper %p' > /proc/sys/kernel/core_pattern", "echo core > /proc/sys/kernel/core_pattern"),
+        Case("required_process_missing", "required_process_missing", "killall -9 must-run", "/tmp/must-run wait >/dev/null 2>&1 </dev/null &",
+             {"name": "must-run", "running": "0"}),
+    ]),
+    Group("diverting", [
+        module("ftrace", "function_diverted_by_module", {"kind": "ftrace", "target": "__x64_sys_acct", "module": "vitrine_fixture"}),
+    ]),
+    # The module hides first, so that its code is nobody's.
+    Group("hidden", [
+        Case("hidden_module", "hidden_module", HIDE, UNHIDE, {"name": "vitrine_fixture", "missing_from": "module list"}),
+        Case("hidden_code", "unknown_kernel_code", "true", UNHIDE, {"known": "false"}),
+        module("ftrace", "hook_outside_known_code", {"kind": "ftrace", "target": "__x64_sys_acct", "known": "false"}, title="ftrace, hidden"),
+        module("kprobe", "hook_outside_known_code", {"kind": "kprobe", "target": "__x64_sys_swapoff", "known": "false"}, title="kprobe, hidden"),
+        module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "known": "false"}, title="seq_operations, hidden"),
+    ]),
+    Group("deep", [
+        Case("hidden_module_deep", "hidden_module", MODULE.format("show hidden_module 1"), UNHIDE,
+             {"name": "vitrine_fixture", "missing_from": "module list, sysfs"}),
+    ]),
 ]  # fmt: skip
 
 
@@ -187,6 +216,7 @@ class Run:
     def __init__(self, vitrine, label, only):
         self.vitrine, self.label, self.only = vitrine, label, only
         self.failures, self.found, self.gone = [], [], []
+        self.environment = {}
 
     def fail(self, text):
         self.failures.append(f"{self.label}: {text}")
@@ -194,6 +224,7 @@ class Run:
 
     def run(self, folder):
         # One guest with nothing in it but its actors, and the fixtures in the same afterwards.
+        self.environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(folder), "LANG": "C.UTF-8"}
         clean_only = self.label not in fixtures.LABELS
         extra = "" if clean_only else f"-drive file={image_of(self.label, folder)},format=raw,if=virtio,readonly=on"
         with Guest(self.label, cpus=2, memory=256, extra=extra) as guest:
@@ -207,6 +238,7 @@ class Run:
                 print("  no fixtures for this kernel", flush=True)
                 return
             guest.run("/tmp/must-run wait >/dev/null 2>&1 </dev/null & /tmp/sleep 100000 >/dev/null 2>&1 </dev/null & echo $! > /tmp/sleep.pid")
+            guest.run("/tmp/sleep 100001 >/dev/null 2>&1 </dev/null & echo $! > /tmp/sleep2.pid")
             status, text = guest.run("insmod /tmp/vitrine_fixture.ko")
             if status != 0:
                 return self.fail(f"insmod: {text.decode(errors='replace')}")
@@ -215,9 +247,12 @@ class Run:
                 for finding in scanner.settle(8.0):
                     if not expected_of_actors(finding, actors):
                         self.fail(f"a module that does nothing: {finding['symptom']}: {finding['message']}")
-                for case in CASES:
-                    if not self.only or case.name in self.only or case.symptom in self.only:
-                        self.try_case(guest, scanner, case)
+                for group in GROUPS:
+                    cases = [c for c in group.cases if not self.only or {c.name, c.symptom, group.name} & self.only]
+                    if cases and all(not case.symptom for case in cases):
+                        self.try_clean(guest, scanner, cases)
+                    elif cases:
+                        self.try_group(guest, scanner, cases, folder)
             finally:
                 scanner.close()
             for remark in sorted(set(scanner.remarks)):
@@ -262,46 +297,115 @@ class Run:
             self.fail(f"an allow-list with a mistake: {done.returncode} {done.stderr}")
         print("  bad rules: told, and the rest ran", flush=True)
 
-    def try_case(self, guest, scanner, case):
-        title = case.name + (", hidden" if case.hidden else "")
-        if case.hidden:
-            guest.run(MODULE.format("show hidden_module"))
-            scanner.settle(4.0)
-        start = time.monotonic()
+    def show(self, guest, case):
         status, text = guest.run(case.show)
-        shown = time.monotonic()
-        if status != 0 or (case.show.startswith("/tmp") and b"shown" not in text):
-            self.fail(f"{title}: cannot be shown here: {text.decode(errors='replace').strip()} ({status})")
-        elif not case.symptom:
-            for finding in scanner.settle(5.0):
-                if finding["state"] == "fresh":
-                    self.fail(f"{title}: {finding['symptom']}: {finding['message']}")
-            print(f"  {title:34} silent", flush=True)
-        else:
-            when, finding, others = scanner.wait(lambda f: shows(f, case), PATIENCE)
+        if status != 0 or ("/tmp/fixture" in case.show and b"shown" not in text):
+            self.fail(f"{case.name}: cannot be shown here: {text.decode(errors='replace').strip()} ({status})")
+
+    def try_clean(self, guest, scanner, cases):
+        """What looks like a symptom and is none."""
+        for case in cases:
+            self.show(guest, case)
+        for finding in scanner.settle(6.0):
+            if finding["state"] == "fresh":
+                self.fail(f"clean: {finding['symptom']}: {finding['message']}")
+        self.check_accounts(guest)
+        for case in cases:
+            guest.run(case.undo)
+        for case in cases:
+            print(f"  {case.name:26} silent", flush=True)
+
+    def check_accounts(self, guest):
+        """What is registered, by the kernel's own account of it."""
+        guest.run("mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null")
+        _, text = guest.run("cat /sys/kernel/debug/kprobes/list")
+        listed = {(line.split()[2].split(b"+")[0].decode()) for line in text.splitlines() if len(line.split()) > 2}
+        hooks = self.rows(guest, "hooks")
+        ours = {row["target"] for row in hooks if row["kind"] == "kprobe"}
+        if not listed or ours != listed:
+            self.fail(f"kprobes: the guest lists {sorted(listed)}, the view {sorted(ours)}")
+        _, text = guest.run("cat /sys/kernel/tracing/enabled_functions")
+        listed = {line.split()[0].decode() for line in text.splitlines() if b" (" in line}
+        ours = {name for row in hooks if row["kind"].startswith("ftrace") for name in row["targets"] or [row["target"]]}
+        if not listed or ours != listed:
+            self.fail(f"ftrace: the guest has enabled {sorted(listed)}, the view {sorted(ours)}")
+        _, text = guest.run("/tmp/fixture bpf-list")
+        listed = {tuple(line.split()[:1] + line.split()[2:]) for line in text.decode().splitlines()}
+        ours = {(str(r["id"]), r["name"] or "-", r["tag"], str(r["uid"])) for r in self.rows(guest, "bpf_programs")}
+        if not listed or ours != listed:
+            self.fail(f"eBPF programs: the guest lists {sorted(listed)}, the view {sorted(ours)}")
+        print(f"  accounts: kprobes, ftrace and {len(ours)} eBPF programs are the kernel's own", flush=True)
+
+    def rows(self, guest, view):
+        done = subprocess.run([self.vitrine, "show", view, str(guest.pid), "--json"], capture_output=True, text=True, env=self.environment)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def try_group(self, guest, scanner, cases, folder):
+        scanner.settle(2.0)
+        open_cases, shown = [], {}
+        for case in cases:
+            begin = time.monotonic()
+            self.show(guest, case)
+            shown[case.name] = begin
+            open_cases.append(case)
+        end, heard = time.monotonic() + PATIENCE, []
+        while open_cases and (left := end - time.monotonic()) > 0:
+            when, finding, _ = scanner.wait(lambda f: True, left)
             if when is None:
-                self.fail(f"{title}: no finding {case.symptom}; there were {[(f['symptom'], f['evidence']) for f in others][:4]}")
-            else:
-                self.found.append(max(0.0, when - start))
-                print(f"  {title:34} {case.symptom}: after {when - start:5.2f} s", flush=True)
-                self.undo(guest, scanner, case, finding, title)
-                return self.tidy(guest, scanner, case)
-        guest.run(case.undo)
-        self.tidy(guest, scanner, case)
+                break
+            heard.append(finding)
+            for case in [c for c in open_cases if shows(finding, c)]:
+                open_cases.remove(case)
+                case.identity = finding["identity"]
+                self.found.append(max(0.0, when - shown[case.name]))
+                print(f"  {case.name:26} {case.symptom}: after {self.found[-1]:5.2f} s", flush=True)
+        for case in open_cases:
+            self.fail(f"{case.name}: no finding {case.symptom}; there were {[(f['symptom'], f['evidence']) for f in heard if f['symptom'] == case.symptom][:4]}")
+        if "syscall_table" in shown:
+            self.check_images(guest, folder, cases)
+        expected = {case.identity: case for case in cases if case.identity}
+        undone = {}
+        for case in reversed(cases):
+            undone[case.name] = time.monotonic()
+            guest.run(case.undo)
+        end = time.monotonic() + PATIENCE
+        while expected and (left := end - time.monotonic()) > 0:
+            when, finding, _ = scanner.wait(lambda f: f["state"] == "gone" and f["identity"] in expected, left)
+            if when is None:
+                break
+            self.gone.append(max(0.0, when - undone[expected.pop(finding["identity"]).name]))
+        for case in expected.values():
+            self.fail(f"{case.name}: undone, and still there")
 
-    def undo(self, guest, scanner, case, finding, title):
-        start = time.monotonic()
-        guest.run(case.undo)
-        when, _, _ = scanner.wait(lambda f: f["state"] == "gone" and f["identity"] == finding["identity"], PATIENCE)
-        if when is None:
-            self.fail(f"{title}: undone, and still there")
-        else:
-            self.gone.append(when - start)
+    def check_images(self, guest, folder, cases):
+        """The same moment as an image of each kind, with and without the registers: the same findings."""
+        with guest.paused():
+            live = self.scan_once(str(guest.pid))
+            core = Path(folder) / "memory.elf"
+            for kind in ("elf", "elf-paging", "lime", "raw"):
+                path = Path(folder) / f"memory.{kind}"
+                if kind == "lime":
+                    look_test.write_lime(core, path)
+                elif kind == "raw":
+                    look_test.write_raw(guest, path)
+                else:
+                    guest.dump(path, paging=kind == "elf-paging")
+                found = self.scan_once(str(path))
+                for what in sorted(set(live) - set(found)):
+                    self.fail(f"image {kind}: {what[0]} is not found, which the machine shows: {live[what]}")
+                for what in sorted(set(found) - set(live)):
+                    self.fail(f"image {kind}: {what[0]} is found, and not on the machine: {found[what]}")
+                print(f"  image {kind:20} {len(found)} findings, as the machine has", flush=True)
+                if path != core:
+                    path.unlink()
+            core.unlink()
 
-    def tidy(self, guest, scanner, case):
-        if case.hidden:
-            guest.run(MODULE.format("undo hidden_module"))
-        scanner.settle(4.0)
+    def scan_once(self, machine):
+        """Findings by symptom and identity. Text that differs from the first look is for who looked before."""
+        done = subprocess.run([self.vitrine, "scan", machine, "--json", "--require", "must-run"], capture_output=True, env=self.environment, text=True, timeout=120)
+        if done.returncode != 4:
+            self.fail(f"scan {machine}: status {done.returncode}: {done.stderr}")
+        return {(f["symptom"], f["identity"]): f["message"] for f in map(json.loads, done.stdout.splitlines())}
 
 
 def main():

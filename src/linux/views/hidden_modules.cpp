@@ -68,8 +68,9 @@ class Reader final : public ViewReader {
     if (!first.empty()) {
       ++tally.retries;
       Tally again;
-      const auto second = TRY(look(again));
-      std::erase_if(first, [&](const auto& entry) { return !second.contains(entry.first); });
+      auto second = TRY(look(again));
+      std::erase_if(second, [&](const auto& entry) { return !first.contains(entry.first); });
+      first = std::move(second);  // what was in the midst of it at the first look no longer is
     }
     for (const auto& [text, found] : first) {
       rows.begin();
