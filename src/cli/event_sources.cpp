@@ -7,6 +7,7 @@
 #include "machine/qemu_process.h"
 #include "probe/gdb/gdb_source.h"
 #include "probe/polling/polling_source.h"
+#include "probe/profile/sample_source.h"
 #include "probe/streams/stream_source.h"
 #include "vmipl/catalogue.h"
 
@@ -90,6 +91,7 @@ EventSources event_sources(Context& context, const Session& session, const Argum
   probe::GdbOptions gdb;
   gdb.attach = polling.attach;
   gdb.settings = polling.settings = settings;
+  sources.all.push_back(probe::sample_source(session.machine(), polling.attach));
   sources.all.push_back(probe::gdb_source(session.machine(), gdb));
   sources.all.push_back(probe::polling_source(session.machine(), polling));
   return sources;

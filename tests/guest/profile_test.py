@@ -7,7 +7,9 @@ A program burns its time in burn_cycles, called by burn_outer; then another make
 compute random bytes (chacha). The hottest function, its callers and the picture must say so.
 """
 
+import json
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -59,6 +61,47 @@ def check_picture(picture, hottest, wrong):
             wrong.append(f"{picture.name}: it asks for something from elsewhere")
 
 
+def extra(options, label):
+    """The agent in some guests: it leaves stacks at samples to the same source, and nothing else may change."""
+    if label not in ("6.1", "7.x"):
+        return ""
+    return subprocess.run([options.vitrine, "qemu-args"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def sampled(vitrine, guest, actor, wrong):
+    """The same by a script: {(kernel's functions, program's addresses): count} of the actor, innermost first."""
+    _, pid = guest.run(f"SECONDS=300 /actors/{actor} >/dev/null 2>&1 & echo $!")
+    time.sleep(0.5)
+    script = f'Sample(49) when (process.name == "{actor}") {{ @s[kstack, ustack] = count() }}'
+    plan = vitrine.run("check", "--vm", guest.name, "-e", script).stdout.decode()
+    done = vitrine.run("run", "-e", script, guest.name, "--duration", "4s", "--json")
+    guest.run(f"kill {int(pid)}")
+    if "sampler" not in plan:
+        wrong.append(f"{guest.label}: the plan of a script with stacks at samples: {plan}")
+    rows = [entry for line in done.stdout.splitlines() for entry in json.loads(line).get("entries", [])]
+    stacks = Counter()
+    for row in rows:
+        kernel, user = row["key"]
+        stacks[tuple((frame["symbol"] or "?").split("+")[0] for frame in kernel), tuple(int(frame["address"], 0) for frame in user)] += row["value"]
+    print(f"  {actor:<12} {stacks.total():>5} samples by a script, {len(stacks)} stacks")
+    return stacks
+
+
+def check_samples(vitrine, guest, wrong):
+    stacks = sampled(vitrine, guest, "burn", wrong)
+    # The hottest function's callers are the same in nearly all: return addresses into the same functions.
+    callers = Counter()
+    for (_, user), count in stacks.items():
+        callers[user[1:]] += count
+    if stacks.total() < 20 or callers.most_common(1)[0][1] < 0.8 * stacks.total() or len(callers.most_common(1)[0][0]) < 2:
+        wrong.append(f"{guest.label}: programs' stacks by a script: {callers.most_common(3)} of {stacks.total()}")
+    stacks = sampled(vitrine, guest, "burn-kernel", wrong)
+    right = sum(count for (kernel, _), count in stacks.items() if any(name.startswith("chacha") for name in kernel[:1]) and any("read" in name for name in kernel))
+    inside = sum(count for (kernel, _), count in stacks.items() if any("read" in name for name in kernel))
+    if stacks.total() < 20 or right == 0 or inside < 0.8 * stacks.total():
+        wrong.append(f"{guest.label}: kernel stacks by a script: {inside} by way of read, {right} in chacha, of {stacks.total()}")
+
+
 def main():
     parser = kernel_parser(__doc__, cpus=1)
     parser.add_argument("--seconds", default=4, type=float)
@@ -66,8 +109,9 @@ def main():
     wrong = []
     for label in options.kernels:
         print(f"Linux {label}, {options.cpus} CPU", flush=True)
-        with tempfile.TemporaryDirectory(prefix="vitrine-profile-") as folder, Guest(label, cpus=options.cpus) as guest:
+        with tempfile.TemporaryDirectory(prefix="vitrine-profile-") as folder, Guest(label, cpus=options.cpus, extra=extra(options, label)) as guest:
             vitrine = Vitrine(options.vitrine, folder)
+            check_samples(vitrine, guest, wrong)
             stacks, own, total, picture = profile(vitrine, guest, "burn", options, folder)
             if own.most_common(1)[0][0] != "burn_cycles" or own["burn_cycles"] < 0.5 * total:
                 wrong.append(f"{label}: burn_cycles is not the hottest: {own.most_common(3)}")

@@ -27,17 +27,16 @@ std::string file_name(std::string_view path) {
 }  // namespace
 
 Outcome<StackSampler> StackSampler::open(const linux::Kernel& kernel, Options options) {
-  StackSampler sampler(kernel, options, TRY(linux::Unwinder::open(kernel)));
+  StackSampler sampler(kernel, options, TRY(SampledCpu::open(kernel, options.stopped)));
   linux::FieldBinder bind(kernel.types());
   bind(sampler.comm_, "task_struct.comm");
-  bind(sampler.mm_, "task_struct.mm");
   TRY(bind.done());
   if (options.user) sampler.user_ = TRY(linux::UserStacks::open(kernel));
   return sampler;
 }
 
 void StackSampler::forget() {
-  unwinder_.forget();
+  sampled_.forget();
   names_.clear();
   if (user_) user_->forget();
 }
@@ -53,22 +52,12 @@ const std::string& StackSampler::name_of(const linux::StackFrame& frame) {
   return names_.emplace(key, text + "_[k]").first->second;
 }
 
-bool StackSampler::of_one_moment(const x86::Registers& registers, Gva task) const {
-  if (options_.stopped) return true;
-  if (registers.privilege() != 3) return true;  // its stack tells: see take_one()
-  const auto mm = mm_.read(kernel_->memory(), task);
-  if (!mm || !*mm) return false;  // a kernel thread runs now; a program did then
-  const auto root = kernel_->user_root(*mm);
-  // Bit 12 chooses between the two tables of KPTI; below lies the PCID.
-  constexpr std::uint64_t kTable = 0x000f'ffff'ffff'e000;
-  return root && (root->table.value & kTable) == (registers.cr3 & kTable);
-}
-
 void StackSampler::take(std::span<const x86::Registers> registers, StackCounts& into) {
   // Once for all: where a CPU is found by its GS base, the others must not be taken for it.
   for (unsigned cpu = 0; cpu < kernel_->cpu_count(); ++cpu) {
-    if (!current_.online(cpu)) continue;
-    if (const auto* own = current_.registers_of(registers, cpu)) take_one(*own, cpu, into);
+    if (!sampled_.current().online(cpu)) continue;
+    if (const auto* own = sampled_.current().registers_of(registers, cpu))
+      take_one(*own, cpu, into);
   }
 }
 
@@ -77,26 +66,17 @@ void StackSampler::take_one(const x86::Registers& registers, unsigned cpu, Stack
     ++tally_.idle;
     if (!options_.idle) return;
   }
-  const auto task = current_.on(cpu);
+  const auto seen = sampled_.look(registers, cpu);
   const auto comm =
-      task ? comm_.read(kernel_->memory(), *task) : Result<std::string>(fail(Errc::not_found));
-  if (!comm || !of_one_moment(registers, *task)) {
+      seen ? comm_.read(kernel_->memory(), seen->task) : Result<std::string>(fail(Errc::not_found));
+  if (!comm) {
     ++tally_.torn;
     return;
   }
-  const auto kernel = unwinder_.of_cpu(registers, cpu, *task);
-  // A stack that breaks off while the machine runs was overwritten meanwhile.
-  if (!options_.stopped && !kernel.broken.empty() && !kernel.between()) {
-    ++tally_.torn;
-    return;
-  }
-  if (!options_.stopped && current_.on(cpu) != task) {
-    ++tally_.torn;
-    return;
-  }
+  const auto& kernel = seen->stack;
   std::vector<std::string> stack{*comm};
   if (user_ && kernel.user) {
-    const auto user = user_->read(*task, *kernel.user);
+    const auto user = user_->read(seen->task, *kernel.user);
     if (user) {
       for (auto frame = user->frames.rbegin(); frame != user->frames.rend(); ++frame) {
         if (!frame->symbol.empty()) {

@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "base/problem.h"
-#include "linux/current_tasks.h"
 #include "linux/field.h"
 #include "linux/kernel.h"
-#include "linux/stack/unwind.h"
 #include "linux/stack/user_stack.h"
+#include "probe/profile/sampled_cpu.h"
 #include "probe/profile/stack_counts.h"
 #include "x86/registers.h"
 
@@ -49,20 +48,17 @@ class StackSampler {
   void forget();
 
  private:
-  StackSampler(const linux::Kernel& kernel, Options options, linux::Unwinder unwinder)
-      : kernel_(&kernel), options_(options), unwinder_(std::move(unwinder)), current_(kernel) {}
+  StackSampler(const linux::Kernel& kernel, Options options, SampledCpu sampled)
+      : kernel_(&kernel), options_(options), sampled_(std::move(sampled)) {}
 
   void take_one(const x86::Registers& registers, unsigned cpu, StackCounts& into);
-  [[nodiscard]] bool of_one_moment(const x86::Registers& registers, Gva task) const;
   const std::string& name_of(const linux::StackFrame& frame);
 
   const linux::Kernel* kernel_;
   Options options_;
-  linux::Unwinder unwinder_;
-  linux::CurrentTasks current_;
+  SampledCpu sampled_;
   std::optional<linux::UserStacks> user_;
   linux::Field<std::string> comm_;
-  linux::Field<Gva> mm_;
   std::map<std::pair<std::uint64_t, bool>, std::string> names_;
   SampleTally tally_;
 };
