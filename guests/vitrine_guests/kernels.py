@@ -92,6 +92,16 @@ def fetch(label: str, refresh: bool = False) -> Kernel:
         return _Suite(found).fetch()
 
 
+def debug_image(label: str) -> Path:
+    """vmlinux with debug symbols of the kernel that `label` is: what other tools need. Some 900 MB are fetched, once."""
+    kernel = fetch(label)
+    target = cache_dir() / "debug" / f"vmlinux-{kernel.release}_{kernel.version}"
+    with locked(f"debug-{kernel.release}"):
+        if not target.exists():
+            _Suite(find_label(label)).fetch_debug_image(kernel, target)
+    return target
+
+
 def forget(label: str) -> None:
     """Takes the kernel of `label`, its initramfs with it, out of the cache, unless another label has the same one."""
     if not (kernel := cached(label)):
@@ -156,6 +166,17 @@ class _Suite:
             (folder / "note").write_text(json.dumps(note) + "\n")
             os.rename(folder / "note", cache_dir() / "kernels" / f"{self.label.name}.json")
         return kernel
+
+    def fetch_debug_image(self, kernel: Kernel, target: Path) -> None:
+        self.update()
+        with scratch("debug") as folder:
+            self._apt("apt-get", "download", "-q", f"linux-image-{kernel.release}-dbg={kernel.version}", folder=folder)
+            [archive] = folder.glob("*.deb")
+            packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE)
+            _run(["tar", "-x", "-C", str(folder), f"./usr/lib/debug/boot/vmlinux-{kernel.release}"], stdin=packed.stdout)
+            packed.wait()
+            target.parent.mkdir(exist_ok=True)
+            os.rename(folder / f"usr/lib/debug/boot/vmlinux-{kernel.release}", target)
 
     def _newest_release(self) -> str:
         releases = [release for name in self.names() if (release := self.label.release_of(name))]
@@ -234,8 +255,8 @@ def _compare(a: str, b: str) -> int:
     return 0
 
 
-def _run(command: list[str], folder: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def _run(command: list[str], folder: Path | None = None, stdin=None) -> str:
+    done = subprocess.run(command, cwd=folder, stdin=stdin, capture_output=True, text=True)
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip()
         raise GuestError(f"{' '.join(command)} failed with status {done.returncode}:\n{words}")

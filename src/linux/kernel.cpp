@@ -11,6 +11,7 @@
 #include "linux/identity.h"
 #include "linux/kernel_cache.h"
 #include "linux/map_check.h"
+#include "linux/memory_follower.h"
 #include "linux/modules.h"
 #include "linux/self_test.h"
 #include "linux/type_catalogue.h"
@@ -124,7 +125,8 @@ struct Kernel::State {
         symbols(std::move(f.symbols)),
         ram(m.memory()),
         ahead(ram),
-        memory(ahead, f.place.root) {}
+        memory(ahead, f.place.root),
+        follower(m, memory, ram, symbols.find("max_pfn")) {}
 
   const Machine& machine;
   KernelPlace place;
@@ -132,6 +134,7 @@ struct Kernel::State {
   WitnessedMemory ram;
   ReadAhead ahead;
   x86::AddressSpace memory;
+  MemoryFollower follower;
   TypeCatalogue types;
   Identity identity;
   Health health;
@@ -254,6 +257,7 @@ Result<x86::PageRoot> Kernel::user_root(Gva mm) const {
 
 void Kernel::refresh() {
   state_->memory.forget();
+  state_->follower.look();
   state_->module_symbols.reset();
 }
 

@@ -12,8 +12,8 @@
 #include "base/problem.h"
 #include "linux/symbols.h"
 #include "machine/machine.h"
-#include "memory/wrappers.h"
 #include "memory/read_ahead.h"
+#include "memory/wrappers.h"
 #include "x86/address_space.h"
 
 namespace vitrine::linux {
@@ -22,16 +22,16 @@ class TypeCatalogue;
 
 /// Who this kernel is and where it lies. All of it was read from the guest.
 struct Identity {
-  std::string banner;       ///< linux_banner, without the newline: "Linux version 6.1.0-..."
-  std::string release;      ///< "6.1.0-37-amd64"
-  std::string build_id;     ///< of the kernel's own ELF note, lower-case hexadecimal; empty if none
-  Gva text;                 ///< _text as it runs
-  std::int64_t slide = 0;   ///< KASLR: text minus where it was linked
-  Gpa text_physical;        ///< where _text lies in RAM
-  Gva direct_map;           ///< page_offset_base: physical 0 as the kernel sees it
-  Gva vmemmap;              ///< vmemmap_base
-  Gva vmalloc;              ///< vmalloc_base
-  unsigned levels = 4;      ///< of its page tables
+  std::string banner;      ///< linux_banner, without the newline: "Linux version 6.1.0-..."
+  std::string release;     ///< "6.1.0-37-amd64"
+  std::string build_id;    ///< of the kernel's own ELF note, lower-case hexadecimal; empty if none
+  Gva text;                ///< _text as it runs
+  std::int64_t slide = 0;  ///< KASLR: text minus where it was linked
+  Gpa text_physical;       ///< where _text lies in RAM
+  Gva direct_map;          ///< page_offset_base: physical 0 as the kernel sees it
+  Gva vmemmap;             ///< vmemmap_base
+  Gva vmalloc;             ///< vmalloc_base
+  unsigned levels = 4;     ///< of its page tables
   bool page_table_isolation = false;  ///< KPTI
 };
 
@@ -39,9 +39,9 @@ struct Identity {
 /// that shows a warning.
 struct Health {
   struct Check {
-    std::string name;   ///< "init_task", "task list", "current tasks", "types", "map"
+    std::string name;  ///< "init_task", "task list", "current tasks", "types", "map"
     bool ok = false;
-    std::string detail; ///< "swapper/0", "97 tasks, closed", "cpu 1: not in the task list"
+    std::string detail;  ///< "swapper/0", "97 tasks, closed", "cpu 1: not in the task list"
   };
   std::vector<Check> checks;
   std::vector<std::string> notes;     ///< what was recovered, from where, in how long
@@ -67,7 +67,8 @@ class Kernel {
   /// @returns not_found   no Linux kernel is there (yet): firmware, boot loader, another system
   /// @returns unsupported a kernel without kallsyms
   /// Cost: milliseconds from registers and cache; a scan of the populated RAM at worst.
-  static Outcome<std::unique_ptr<Kernel>> attach(const Machine& machine, const AttachOptions& options);
+  static Outcome<std::unique_ptr<Kernel>> attach(const Machine& machine,
+                                                 const AttachOptions& options);
 
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
@@ -105,7 +106,8 @@ class Kernel {
   /// is that process's memory.
   [[nodiscard]] Result<x86::PageRoot> user_root(Gva mm) const;
 
-  /// Forgets what may have changed: translations, module symbols. Call it before a new look.
+  /// Forgets what may have changed: translations, module symbols; follows the machine's RAM if the
+  /// kernel was given more of it. Call it before a new look.
   void refresh();
   /// False once the guest runs another kernel than the one attached to (reboot).
   [[nodiscard]] bool still_there() const;

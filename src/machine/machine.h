@@ -36,6 +36,15 @@ class Machine {
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
   [[nodiscard]] virtual bool live() const noexcept = 0;
   [[nodiscard]] virtual const PhysicalMemory& memory() const noexcept = 0;
+  /// Asks again where RAM lies, for a DIMM that was plugged or taken since. memory() stays the
+  /// object that it was, and shows it; its windows of before the last call but one are gone. Call
+  /// it when nobody reads.
+  /// @returns false  nothing has changed, or this machine cannot tell (an image, no monitor, RAM
+  /// that
+  ///   is read through the monitor alone)
+  /// @returns timeout, vanished, protocol, denied
+  /// Cost: as opening the machine.
+  [[nodiscard]] virtual Outcome<bool> follow_memory() const { return false; }
 
   /// The registers of every virtual CPU, in order, as of now. The guest is not
   /// stopped for it: under load, two CPUs are not of one moment.

@@ -8,34 +8,50 @@
 #include "machine/monitor_memory.h"
 #include "machine/qemu_ram.h"
 #include "machine/qmp.h"
+#include "memory/followed_memory.h"
 
 namespace vitrine {
 namespace {
 
 struct Reached {
   ReachedRam ram;
+  std::vector<HostRange> ranges;  ///< as the monitor told them; empty: it did not
   MapSource map_source = MapSource::told;
   std::vector<std::string> layouts;
   std::vector<std::string> warnings;
-  std::optional<QmpEndpoint> monitor;         ///< to be asked for registers
-  bool busy = false;                          ///< it did not answer when RAM was reached
+  std::optional<QmpEndpoint> monitor;           ///< to be asked for registers
+  bool busy = false;                            ///< it did not answer when RAM was reached
   const MonitorMemory* held_monitor = nullptr;  ///< `ram`, where it holds the monitor itself
 };
 
 class QemuMachine final : public Machine {
  public:
   QemuMachine(QemuProcess process, Reached reached)
-      : process_(std::move(process)), name_(process_.name()), reached_(std::move(reached)) {}
+      : process_(std::move(process)),
+        name_(process_.name()),
+        reached_(std::move(reached)),
+        memory_(std::move(reached_.ram.memory)) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] bool live() const noexcept override { return true; }
   [[nodiscard]] const QemuProcess* process() const noexcept override { return &process_; }
-  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *reached_.ram.memory; }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return memory_; }
   [[nodiscard]] std::vector<std::string> notes() const override { return reached_.ram.notes; }
   [[nodiscard]] std::vector<std::string> warnings() const override { return reached_.warnings; }
   [[nodiscard]] bool alive() const noexcept override { return still_runs(process_); }
   [[nodiscard]] MapSource map_source() const noexcept override { return reached_.map_source; }
   [[nodiscard]] std::vector<std::string> layouts() const override { return reached_.layouts; }
+
+  [[nodiscard]] Outcome<bool> follow_memory() const override {
+    if (reached_.ranges.empty()) return false;
+    auto qmp = TRY(connect());
+    auto ranges = TRY(ask_memory_map(*qmp));
+    if (ranges == reached_.ranges) return false;
+    auto ram = TRY(reach_ram(process_.pid, ranges));
+    memory_.follow(std::move(ram.memory));
+    reached_.ranges = std::move(ranges);
+    return true;
+  }
 
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
     if (reached_.held_monitor != nullptr) {
@@ -48,13 +64,12 @@ class QemuMachine final : public Machine {
     }
     // Who was busy a moment ago keeps us waiting again.
     if (reached_.busy && std::chrono::steady_clock::now() - opened_ < kStillBusy) {
-      return std::unexpected(Problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it",
-                                                                reached_.monitor->shown)));
+      return std::unexpected(
+          Problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it",
+                                             reached_.monitor->shown)));
     }
-    auto qmp = Qmp::connect(*reached_.monitor);
-    if (!qmp && !alive()) return std::unexpected(Problem(Errc::vanished, fmt::format("{} is gone", name_)));
-    if (!qmp) return std::unexpected(qmp.error());
-    const auto text = TRY((*qmp)->human(kQuestion));
+    auto qmp = TRY(connect());
+    const auto text = TRY(qmp->human(kQuestion));
     return parse_registers(text);
   }
 
@@ -62,9 +77,18 @@ class QemuMachine final : public Machine {
   static constexpr std::string_view kQuestion = "info registers -a";
   static constexpr std::chrono::seconds kStillBusy{2};
 
+  [[nodiscard]] Outcome<std::unique_ptr<Qmp>> connect() const {
+    auto qmp = Qmp::connect(*reached_.monitor);
+    if (!qmp && !alive()) {
+      return std::unexpected(Problem(Errc::vanished, fmt::format("{} is gone", name_)));
+    }
+    return qmp;
+  }
+
   QemuProcess process_;
   std::string name_;
-  Reached reached_;
+  mutable Reached reached_;  // what is known of the machine follows it
+  mutable FollowedMemory memory_;
   std::chrono::steady_clock::time_point opened_ = std::chrono::steady_clock::now();
 };
 
@@ -73,21 +97,25 @@ class QemuMachine final : public Machine {
 Outcome<Reached> reach_with_monitor(const QemuProcess& process, std::unique_ptr<Qmp> qmp,
                                     const QmpEndpoint& endpoint) {
   const auto ranges = TRY(ask_memory_map(*qmp));
-  const auto told = fmt::format("memory map: told by QEMU {} over {}", qmp->version(), endpoint.shown);
+  const auto told =
+      fmt::format("memory map: told by QEMU {} over {}", qmp->version(), endpoint.shown);
   Reached reached;
   if (auto ram = reach_ram(process.pid, ranges)) {
     reached.ram = std::move(*ram);
+    reached.ranges = ranges;
     reached.monitor = endpoint;
   } else if (ram.error().code == Errc::denied) {
     std::vector<MapSegment> segments;
     for (const auto& range : ranges) segments.push_back({range.range, 0, range.range.start.value});
-    auto memory = std::make_unique<MonitorMemory>(std::move(qmp), TRY(MemoryMap::create(std::move(segments))));
+    auto memory = std::make_unique<MonitorMemory>(std::move(qmp),
+                                                  TRY(MemoryMap::create(std::move(segments))));
     reached.held_monitor = memory.get();
     reached.ram.memory = std::move(memory);
     reached.ram.notes.push_back("RAM: through the QMP monitor alone, byte for byte as text");
-    reached.warnings.push_back(fmt::format("{}: RAM is read through the monitor, which is slow and keeps other clients "
-                                           "off it; {}",
-                                           ram.error().message, ram.error().hint));
+    reached.warnings.push_back(
+        fmt::format("{}: RAM is read through the monitor, which is slow and keeps other clients "
+                    "off it; {}",
+                    ram.error().message, ram.error().hint));
   } else {
     return std::unexpected(ram.error());
   }
@@ -109,16 +137,18 @@ Outcome<Reached> reach_without_monitor(const QemuProcess& process, std::size_t l
 }  // namespace
 
 Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpenOptions options) {
-  if (!process.architecture.empty() && process.architecture != "x86_64" && process.architecture != "i386") {
-    return std::unexpected(Problem(Errc::unsupported,
-                                   fmt::format("{} is a {} machine; only x86 guests are read", process.name(),
-                                               process.architecture)));
+  if (!process.architecture.empty() && process.architecture != "x86_64" &&
+      process.architecture != "i386") {
+    return std::unexpected(
+        Problem(Errc::unsupported, fmt::format("{} is a {} machine; only x86 guests are read",
+                                               process.name(), process.architecture)));
   }
   std::vector<std::string> missed = process.unreachable_monitors;
   for (const auto& endpoint : process.monitors) {
     if (!options.use_monitor) break;
     auto qmp = Qmp::connect(endpoint);
-    auto reached = qmp ? reach_with_monitor(process, std::move(*qmp), endpoint) : std::unexpected(qmp.error());
+    auto reached =
+        qmp ? reach_with_monitor(process, std::move(*qmp), endpoint) : std::unexpected(qmp.error());
     if (reached) {
       reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
       return std::make_unique<QemuMachine>(process, std::move(*reached));
@@ -127,7 +157,8 @@ Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpen
     missed.push_back(reached.error().message);
   }
   if (!still_runs(process)) {
-    return std::unexpected(Problem(Errc::vanished, fmt::format("{} (pid {}) is gone", process.name(), process.pid)));
+    return std::unexpected(
+        Problem(Errc::vanished, fmt::format("{} (pid {}) is gone", process.name(), process.pid)));
   }
   auto reached = reach_without_monitor(process, options.layout);
   if (!reached) return std::unexpected(std::move(reached.error()));

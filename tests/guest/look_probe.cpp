@@ -4,6 +4,7 @@
 //   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a paused guest
 //   look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be, counted
 //   look_probe faults MACHINE VIEW MOST    a paused guest; the 1st read fails, the 2nd ..., at most MOST of them
+//   look_probe follow MACHINE -            one reader of processes; a look for each line of its input
 //   look_probe tables MACHINE -            where the kernel keeps kallsyms and BTF, physically
 //   look_probe btf MACHINE NAME            writes a BTF blob as recovered: vmlinux, or a module's
 #include <fmt/core.h>
@@ -167,6 +168,32 @@ int listings(linux::Kernel& kernel, std::string_view view_name, int runs) {
   return failed + twice + impossible == 0 ? 0 : 1;
 }
 
+/// One reader for as long as there are lines to read: how many processes, and how many of them lie in
+/// RAM beyond the first 4 GiB.
+int follow(linux::Kernel& kernel) {
+  const auto* view = linux::find_view("processes");
+  const auto reader = view->open(kernel);
+  if (!reader) return complain(reader.error());
+  linux::Query query;
+  for (const auto& column : view->info().columns) query.wanted.push_back(column.name == "pid" || column.name == "address" || column.name == "name");
+  const auto columns = view->info().columns;
+  const auto address = static_cast<std::size_t>(std::ranges::find(columns, "address", &linux::Column::name) - columns.begin());
+  while (std::getchar() != EOF) {
+    kernel.refresh();
+    Keeper keeper(view->info(), query);
+    const auto tally = (*reader)->read(keeper);
+    if (!tally) return complain(tally.error());
+    const auto beyond = std::ranges::count_if(keeper.kept, [&](const auto& row) {
+      const auto* at = std::get_if<std::uint64_t>(&row[address]);
+      return at != nullptr && *at - kernel.identity().direct_map.value >= 4 * kGiB;
+    });
+    fmt::print("{{\"rows\": {}, \"beyond\": {}, \"dropped\": {}, \"truncated\": {}, \"doubtful\": {}, \"warnings\": {}}}\n", keeper.kept.size(), beyond,
+               tally->dropped, tally->truncated, std::ranges::count_if(keeper.doubts, [](const auto& doubt) { return !doubt.empty(); }), tally->warnings.size());
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 int write_btf(const linux::Kernel& kernel, std::string_view name) {
   std::vector<std::byte> blob;
   if (name == "vmlinux") {
@@ -321,8 +348,8 @@ int tables(const Machine& machine) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "faults" && what != "btf")) {
-    fmt::print(stderr, "usage: look_probe refresh|listings|faults MACHINE VIEW RUNS | agree MACHINE VIEW | tables MACHINE - | btf MACHINE NAME\n");
+  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "faults" && what != "btf" && what != "follow")) {
+    fmt::print(stderr, "usage: look_probe refresh|listings|faults MACHINE VIEW RUNS | agree MACHINE VIEW | tables|follow MACHINE - | btf MACHINE NAME\n");
     return 2;
   }
   const auto machine = open_machine(argv[2]);
@@ -332,6 +359,7 @@ int main(int argc, char** argv) {
   const auto kernel = linux::Kernel::attach(**machine, {linux::default_cache_directory()});
   if (!kernel) return complain(kernel.error());
   if (what == "btf") return write_btf(**kernel, argv[3]);
+  if (what == "follow") return follow(**kernel);
   if (what == "agree") return agree(**kernel, argv[3]);
   if (what == "listings") return listings(**kernel, argv[3], argc > 4 ? std::atoi(argv[4]) : 100);
   return refresh(**kernel, argv[3], argc > 4 ? std::atoi(argv[4]) : 100);
