@@ -6,7 +6,8 @@
 
 namespace vitrine {
 
-/// How many single-character edits apart, at most `limit` (then `limit` + 1).
+/// How many edits (insert, delete or replace a character, swap neighbours) apart, at most `limit`
+/// (then `limit` + 1). Names of more than 128 bytes are always further apart.
 /// Cost: the product of the lengths, less where `limit` ends it early.
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
 

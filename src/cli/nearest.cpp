@@ -2,29 +2,12 @@
 
 #include <algorithm>
 
+#include "base/edit_distance.h"
+
 namespace vitrine::cli {
 namespace {
 
 constexpr std::size_t kLongestWord = 64;  // longer ones are no slip of the fingers
-
-/// Insertions, deletions, replacements and swaps of neighbours that lead from a to b.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    now[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
-      now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + change});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        now[j] = std::min(now[j], before[j - 2] + 1);
-      }
-    }
-    std::swap(before, last);
-    std::swap(last, now);
-  }
-  return last[b.size()];
-}
 
 }  // namespace
 
@@ -38,7 +21,7 @@ std::vector<std::string_view> nearest(std::string_view typed,
   if (typed.empty() || typed.size() > kLongestWord) return {};
   for (const auto word : words) {
     if (word.empty() || word.size() > kLongestWord) continue;
-    auto steps = distance(typed, word);
+    auto steps = edit_distance(typed, word, kLongestWord);
     const bool begins = typed.size() >= 2 && word.size() >= 2 &&
                         (word.starts_with(typed) || typed.starts_with(word));
     if (begins) steps = std::min<std::size_t>(steps, 1);

@@ -200,8 +200,8 @@ std::optional<std::size_t> HostEnvironment::field_text(unsigned index,
                                                        std::span<char> into) noexcept {
   const auto told = firing_->field(index);
   if (told.state == Told::text) return put(told.text_value, into);
-  if (told.state != Told::unknown) return std::nullopt;
-  // The one text that follows from the others: the name of event.address.
+  // The one text that follows from the others: the name of event.address. Sources without symbols
+  // (the agent) tell it as missing.
   const auto fields = vmipl::probes()[program_.probes[firing_->probe].probe].fields;
   if (fields[index].name != "symbol") return std::nullopt;
   for (unsigned i = 0; i < fields.size(); ++i) {

@@ -103,6 +103,7 @@ struct ProbeHead {
   Span name_span;
   std::string name;
   bool has_parens = false;
+  bool broken = false;  ///< its arguments could not be read: nothing is to be said of them
   std::vector<ExprId> args;
 };
 

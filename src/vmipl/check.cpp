@@ -34,6 +34,7 @@ Span reach(const Source& source, const Script& script, const Allowance& allowanc
 Checked check(const Source& source, const CheckOptions& options, Diagnostics& diagnostics) {
   Checked checked{.parsed = parse(source, diagnostics), .probes = {}, .program = {}};
   auto& parsed = checked.parsed;
+  const bool torn = diagnostics.errors() > 0;
   Compiler compiler(source, parsed.script, options, diagnostics);
   checked.program = compiler.run();
   checked.probes = compiler.checked();
@@ -56,6 +57,12 @@ Checked check(const Source& source, const CheckOptions& options, Diagnostics& di
       }
       diagnostics.add(std::move(diagnostic));
     }
+  }
+  // Of a script that could not be read whole, nobody knows what is used and what does nothing.
+  if (torn) {
+    static const std::vector<std::string> kNoise{"unused-let", "unused-const", "unused-fn", "unused-parameter", "unused-row", "unwritten-map",
+                                                 "no-effect", "empty-block", "empty-script", "unreachable", "unchecked-symbol"};
+    diagnostics.silence(kNoise);
   }
   diagnostics.silence(options.allow);
   diagnostics.sort();

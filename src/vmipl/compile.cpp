@@ -15,10 +15,11 @@ void Compiler::tell(Diagnostic diagnostic) {
   if (aloud_) told_.add(std::move(diagnostic));
 }
 
-void Compiler::suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span) {
-  if (!nearest.found()) return;
-  diagnostic.label = fmt::format("did you mean {}?", nearest.best());
-  diagnostic.fix = Fix{span, nearest.best(), fmt::format("write {}", nearest.best())};
+void Compiler::suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span, std::string_view meant) {
+  if (meant.empty() && !nearest.found()) return;
+  const auto ours = meant.empty() ? nearest.best() : std::string(meant);
+  diagnostic.label = fmt::format("did you mean {}?", ours);
+  diagnostic.fix = Fix{span, ours, fmt::format("write {}", ours)};
 }
 
 std::string Compiler::quote(Span span) const {
@@ -110,7 +111,7 @@ void Compiler::declare() {
 
 void Compiler::top(const Item& item) {
   switch (item.kind) {
-    case Item::Kind::bad: broken_ = true; break;
+    case Item::Kind::bad: event(item, nullptr); break;
     case Item::Kind::configuration: configuration(item); break;
     case Item::Kind::event: event(item, nullptr); break;
     case Item::Kind::stream: stream(item); break;
@@ -124,8 +125,6 @@ void Compiler::top(const Item& item) {
       (void)constant_item(item, use);
       probe_ = probe;
       if (!used.contains(item.name_span.begin)) used_.erase(item.name_span.begin);
-      const auto code = program_.code.size();
-      program_.code.resize(std::min(code, program_.code.size()));
       break;
     }
     case Item::Kind::function: break;
@@ -380,7 +379,7 @@ void Compiler::event(const Item& item, const Item* symptom) {
   bool first = true;
   for (const auto& head : item.heads) {
     const auto* probe = find_probe(head.name);
-    if (probe == nullptr || probe->kind != ProbeKind::event) {
+    if (probe == nullptr || probe->kind != ProbeKind::event || item.kind == Item::Kind::bad) {
       broken_ = true;
       probe_ = nullptr;
       // Its block is judged all the same, as if any event had it.
@@ -401,20 +400,15 @@ void Compiler::event(const Item& item, const Item* symptom) {
     if (probe != nullptr) {
       out.probe = static_cast<std::uint8_t>(probe - probes().data());
       const auto* held = std::exchange(probe_, nullptr);
-      if (head.args.empty() && head.has_parens && probe->params.empty()) {
-        // Start() {}: harmless, but not how it is written.
-      }
-      out.arguments = probe_arguments(*probe, head);
+      if (!head.broken) out.arguments = probe_arguments(*probe, head);
       probe_ = held;
       next_number_ = next_text_ = 0;
-      program_.code.resize(program_.code.size());
     }
     out.entry = static_cast<std::uint32_t>(here());
     {
       Scope scope(*this);
       if (item.when != ExprId::none) {
         auto decide = condition(item.when);
-        if (decide.constant && decide.number == 0) {}
         if (!decide.type.open()) {
           const auto go = emit(Opcode::jump_if, 0, number(decide));
           emit(Opcode::halt);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "vmipl/compiler.h"
+#include "vmipl/habits.h"
 
 namespace vitrine::vmipl {
 namespace {
@@ -37,17 +38,10 @@ Value Compiler::call(const Expr& expr) {
   Nearest nearest(expr.text);
   for (const auto& function : functions()) nearest.offer(function.name);
   for (const auto& function : functions_) nearest.offer(function.first);
-  struct Foreign {
-    std::string_view theirs, ours;
-  };
-  static constexpr Foreign kForeign[] = {{"str", "string"}, {"kstr", "string"}, {"hist", "histogram"}, {"lhist", "linear"}, {"quantize", "histogram"}, {"lquantize", "linear"},
-                                         {"ksym", "symbol"}, {"strlen", "len"}, {"buf", "bytes"}, {"copyinstr", "string"}, {"stringof", "string"}, {"strcontains", "contains"},
-                                         {"tolower", "lower"}, {"sizeof_", "sizeof"}, {"uint8", "u8"}, {"uint16", "u16"}, {"uint32", "u32"}, {"uint64", "u64"}};
   Diagnostic diagnostic{.code = Code::unknown_function, .span = expr.name_span, .message = fmt::format("there is no function called {}", expr.text)};
-  for (const auto& foreign : kForeign) {
-    if (foreign.theirs != expr.text) continue;
-    diagnostic.label = fmt::format("here it is called {}", foreign.ours);
-    diagnostic.fix = Fix{expr.name_span, std::string(foreign.ours), fmt::format("write {}", foreign.ours)};
+  if (const auto ours = function_habit(expr.text); !ours.empty()) {
+    diagnostic.label = fmt::format("here it is called {}", ours);
+    diagnostic.fix = Fix{expr.name_span, std::string(ours), fmt::format("write {}", ours)};
   }
   if (!diagnostic.fix) suggest(diagnostic, nearest, expr.name_span);
   for (const auto arg : expr.args) (void)expression(arg);

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "vmipl/compiler.h"
+#include "vmipl/habits.h"
 
 namespace vitrine::vmipl {
 
@@ -197,16 +198,7 @@ Value Compiler::unknown_name(const Expr& expr) {
   if (const auto reg = find_register(word)) {
     return tell_fix(fmt::format("a register's value is reg.{}", registers()[*reg].name), fmt::format("reg.{}", registers()[*reg].name));
   }
-  struct Foreign {
-    std::string_view theirs, ours;
-  };
-  constexpr auto kForeign = std::to_array<Foreign>({{"comm", "process.name"}, {"execname", "process.name"}, {"pid", "process.pid"}, {"ppid", "process.ppid"},
-      {"tid", "thread.tid"}, {"uid", "process.uid"}, {"gid", "process.gid"}, {"cgroup", "process.cgroup"}, {"nsecs", "now"}, {"timestamp", "now"},
-      {"elapsed", "now"}, {"retval", "ret"}, {"curtask", "thread.task"}, {"curthread", "thread.task"}, {"cpu_id", "cpu"}, {"func", "event.symbol"},
-      {"probefunc", "event.symbol"}, {"null", "0"}, {"NULL", "0"}, {"nullptr", "0"}, {"stack", "kstack"}});
-  for (const auto& foreign : kForeign) {
-    if (foreign.theirs == word) return tell_fix(fmt::format("there is no {}: here it is called {}", word, foreign.ours), std::string(foreign.ours));
-  }
+  if (const auto ours = value_habit(word); !ours.empty()) return tell_fix(fmt::format("there is no {}: here it is called {}", word, ours), std::string(ours));
 
   Nearest nearest(word);
   for (std::size_t i = floor_; i < locals_.size(); ++i) nearest.offer(locals_[i].name);
@@ -218,6 +210,12 @@ Value Compiler::unknown_name(const Expr& expr) {
   if (word == "true" || word == "True" || word == "TRUE") nearest.offer("true");
   if (word == "False" || word == "FALSE") nearest.offer("false");
 
+  const bool capitals = word.size() > 1 && std::none_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+  if (options_.ports.types == nullptr && !nearest.found() && capitals) {
+    tell({.code = Code::unchecked_symbol, .span = expr.span, .message = fmt::format("{} is taken for an enumerator of the guest's kernel, unchecked", word),
+          .hint = "check with --vm VM or --kernel FILE to be sure"});
+    return unknown(expr.span);
+  }
   if (options_.ports.symbols == nullptr && (!nearest.found() || in_address_ > 0) && !(word.front() >= 'A' && word.front() <= 'Z')) {
     if (in_address_ == 0) {
       tell({.code = Code::unchecked_symbol, .span = expr.span, .message = fmt::format("{} is taken for a symbol of the guest's kernel, unchecked", word),
@@ -372,15 +370,12 @@ Value Compiler::field(const Expr& expr) {
     for (const auto& candidate : moments()) {
       if (candidate.group == base.group) nearest.offer(candidate.name);
     }
-    if (expr.text == "comm" || expr.text == "execname") nearest.offer("name");
-    if (expr.text == "exe") nearest.offer("path");
     Diagnostic diagnostic{.code = Code::unknown_field, .span = expr.name_span, .message = fmt::format("{} has no field {}", base.group, expr.text)};
-    if (expr.text == "comm") {
-      diagnostic.label = "did you mean name?";
-      diagnostic.fix = Fix{expr.name_span, "name", "write name"};
-    } else {
-      suggest(diagnostic, nearest, expr.name_span);
+    std::string_view meant;
+    for (const auto ours : field_habit(expr.text)) {
+      if (meant.empty() && find_moment(base.group, ours) != nullptr) meant = ours;
     }
+    suggest(diagnostic, nearest, expr.name_span, meant);
     if (!diagnostic.fix) {
       std::vector<std::string_view> names;
       for (const auto& candidate : moments()) {
@@ -410,8 +405,13 @@ Value Compiler::field(const Expr& expr) {
       return result(type, expr.span, reg);
     }
     Diagnostic diagnostic{.code = Code::unknown_column, .span = expr.name_span, .message = fmt::format("the view {} has no column {}", use.view, expr.text)};
-    suggest(diagnostic, nearest, expr.name_span);
-    if (!nearest.found()) {
+    std::string_view meant;
+    for (const auto ours : field_habit(expr.text)) {
+      const bool there = std::any_of(columns->begin(), columns->end(), [&](const ViewColumn& column) { return column.name == ours; });
+      if (meant.empty() && there) meant = ours;
+    }
+    suggest(diagnostic, nearest, expr.name_span, meant);
+    if (!diagnostic.fix) {
       std::vector<std::string_view> names;
       for (const auto& column : *columns) names.push_back(column.name);
       diagnostic.expected = fmt::format("{}", fmt::join(names, ", "));

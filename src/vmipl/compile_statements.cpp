@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "vmipl/compiler.h"
+#include "vmipl/habits.h"
 
 namespace vitrine::vmipl {
 
@@ -367,8 +368,9 @@ void Compiler::for_view(const Stmt& stmt) {
     Nearest nearest(stmt.view);
     for (const auto& name : views->names()) nearest.offer(name);
     Diagnostic diagnostic{.code = Code::unknown_view, .span = stmt.view_span, .message = fmt::format("there is no view called {}", stmt.view)};
-    suggest(diagnostic, nearest, stmt.view_span);
-    if (!nearest.found()) diagnostic.hint = "`vitrine views` lists them; a range is written 0..10";
+    const auto meant = view_habit(stmt.view);
+    suggest(diagnostic, nearest, stmt.view_span, !meant.empty() && views->columns(meant) ? meant : "");
+    if (!diagnostic.fix) diagnostic.hint = "`vitrine views` lists them; a range is written 0..10";
     tell(std::move(diagnostic));
     broken_ = true;
     good = false;

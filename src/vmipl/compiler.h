@@ -167,7 +167,8 @@ class Compiler {
   Value mistake(Diagnostic diagnostic) { const Span span = diagnostic.span; tell(std::move(diagnostic)); return error(span); }
   Value error(Span span) { broken_ = true; return Value{.type = type_of(TypeKind::error), .span = span}; }
   Value unknown(Span span) { if (!incomplete_ && first_unknown_.empty()) first_unknown_ = span; incomplete_ = true; return Value{.type = type_of(TypeKind::unknown), .span = span}; }
-  void suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span);
+  /// @param meant  what it is for certain, whatever is near; may be empty.
+  void suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span, std::string_view meant = {});
   [[nodiscard]] std::string quote(Span span) const;
 
   // ---- code (compile_code.cpp)

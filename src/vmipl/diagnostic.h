@@ -36,7 +36,7 @@ struct Diagnostic {
   std::string hint;      ///< what to do; may be empty
   std::optional<Fix> fix;
   std::vector<Note> notes;
-  unsigned more = 0;     ///< places with the very same mistake that are not told one by one
+  unsigned more = 0;  ///< places with the very same mistake that are not told one by one
 
   [[nodiscard]] Severity severity() const { return info(code).severity; }
   [[nodiscard]] bool is_error() const { return severity() == Severity::error; }
@@ -70,21 +70,17 @@ class Diagnostics {
   std::size_t dropped_ = 0;
 };
 
-/// How many edits (insert, delete, replace, swap neighbours) lead from `a` to `b`, at most
-/// `limit` (then `limit` + 1).
-[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
-
 /// Finds what was meant by `word`: same letters in another case first, then few edits in
 /// proportion to its length. Offer each candidate; then take best().
 class Nearest {
  public:
-  explicit Nearest(std::string_view word) : word_(word) {}
+  explicit Nearest(std::string_view word);
   void offer(std::string_view candidate);
   [[nodiscard]] const std::string& best() const noexcept { return best_; }
   [[nodiscard]] bool found() const noexcept { return !best_.empty(); }
 
  private:
-  std::string word_;
+  std::string word_, lower_;
   std::string best_;
   std::size_t distance_ = SIZE_MAX;
 };

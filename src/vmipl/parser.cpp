@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
+#include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
 
 namespace vitrine::vmipl {
@@ -208,49 +207,30 @@ void Parser::recover_item() {
   lost_ = false;
 }
 
-namespace {
-
-struct ForeignWord {
-  std::string_view word;
-  std::string_view ours;
-  std::string_view why;
-};
-constexpr auto kForeignItems = std::to_array<ForeignWord>({
-    {"BEGIN", "Start", "what runs once at the beginning is `Start`"},
-    {"END", "Stop", "what runs once at the end is `Stop`"},
-    {"begin", "Start", "what runs once at the beginning is `Start`"},
-    {"end", "Stop", "what runs once at the end is `Stop`"},
-    {"kprobe", "ExecuteAt", "a probe on a kernel function is `ExecuteAt(symbol)`"},
-    {"kfunc", "ExecuteAt", "a probe on a kernel function is `ExecuteAt(symbol)`"},
-    {"fentry", "ExecuteAt", "a probe on a kernel function is `ExecuteAt(symbol)`"},
-    {"fbt", "ExecuteAt", "a probe on a kernel function is `ExecuteAt(symbol)`"},
-    {"kretprobe", "Return", "a probe on a function's return is `Return(symbol)`"},
-    {"kretfunc", "Return", "a probe on a function's return is `Return(symbol)`"},
-    {"fexit", "Return", "a probe on a function's return is `Return(symbol)`"},
-    {"tracepoint", "Syscall", "a probe on a system call is `Syscall(name)`"},
-    {"syscall", "Syscall", "a probe on a system call is `Syscall(name)`"},
-    {"interval", "Every", "what runs again and again is `Every(1s)`"},
-    {"tick", "Every", "what runs again and again is `Every(1s)`"},
-    {"profile", "Sample", "sampling is `Sample(99)`"},
-    {"watchpoint", "WriteAt", "a probe on memory is `WriteAt(address, length)`"},
-    {"ENTER", "ExecuteAt", "a probe on a kernel function is `ExecuteAt(symbol)`"},
-    {"EXIT", "Return", "a probe on a function's return is `Return(symbol)`"},
-});
-
-}  // namespace
-
-bool Parser::foreign_item() {
-  if (!is(TokenKind::name)) return false;
-  for (const auto& foreign : kForeignItems) {
-    if (word() != foreign.word) continue;
-    const bool whole = lexer_.peek().kind == TokenKind::left_brace;
-    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = std::string(foreign.why)};
-    if (whole) diagnostic.fix = Fix{token_.span, std::string(foreign.ours), fmt::format("write {}", foreign.ours)};
-    if (!whole && lexer_.peek().kind != TokenKind::colon) return false;
-    fail(std::move(diagnostic));
-    return true;
+// A probe as bpftrace or DTrace writes it: told what it is here, and its block read all the same.
+bool Parser::foreign_item(std::vector<ItemId>& into) {
+  if (!is(TokenKind::name) || find_probe(word()) != nullptr) return false;
+  const auto next = lexer_.peek().kind;
+  if (next != TokenKind::left_brace && next != TokenKind::colon && next != TokenKind::minus && next != TokenKind::slash) return false;
+  auto head = source_.text(source_.line_span(source_.line_of(token_.span.begin)));
+  head.remove_prefix(token_.span.begin - source_.line_span(source_.line_of(token_.span.begin)).begin);
+  head = head.substr(0, std::min(head.find('{'), head.find(" /")));
+  while (!head.empty() && (head.back() == ' ' || head.back() == '\t')) head.remove_suffix(1);
+  auto habit = probe_habit(head);
+  if (!habit) return false;
+  const Span span{token_.span.begin, token_.span.begin + static_cast<std::uint32_t>(head.size())};
+  Diagnostic diagnostic{.code = Code::foreign_syntax, .span = span, .message = std::string(habit->why)};
+  if (!habit->written.empty()) diagnostic.fix = Fix{span, habit->written, fmt::format("write {}", habit->written)};
+  fail(std::move(diagnostic));
+  Item item{.kind = Item::Kind::event, .span = span, .name_span = span, .name = std::string(habit->probe)};
+  item.heads.push_back({.span = span, .name_span = span, .name = std::string(habit->probe), .broken = true});
+  while (!is(TokenKind::end) && token_.span.begin < span.end) {
+    token_.problem = 0;
+    take();
   }
-  return false;
+  lost_ = false;
+  predicate_and_block(std::move(item), false, into);
+  return true;
 }
 
 void Parser::item(std::vector<ItemId>& into, bool in_symptom) {
@@ -273,7 +253,8 @@ void Parser::item_at(std::vector<ItemId>& into, bool in_symptom) {
     lost_ = false;
     return;
   }
-  if (foreign_item()) return;
+  if (foreign_item(into)) return;
+  if (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")) return foreign_comment();
   if (!is(TokenKind::name)) {
     fail_here(in_symptom ? "a probe, or `}`" : "a probe, Configuration, Symptom, const or fn");
     return;
@@ -287,6 +268,10 @@ void Parser::item_at(std::vector<ItemId>& into, bool in_symptom) {
   } else if (word() == "const") {
     constant(into);
   } else if (word() == "fn") {
+    function(into);
+  } else if ((word() == "function" || word() == "func" || word() == "def" || word() == "sub" || word() == "macro") && lexer_.peek().kind == TokenKind::name) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a function is declared with `fn`", .fix = Fix{token_.span, "fn", "write fn"}});
+    lost_ = false;
     function(into);
   } else if (word() == "let" || word() == "if" || word() == "for" || word() == "return") {
     fail({.code = Code::misplaced, .span = token_.span, .message = fmt::format("`{}` stands within a probe's block", word()),
@@ -388,6 +373,7 @@ void Parser::event_item(std::vector<ItemId>& into, bool in_symptom) {
     if (first == nullptr) first = probe;
     ProbeHead head{.span = name.span, .name_span = name.span, .name = probe != nullptr && exact == nullptr ? std::string(probe->name) : std::string(word(name))};
     take();
+    bool broken = false;
     if (is(TokenKind::left_paren)) {
       const Token open = take(LaidToken::call_paren);
       head.has_parens = true;
@@ -398,23 +384,44 @@ void Parser::event_item(std::vector<ItemId>& into, bool in_symptom) {
         if (!is(TokenKind::left_brace)) return;
         lost_ = false;
         known = false;
+        broken = true;
       }
     }
     head.span = head.span.to(last_);
+    head.broken = broken;
     item.heads.push_back(std::move(head));
     if (!accept(TokenKind::comma)) break;
   }
+  predicate_and_block(std::move(item), known, into);
+}
+
+void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& into) {
   if (is(TokenKind::colon)) {
     fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a probe's arguments stand in parentheses",
           .hint = "as in ExecuteAt(do_exit) { ... }"});
     return;
   }
   if (is(TokenKind::slash)) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a predicate is written `when (...)`",
-          .hint = "as in Syscall(openat) when (process.pid == 1) { ... }"});
+    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = "a predicate is written `when (...)`"};
     // Skip to its closing slash, and read on.
+    const Span open = token_.span;
+    token_.problem = 0;
     take();
-    while (!is(TokenKind::end) && !is(TokenKind::slash) && !is(TokenKind::left_brace)) take();
+    while (!is(TokenKind::end) && !is(TokenKind::slash) && !is(TokenKind::left_brace)) {
+      token_.problem = 0;
+      take();
+    }
+    if (is(TokenKind::slash)) {
+      auto inner = source_.text({open.end, token_.span.begin});
+      while (inner.starts_with(' ')) inner.remove_prefix(1);
+      while (inner.ends_with(' ')) inner.remove_suffix(1);
+      if (inner.find_first_of("\r\n") == std::string_view::npos) {
+        const auto written = fmt::format("when ({})", inner);
+        diagnostic.fix = Fix{open.to(token_.span), written, fmt::format("write {}", written)};
+      }
+    }
+    if (!diagnostic.fix) diagnostic.hint = "as in Syscall(openat) when (process.pid == 1) { ... }";
+    fail(std::move(diagnostic));
     accept(TokenKind::slash);
     lost_ = false;
   }
@@ -432,13 +439,22 @@ void Parser::event_item(std::vector<ItemId>& into, bool in_symptom) {
   } else if (is_word("when")) {
     take();
     const Token open = token_;
-    if (expect(TokenKind::left_paren, "`(` and a predicate", LaidToken::head_paren)) {
+    if (is(TokenKind::name) && !token_.first_on_line) {
+      const auto begin = token_.span;
+      item.when = expression();
+      if (!lost_) {
+        fail({.code = Code::foreign_syntax, .span = begin.to(last_), .message = "a predicate stands in parentheses",
+              .fix = Fix{begin.to(last_), fmt::format("({})", source_.text(begin.to(last_))), "write when (...)"}});
+        lost_ = false;
+      }
+    } else if (expect(TokenKind::left_paren, "`(` and a predicate", LaidToken::head_paren)) {
       item.when = expression();
       if (is(TokenKind::assign) && !lost_) {
         fail({.code = Code::assignment_in_condition, .span = token_.span, .message = "`=` assigns; a comparison is `==`", .fix = Fix{token_.span, "==", "write =="}});
         take();
         lost_ = false;
         (void)expression();
+        item.when = bad(open.span);  // it is not known what was meant
       }
       close(TokenKind::right_paren, open, LaidToken::head_close);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
 
 namespace vitrine::vmipl {
@@ -61,6 +62,25 @@ ExprId Parser::binary(int least) {
     for (const auto& candidate : kInfix) {
       if (is(candidate.kind)) infix = &candidate;
     }
+    // `and`, `or`, `<>`, `like`: told, and read on as what they mean.
+    std::string_view ours;
+    Span theirs = token_.span;
+    if (is(TokenKind::name) && !token_.first_on_line && !lost_) {
+      ours = operator_habit(word());
+      if (word() == "like" || word() == "LIKE") {
+        fail({.code = Code::foreign_syntax, .span = theirs, .message = "text is compared with a pattern by `matches`",
+              .hint = fmt::format("matches({}, \"/etc/*\")", source_.text(at(left).span))});
+      }
+    } else if (is(TokenKind::lt)) {
+      const Token next = lexer_.peek();
+      if (next.kind == TokenKind::gt && next.span.begin == token_.span.end) {
+        ours = "!=";
+        theirs = theirs.to(next.span);
+      }
+    }
+    for (const auto& candidate : kInfix) {
+      if (!ours.empty() && text(candidate.op) == ours) infix = &candidate;
+    }
     if (infix == nullptr || infix->level < least || lost_) return left;
     // A line that begins with one of these is a new statement's mistake, or meant to go on: C says
     // it goes on, and so do we; but nothing can begin with a binary operator alone.
@@ -77,6 +97,12 @@ ExprId Parser::binary(int least) {
     }
     compared = infix->level == kComparison;
     const Span sign = token_.span;
+    if (!ours.empty()) {
+      fail({.code = Code::foreign_syntax, .span = theirs, .message = fmt::format("`{}` is written `{}`", source_.text(theirs), ours),
+            .fix = Fix{theirs, std::string(ours), fmt::format("write {}", ours)}});
+      lost_ = false;
+      if (ours == "!=") take();
+    }
     take();
     Expr expr{.kind = Expr::Kind::binary, .op = infix->op, .name_span = sign, .a = left};
     expr.b = binary(infix->level + 1);
@@ -96,6 +122,14 @@ ExprId Parser::unary() {
     take(LaidToken::prefix);
     Nest nest(*this);
     return nest ? unary() : bad(token_.span);
+  }
+  if (is_word("not") && lexer_.peek().kind != TokenKind::dot && lexer_.peek().kind != TokenKind::right_paren) {
+    const auto next = lexer_.peek();
+    if (!next.first_on_line && (next.kind == TokenKind::name || next.kind == TokenKind::left_paren || next.kind == TokenKind::map)) {
+      fail({.code = Code::foreign_syntax, .span = token_.span, .message = "`not` is written `!`", .fix = Fix{token_.span, "!", "write !"}});
+      lost_ = false;
+      op = Op::logic_not;
+    }
   }
   if (op == Op::none) return postfix(primary());
   Nest nest(*this);

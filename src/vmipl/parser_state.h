@@ -55,7 +55,9 @@ class Parser {
   void constant(std::vector<ItemId>& into);
   void function(std::vector<ItemId>& into);
   void symptom(std::vector<ItemId>& into);
-  bool foreign_item();
+  bool foreign_item(std::vector<ItemId>& into);
+  void foreign_comment();  // to the end of the line
+  void predicate_and_block(Item item, bool known, std::vector<ItemId>& into);
   const ProbeInfo* probe_called(const Token& name, std::uint32_t kinds, Code code, bool tell = true);
 
   // ---- statements (parser_statement.cpp)
@@ -66,7 +68,7 @@ class Parser {
   StmtId if_statement();
   StmtId for_statement();
   StmtId simple();
-  bool foreign_statement();
+  bool foreign_statement(std::vector<StmtId>& into);
 
   // ---- expressions (parser_expression.cpp)
   ExprId expression();

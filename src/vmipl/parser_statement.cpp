@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
 
 namespace vitrine::vmipl {
@@ -43,40 +44,37 @@ void Parser::body(std::vector<StmtId>& into) {
   statement(into);
 }
 
-namespace {
-struct ForeignWord {
-  std::string_view word;
-  std::string_view why;
-  std::string_view ours;
-};
-constexpr auto kForeignStatements = std::to_array<ForeignWord>({
-    {"while", "there is no `while`: every loop is bounded", ""},
-    {"do", "there is no `do`: every loop is bounded", ""},
-    {"unroll", "loops need no unrolling: for (i in 0..10) { ... }", ""},
-    {"switch", "there is no `switch`: use if / else", ""},
-    {"goto", "there is no `goto`", ""},
-    {"var", "variables are declared with `let`", "let"},
-    {"auto", "variables are declared with `let`", "let"},
-    {"printf", "printing is `Print(format, values...)`", "Print"},
-    {"print_f", "printing is `Print(format, values...)`", "Print"},
-    {"exit", "a script ends itself with `Stop()`", "Stop"},
-});
-}  // namespace
-
-bool Parser::foreign_statement() {
-  for (const auto& foreign : kForeignStatements) {
-    if (word() != foreign.word) continue;
+bool Parser::foreign_statement(std::vector<StmtId>& into) {
+  using Before = StatementHabit::Before;
+  for (const auto& habit : statement_habits()) {
+    if (word() != habit.word) continue;
     const auto next = lexer_.peek().kind;
-    const bool call = next == TokenKind::left_paren;
-    const bool keyword = foreign.word == "do" || foreign.word == "var" || foreign.word == "auto" || foreign.word == "goto";
-    if (keyword ? (next != TokenKind::left_brace && next != TokenKind::name) : !call) return false;
-    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = std::string(foreign.why)};
-    if (!foreign.ours.empty()) diagnostic.fix = Fix{token_.span, std::string(foreign.ours), fmt::format("write {}", foreign.ours)};
-    if (foreign.word == "while") diagnostic.hint = "for (i in 0..1000) { if (...) break; ... }";
+    const bool fits = habit.before == Before::call    ? next == TokenKind::left_paren
+                      : habit.before == Before::arrow ? next == TokenKind::arrow
+                                                      : next == TokenKind::left_brace || next == TokenKind::name;
+    if (!fits) return false;
+    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = std::string(habit.why), .hint = std::string(habit.hint)};
+    if (!habit.ours.empty()) diagnostic.fix = Fix{token_.span, std::string(habit.ours), fmt::format("write {}", habit.ours)};
+    const bool known = lost_;
     fail(std::move(diagnostic));
+    if (habit.ours == "let" && !known) {
+      lost_ = false;
+      into.push_back(let());  // read on: the variable is there
+    }
     return true;
   }
   return false;
+}
+
+void Parser::foreign_comment() {
+  const auto line = source_.line_of(token_.span.begin);
+  const Span sign{token_.span.begin, token_.span.begin + 1};
+  fail({.code = Code::foreign_syntax, .span = sign, .message = "a comment begins with `//`", .fix = Fix{sign, "//", "write //"}});
+  while (!is(TokenKind::end) && source_.line_of(token_.span.begin) == line) {
+    token_.problem = 0;
+    take();
+  }
+  lost_ = false;
 }
 
 void Parser::statement(std::vector<StmtId>& into) {
@@ -94,6 +92,7 @@ void Parser::statement(std::vector<StmtId>& into) {
     take();
     return;
   }
+  if (token_.first_on_line && (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#"))) return foreign_comment();
   if (is(TokenKind::name)) {
     const auto text = word();
     const Span span = token_.span;
@@ -122,7 +121,7 @@ void Parser::statement(std::vector<StmtId>& into) {
             .fix = constant ? std::optional<Fix>(Fix{span, "let", "write let"}) : std::nullopt});
       return;
     }
-    if (foreign_statement()) return;
+    if (foreign_statement(into)) return;
     const auto* probe = find_probe(text);
     if (probe != nullptr && (probe->kind == ProbeKind::event || probe->kind == ProbeKind::stream) && text != "Stop") {
       fail({.code = Code::misplaced, .span = span,
@@ -160,6 +159,7 @@ StmtId Parser::if_statement() {
     take();
     lost_ = false;
     (void)expression();
+    stmt.a = bad(open.span);  // it is not known what was meant
   }
   if (!close(TokenKind::right_paren, open, LaidToken::head_close)) {
     // Read the block all the same, if one follows on this line.
@@ -168,7 +168,14 @@ StmtId Parser::if_statement() {
     lost_ = false;
   }
   body(stmt.body);
-  if (!lost_ && is_word("else")) {
+  if (!lost_ && (is_word("elif") || is_word("elsif") || is_word("elseif")) && lexer_.peek().kind == TokenKind::left_paren) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "another condition is written `else if (...)`", .fix = Fix{token_.span, "else if", "write else if"}});
+    lost_ = false;
+    Nest nest(*this);
+    if (!nest) return add(std::move(stmt));
+    stmt.has_else = true;
+    stmt.other.push_back(if_statement());
+  } else if (!lost_ && is_word("else")) {
     take();
     stmt.has_else = true;
     body(stmt.other);
@@ -221,6 +228,20 @@ StmtId Parser::for_statement() {
     lost_ = false;
     stmt.kind = Stmt::Kind::for_range;
     stmt.a = stmt.b = bad(first.span);
+  }
+  if (!lost_ && (is_word("where") || is_word("if") || is_word("when") || is_word("WHERE"))) {
+    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop takes every row; which ones matter is said within it",
+          .hint = fmt::format("for ({} in {}) if (...) {{ ... }}", stmt.name, stmt.kind == Stmt::Kind::for_view ? stmt.view : "a..b")});
+    lost_ = false;
+    take();
+    // Its condition counts as that `if`.
+    Stmt inner{.kind = Stmt::Kind::if_, .span = token_.span};
+    inner.a = expression();
+    if (!close(TokenKind::right_paren, open, LaidToken::head_close)) return add(std::move(stmt));
+    body(inner.body);
+    stmt.body.push_back(add(std::move(inner)));
+    stmt.span = stmt.span.to(last_);
+    return add(std::move(stmt));
   }
   if (!close(TokenKind::right_paren, open, LaidToken::head_close)) return add(std::move(stmt));
   body(stmt.body);

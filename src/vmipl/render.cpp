@@ -161,7 +161,26 @@ std::string render_text(const Source& source, const Diagnostic& diagnostic, cons
   }
   const auto line = [&](std::string_view head, std::string_view text, std::string_view colour) {
     if (text.empty()) return;
-    out += paint(kBlue, fmt::format(" {:>{}} = ", "", gutter)) + paint(colour, fmt::format("{}: ", head)) + clean(text) + '\n';
+    out += paint(kBlue, fmt::format(" {:>{}} = ", "", gutter)) + paint(colour, fmt::format("{}: ", head));
+    // Long lists go on under their beginning.
+    const std::size_t indent = gutter + head.size() + 6;
+    std::size_t column = indent;
+    auto rest = clean(text);
+    for (std::string_view words = rest; !words.empty();) {
+      const auto end = std::min(words.find(' '), words.size());
+      const bool first = column == indent;
+      if (!first && column + 1 + end > std::max<std::size_t>(options.width, indent + 20)) {
+        out += '\n' + std::string(indent, ' ');
+        column = indent;
+      } else if (!first) {
+        out += ' ';
+        ++column;
+      }
+      out += words.substr(0, end);
+      column += end;
+      words.remove_prefix(std::min(end + 1, words.size()));
+    }
+    out += '\n';
   };
   line("expected", diagnostic.expected, kGreen);
   line("hint", diagnostic.hint, kGreen);

@@ -9,6 +9,7 @@ Plan:      check --vm tells for every probe of every example its source, or why 
 Examples:  each script of examples/ and each one-liner of docs/one-liners.md runs, while the guest does
            what it watches for, and prints what it should. A script whose events nobody offers on this
            machine must be refused by line; it is named in the last lines.
+Rows:      the reference, row by row (language_rows.py).
 Prompt:    vitrine repl, from a pipe.
 """
 
@@ -24,8 +25,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-sys.path[:0] = [str(REPOSITORY / "guests")]
+sys.path[:0] = [str(REPOSITORY / "guests"), str(HERE)]
 
+import language_rows  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 # Anonymous members, bit fields, unions, arrays, per-CPU variables, enumerators, typedefs.
@@ -86,37 +88,37 @@ def saved(vitrine, vm, folder):
 NOTHING = r"\A\s*\Z"
 PRINTS = {
     "address_spaces.vmi": r"@switches",
-    "capture.vmi": r"",
+    "capture.vmi": r"#console.*vitrine was here",
     "classic_processes.vmi": r"#?processes.*\binit\b|PID.*1",
     "classic_system_calls.vmi": r"calls",
     "connections.vmi": r"@seconds",
-    "connects.vmi": r"",
-    "deleted_programs.vmi": r"",
+    "connects.vmi": r"^nc\[\d+\] -> 127\.0\.0\.1:9$",
+    "deleted_programs.vmi": r"^\d+ exe-deleted /tmp/a directory/exe-deleted",
     "execs.vmi": r" -> /",
     "exit_codes.vmi": r"@failed|@killed",
     "failed_opens.vmi": r"nowhere +-2",
     "kernel_function.vmi": r"@opens",
-    "kernel_log.vmi": r"",
+    "kernel_log.vmi": r"^\[.+\] err: vitrine was here",
     "kills.vmi": r"sends signal",
     "latency.vmi": r"@latency",
     "listeners.vmi": r"tcp +\S+:\d+ ",
     "memory_hogs.vmi": r"@kib",
-    "modules.vmi": r"",
+    "modules.vmi": r"loaded dummy, \d+ bytes at ffffffffc0(.|\n)*unloaded dummy|unloaded dummy(.|\n)*loaded dummy, \d+ bytes at ffffffffc0",
     "on_request.vmi": r"@open",
     "opens.vmi": r"\d+ /",
     "process_life.vmi": r"exec +\d+ ",
     "processes.vmi": r"PID +PPID",
     "processor_time.vmi": r"@ms",
     "profile.vmi": r"@stacks",
-    "root_shells.vmi": r"",
+    "root_shells.vmi": r"^\d+ sh on \?, of login uid \?: sh -c sleep 9999; echo left-here$",
     "run_queues.vmi": r"@waiting",
-    "system_call_entry.vmi": r"",
+    "system_call_entry.vmi": r"^swapper/1: LSTAR [0-9a-f]+ -> ffffffff[0-9a-f]{8}$",
     "system_call_table.vmi": r"system call table of \d{3} entries",
     "system_calls.vmi": r"\w +\w+ +\d",
     "table_writes.vmi": NOTHING,
     "uptime.vmi": r"Linux \d+\.\d+.*\n(.*\n)*\d+ ticks passed",
     "walk_tasks.vmi": r"@tasks: \d{2,}",
-    "writable_code.vmi": r"",
+    "writable_code.vmi": r"^pid \d+: [0-9a-f]+ to [0-9a-f]+(.|\n)*@bytes:\n +\d+ +12288\b",
     "write_sizes.vmi": r"@sizes",
     "one-liner 1": r"hello from outside",
     "one-liner 2": r"     1 ",
@@ -132,6 +134,15 @@ PRINTS = {
     "one-liner 12": NOTHING,
 }
 REQUESTS = {"classic_processes.vmi": "1", "on_request.vmi": "2"}
+# What the guest does, again and again, while one of them runs; and what it did before all of them.
+ACTS = {
+    "capture.vmi": "echo '<3>vitrine was here' > /dev/kmsg",
+    "connects.vmi": "nc -w 1 127.0.0.1 9 < /dev/null",
+    "kernel_log.vmi": "echo '<3>vitrine was here' > /dev/kmsg",
+    "modules.vmi": "rmmod dummy; modprobe dummy numdummies=0 || insmod $(find /lib/modules -name 'dummy.ko*')",
+    "system_call_entry.vmi": "echo 0 > /sys/devices/system/cpu/cpu1/online; echo 1 > /sys/devices/system/cpu/cpu1/online",
+}
+BEFORE = "sh -c 'sleep 9999; echo left-here' > /dev/null 2>&1 < /dev/null &"
 
 
 def one_liners():
@@ -145,12 +156,12 @@ class Stir:
     WORK = "for i in 1 2 3 4 5; do cat /proc/uptime > /dev/null; cat /nowhere; /bin/busybox true; sleep 0.1 & kill -15 $!; wait; false; done 2> /dev/null"
 
     def __init__(self, guest):
-        self.guest, self.over = guest, threading.Event()
+        self.guest, self.over, self.act = guest, threading.Event(), ""
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         while not self.over.is_set():
-            self.guest.run(self.WORK)
+            self.guest.run(f"({self.act}) > /dev/null 2>&1; sleep 0.3" if self.act else self.WORK)
 
     def __enter__(self):
         self.thread.start()
@@ -177,14 +188,17 @@ def planned(vitrine, vm, name, text):
     return probes
 
 
-def examples(vitrine, vm, guest, seconds):
+def examples(vitrine, vm, guest, seconds, only=None):
     scripts = {path.name: path.read_text() for path in sorted(REPOSITORY.glob("examples/*.vmi"))}
     scripts.update(one_liners())
     missing = set(scripts) ^ set(PRINTS)
     if missing:
         fail(f"not told what they print, or not there: {sorted(missing)}")
+    if only:
+        scripts = {name: text for name, text in scripts.items() if name in only}
     ran, refused = [], {}
-    with tempfile.TemporaryDirectory() as folder, Stir(guest):
+    guest.run(BEFORE)
+    with tempfile.TemporaryDirectory() as folder, Stir(guest) as stir:
         for name, text in scripts.items():
             probes = planned(vitrine, vm, name, text)
             script = Path(folder, "script.vmi")
@@ -193,7 +207,8 @@ def examples(vitrine, vm, guest, seconds):
             if name in REQUESTS:
                 asker = threading.Timer(1.5, lambda: vitrine.run("request", vm, REQUESTS[name]))
                 asker.start()
-            length = 6 if "memory_hogs" in name else seconds
+            stir.act = ACTS.get(name, "")
+            length = 6 if "memory_hogs" in name or name in ACTS else seconds
             began = time.monotonic()
             done = subprocess.run([vitrine.program, "run", str(script), vm, "--duration", f"{length}s"], capture_output=True,
                                   env=vitrine.environment, timeout=120, cwd=folder)
@@ -248,19 +263,22 @@ def main():
     words.add_argument("--vitrine", required=True)
     words.add_argument("--kernel", default="6.1")
     words.add_argument("--seconds", type=int, default=3, help="how long each example runs")
-    words.add_argument("--only", nargs="*", default=["saved", "examples", "prompt"])
+    words.add_argument("--only", nargs="*", default=["saved", "examples", "rows", "prompt"])
+    words.add_argument("--scripts", nargs="*", help="only these examples")
     words = words.parse_args()
     vitrine = Vitrine(words.vitrine)
     # With the agent, where it is built: then events can be had.
     agent = vitrine.run("qemu-args")
     extra = agent.stdout.decode().strip() if agent.returncode == 0 else ""
     refused = {}
-    with Guest(words.kernel, cpus=1, memory=256, extra=extra) as guest, tempfile.TemporaryDirectory() as folder:
+    with Guest(words.kernel, cpus=2, memory=256, extra=extra) as guest, tempfile.TemporaryDirectory() as folder:
         vm = str(guest.pid)
         if "saved" in words.only:
             saved(vitrine, vm, folder)
         if "examples" in words.only:
-            refused = examples(vitrine, vm, guest, words.seconds)
+            refused = examples(vitrine, vm, guest, words.seconds, words.scripts)
+        if "rows" in words.only:
+            language_rows.rows(vitrine, vm, guest, fail)
         if "prompt" in words.only:
             prompt(vitrine, vm)
     print("the agent:", extra or "not there")

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "base/edit_distance.h"
 #include "vmipl/check.h"
 #include "vmipl/program.h"
 #include "vmipl/render.h"
@@ -38,7 +39,11 @@ TEST(Limits, ten_mebibytes_are_refused) {
 
 TEST(Limits, much_of_anything_ends_soon) {
   const std::size_t bytes = 32 * 1024;
-  for (const std::string& piece : std::initializer_list<std::string>{"x", "{", "}", "(", ")", "[", "\"", "\\", "@", "#", "$a ", "1", "-", "- ", "/*", "//\n", "\xff", std::string("\0", 1), "Start{", "if(", "a.", "a->", "1+", "a(", "@a[", "fn f(", "let x=", "\r", "`", "'", "Syscal{}\n", "x:", ","}) {
+  for (const std::string& piece : std::initializer_list<std::string>{
+           "x",      "{",   "}",  "(",          ")",  "[",  "\"",   "\\",    "@",
+           "#",      "$a ", "1",  "-",          "- ", "/*", "//\n", "\xff",  std::string("\0", 1),
+           "Start{", "if(", "a.", "a->",        "1+", "a(", "@a[",  "fn f(", "let x=",
+           "\r",     "`",   "'",  "Syscal{}\n", "x:", ","}) {
     if (piece.empty()) continue;
     EXPECT_LT(seconds(times(bytes / piece.size(), piece)), 20.0) << piece;
     EXPECT_LT(seconds("Start { " + times(bytes / piece.size() - 16, piece)), 20.0) << piece;
@@ -47,13 +52,18 @@ TEST(Limits, much_of_anything_ends_soon) {
 
 TEST(Limits, time_grows_with_the_text) {
   const std::string piece = "    @a[process.name] = count()\n";
-  const auto script = [&](std::size_t lines) { return "Syscall {\n" + times(lines, piece) + "}\n"; };
+  const auto script = [&](std::size_t lines) {
+    return "Syscall {\n" + times(lines, piece) + "}\n";
+  };
   const double one = seconds(script(500)), eight = seconds(script(4000));
   EXPECT_LT(eight, 8 * one * 4 + 0.5);
 }
 
 TEST(Limits, a_program_that_grows_too_large_is_told) {
-  EXPECT_NE(told("fn a() { @x = 1 " + times(90, "@x = 1 ") + "}\nfn b() { " + times(90, "a() ") + "}\nSyscall { " + times(10, "b() ") + "}\n").find("E134"), std::string::npos);
+  EXPECT_NE(told("fn a() { @x = 1 " + times(90, "@x = 1 ") + "}\nfn b() { " + times(90, "a() ") +
+                 "}\nSyscall { " + times(10, "b() ") + "}\n")
+                .find("E134"),
+            std::string::npos);
 }
 
 TEST(Limits, many_values_alive_are_told) {
@@ -72,20 +82,24 @@ TEST(Limits, many_maps_are_told) {
 TEST(Limits, fifty_errors_are_enough) {
   const auto text = told("Syscall {\n" + [] {
     std::string lines;
-    for (int i = 0; i < 200; ++i) lines += "u64(\"a" + std::to_string(i) + "\") + frob" + std::to_string(i) + "(1)\n";
+    for (int i = 0; i < 200; ++i)
+      lines += "u64(\"a" + std::to_string(i) + "\") + frob" + std::to_string(i) + "(1)\n";
     return lines;
   }() + "}\n");
   EXPECT_NE(text.find("more errors are not shown"), std::string::npos);
 }
 
 TEST(Program, cut_short_anywhere_is_refused) {
-  const Source source("cut.vmi", "Syscall(openat) { @a[process.name] = count() Print(\"%d %s\\n\", arg0, string(arg1)) }\nEvery(1s) { print(@a) }\n");
+  const Source source("cut.vmi",
+                      "Syscall(openat) { @a[process.name] = count() Print(\"%d %s\\n\", arg0, "
+                      "string(arg1)) }\nEvery(1s) { print(@a) }\n");
   Diagnostics diagnostics;
   const auto checked = check(source, {}, diagnostics);
   ASSERT_TRUE(checked.program) << render_text(source, diagnostics);
   const auto bytes = save(*checked.program);
   ASSERT_TRUE(load_program(bytes));
-  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(load_program(Bytes(bytes).first(size))) << size;
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(load_program(Bytes(bytes).first(size))) << size;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     auto changed = bytes;
     changed[i] ^= std::byte{0x40};
@@ -94,7 +108,9 @@ TEST(Program, cut_short_anywhere_is_refused) {
 }
 
 TEST(Program, forged_operands_are_refused) {
-  const Source source("forged.vmi", "Syscall(openat) { @a[process.name] = count() Print(\"%d %s\\n\", arg0, string(arg1)) }\n");
+  const Source source(
+      "forged.vmi",
+      "Syscall(openat) { @a[process.name] = count() Print(\"%d %s\\n\", arg0, string(arg1)) }\n");
   Diagnostics diagnostics;
   const auto checked = check(source, {}, diagnostics);
   ASSERT_TRUE(checked.program);
@@ -123,7 +139,9 @@ TEST(Program, forged_operands_are_refused) {
 }
 
 TEST(Numbers, positions_count_characters_and_lines_of_any_newline) {
-  const Source source("p", "a\r\nb\rc\nd\xc3\xa9" "e");
+  const Source source("p",
+                      "a\r\nb\rc\nd\xc3\xa9"
+                      "e");
   EXPECT_EQ(source.lines(), 4U);
   EXPECT_EQ(source.position(3), (Position{2, 1}));
   EXPECT_EQ(source.position(5), (Position{3, 1}));
@@ -132,14 +150,16 @@ TEST(Numbers, positions_count_characters_and_lines_of_any_newline) {
 }
 
 TEST(Numbers, edits) {
-  EXPECT_EQ(edit_distance("openat", "opnat", 3), 1U);
-  EXPECT_EQ(edit_distance("ab", "ba", 3), 1U);
-  EXPECT_EQ(edit_distance("abc", "xyz", 1), 2U);
+  EXPECT_EQ(vitrine::edit_distance("openat", "opnat", 3), 1U);
+  EXPECT_EQ(vitrine::edit_distance("ab", "ba", 3), 1U);
+  EXPECT_EQ(vitrine::edit_distance("abc", "xyz", 1), 2U);
 }
 
 TEST(Start, a_script_of_300_lines_is_ready_in_ten_milliseconds) {
   std::string text;
-  for (int i = 0; i < 100; ++i) text += "Syscall(openat) when (process.name != \"systemd\") {\n    @opens" + std::to_string(i) + "[process.name, process.pid] = count()\n}\n";
+  for (int i = 0; i < 100; ++i)
+    text += "Syscall(openat) when (process.name != \"systemd\") {\n    @opens" + std::to_string(i) +
+            "[process.name, process.pid] = count()\n}\n";
   double best = 1;
   for (int i = 0; i < 5; ++i) best = std::min(best, seconds(text));
 #ifdef NDEBUG
