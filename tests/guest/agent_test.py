@@ -166,6 +166,61 @@ def thinned(probe, guest):
             assert ran <= 100 * (seconds + 2), f"{ran} ran in {seconds:.1f} s"
 
 
+def notes(watch, kind, count=1, seconds=30):
+    """Waits until the watcher was told something of this kind so many times."""
+    for _ in range(seconds * 20):
+        if len([row for row in map(json.loads, list(watch.lines)) if row.get("note") == kind]) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing was said of kind {kind}: {watch.lines[-3:]}")
+
+
+def memory(probe, guest):
+    """A DIMM comes and goes under a script that reads it."""
+    address = 1 << 32  # the first that memory devices get here: there is no RAM beyond 4 GiB
+    script = f'Syscall(lseek) {{ Print("%d", phys.u64({address})) }}'
+    watch = Watch(probe, guest, "watch", script)
+    act(guest, "calls", COUNT=5)
+    guest.qmp("human_monitor_command", command_line="object_add memory-backend-ram,id=extra,size=128M")
+    guest.qmp("human_monitor_command", command_line="device_add pc-dimm,id=dimm,memdev=extra")
+    notes(watch, 0)
+    act(guest, "calls", COUNT=5)
+    guest.run("for b in /sys/devices/system/memory/memory*; do [ $(cat $b/phys_index) = 00000020 ] && echo offline >$b/state; done")
+    guest.qmp("human_monitor_command", command_line="device_del dimm")
+    begin = time.monotonic()
+    while "dimm" in guest.qmp("human_monitor_command", command_line="info memory-devices"):
+        assert time.monotonic() < begin + 30, "the guest does not let go of the DIMM"
+        act(guest, "calls", COUNT=5)
+    guest.qmp("human_monitor_command", command_line="object_del extra")
+    act(guest, "calls", COUNT=20)  # whatever these see, no harm comes of it
+    notes(watch, 0, 2)
+    act(guest, "calls", COUNT=7)
+    values = [row["values"][0] for row in watch.end() if "values" in row]
+    assert values[:5] == [None] * 5 and None not in values[5:10] and values[-7:] == [None] * 7, f"before, with and without it: {values}"
+
+
+def reset(probe, guest):
+    """A reset under a script: no event of the kernel that comes is taken for one of the kernel that was."""
+    watch = Watch(probe, guest, "watch", 'Syscall { Print("%d", syscall.number) }')
+    act(guest, "calls", COUNT=10)
+    guest.qmp("human_monitor_command", command_line="system_reset")
+    notes(watch, 3)
+    begin = time.monotonic()
+    said = len(watch.lines)
+    while b"Linux" not in (guest.log.read_bytes()[-400:] or b""):
+        if time.monotonic() > begin + 2:
+            break
+        time.sleep(0.1)
+    guest._await_ready(time.monotonic() + 120)
+    more = len([line for line in watch.lines[said:] if '"values"' in line])
+    watch.end()
+    # What was in the rings when the machine was reset may still have come.
+    assert more < 200, f"{more} records after the reset"
+    watch = Watch(probe, guest, "watch", CALLS)
+    act(guest, "calls", COUNT=300)
+    numbers(whole(watch.end()), 300, "after a reset")
+
+
 def second(probe, guest):
     watch = Watch(probe, guest, "watch", CALLS)
     other = subprocess.run([probe, "watch", guest.name, CALLS, "1"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
@@ -175,11 +230,11 @@ def second(probe, guest):
 
 
 def nonsense(probe, guest, path):
-    frame = lambda kind, body: struct.pack("<IHHI", 0x414D5456, 1, kind, len(body)) + body  # noqa: E731
+    frame = lambda kind, body: struct.pack("<IHHI", 0x414D5456, 2, kind, len(body)) + body  # noqa: E731
     random.seed(2)
-    messages = [b"hello\n" * 10, frame(1, b"")[:-1] + b"\xff", struct.pack("<IHHI", 0x414D5456, 1, 1, 0xFFFFFFFF),
-                struct.pack("<IHHI", 0x414D5456, 9, 1, 0), frame(77, b"x"), frame(1, b"\xff" * 64), frame(3, b"\x00" * 40), frame(4, b"\x01" * 16)]
-    messages += [frame(random.choice([1, 2, 3, 4, 5]), random.randbytes(random.randrange(200))) for _ in range(100)]
+    messages = [b"hello\n" * 10, frame(1, b"")[:-1] + b"\xff", struct.pack("<IHHI", 0x414D5456, 2, 1, 0xFFFFFFFF),
+                struct.pack("<IHHI", 0x414D5456, 9, 1, 0), frame(77, b"x"), frame(1, b"\xff" * 64), frame(3, b"\x00" * 40), frame(4, b"\x01" * 16), frame(6, struct.pack("<IQQQQ", 1, 0, 1 << 40, 4096, 0)), frame(6, b"")]
+    messages += [frame(random.choice([1, 2, 3, 4, 5, 6]), random.randbytes(random.randrange(200))) for _ in range(100)]
     for message in messages:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(10)
@@ -218,11 +273,13 @@ def main():
         if words.plain:  # as in a QEMU that exports nothing but the plugin interface
             shapes["the plugin interface alone"] = (",plain=on", "")
         for shape, (more, append) in shapes.items():
-            with Guest(words.kernel, cpus=2, append=append, extra=f"-plugin {words.agent},dir={folder}{more}") as guest:
+            machine = f"-plugin {words.agent},dir={folder}{more} -m 256M,slots=2,maxmem=1G"
+            with Guest(words.kernel, cpus=2, append=append, extra=machine, reboot=True) as guest:
                 path = f"{folder}/agent-{guest.pid}.sock"
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
                          "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
+                         "memory": lambda: memory(words.probe, guest), "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}
                 for name, test in tests.items():
                     if words.only and name not in words.only:

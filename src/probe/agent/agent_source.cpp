@@ -10,9 +10,9 @@
 #include <mutex>
 #include <thread>
 
-#include "machine/qemu_ram.h"
 #include "probe/agent/agent_link.h"
 #include "probe/agent/agent_planner.h"
+#include "probe/agent/memory_devices.h"
 #include "probe/agent/ring.h"
 #include "probe/agent/throttle.h"
 #include "probe/maps.h"
@@ -25,30 +25,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 constexpr auto kAnswerLimit = 10s;
+constexpr auto kMemoryPeriod = 2s;
 constexpr int kBusyMs = 1, kQuietMs = 8;
-
-/// Where guest RAM lies in QEMU's memory.
-Outcome<std::vector<AgentRam>> ram_of(const QemuProcess& process) {
-  Problem last(Errc::unsupported,
-               "the machine has no QMP socket: where its RAM lies in QEMU cannot be asked",
-               "start it with -qmp unix:PATH,server=on,wait=off");
-  for (const auto& endpoint : process.monitors) {
-    auto qmp = Qmp::connect(endpoint);
-    auto ranges = qmp ? ask_memory_map(**qmp) : std::unexpected(qmp.error());
-    if (!ranges) {
-      last = ranges.error();
-      continue;
-    }
-    std::vector<AgentRam> ram;
-    for (const auto& range : *ranges)
-      ram.push_back({range.range.start.value, range.range.size, range.hva.value});
-    // The largest first: that is where almost all is.
-    std::sort(ram.begin(), ram.end(),
-              [](const AgentRam& a, const AgentRam& b) { return a.size > b.size; });
-    return ram;
-  }
-  return std::unexpected(last);
-}
 
 /// By the catalogue's registers(), as the agent numbers the general ones.
 std::optional<std::uint32_t> general_register(unsigned catalogue) {
@@ -156,12 +134,15 @@ class RemoteMaps final : public MapStore {
 
   /// The agent forgets its program's maps with the program: from here on they are a copy.
   void keep();
+  /// Which load of this connection its program was; until then, what runs.
+  void belongs_to(std::uint64_t generation) { generation_ = generation; }
 
  private:
   std::optional<MapReply> ask(MapRequest::Operation operation, unsigned map, Keys keys,
                               ValueView value = {}) noexcept;
   std::vector<vmipl::MapInfo> shapes_;
   std::unique_ptr<LocalMaps> kept_;
+  std::atomic<std::uint64_t> generation_{0};
   Source& source_;
 };
 
@@ -222,6 +203,7 @@ class Source final : public AgentSource {
   bool drain_rings();
   void handle(AgentLink::Received received);
   void run_held();
+  void watch_memory(std::stop_token end);
   void fire(Bytes body);
   Outcome<void> send(MessageKind kind, Bytes body) {
     const std::lock_guard lock(send_mutex_);
@@ -236,6 +218,7 @@ class Source final : public AgentSource {
   EventSink* sink_ = nullptr;
   std::deque<std::unique_ptr<RemoteMaps>> maps_;
   RemoteMaps* running_maps_ = nullptr;  ///< of the program that runs
+  std::uint64_t loads_ = 0;             ///< as the agent counts them
   std::atomic<bool> running_{false};
 
   std::mutex send_mutex_;
@@ -257,6 +240,10 @@ class Source final : public AgentSource {
   std::condition_variable held_came_;
   std::deque<std::vector<std::byte>> held_;
   bool held_ending_ = false;
+
+  std::jthread memory_watch_;
+  std::mutex devices_mutex_;
+  std::string devices_;  ///< the memory devices that the agent was told of
 
   mutable std::mutex rings_mutex_;
   RingMemory rings_;
@@ -321,7 +308,8 @@ Outcome<void> Source::load(Assignment mine) {
     }
     plan.probes.push_back(std::move(made.probe));
   }
-  plan.ram = TRY(ram_of(process_));
+  auto ram = TRY(ask_machine_ram(process_));
+  plan.ram = std::move(ram.ranges);
   const auto root = kernel_.memory().root();
   plan.kernel = {root.table.value, static_cast<std::uint8_t>(root.levels),
                  kernel_.identity().page_table_isolation};
@@ -359,17 +347,25 @@ Outcome<void> Source::load(Assignment mine) {
   }
   running_ = true;
   running_maps_ = maps_.empty() ? nullptr : maps_.back().get();
+  ++loads_;
+  if (running_maps_ != nullptr) running_maps_->belongs_to(loads_);
+  {
+    const std::lock_guard lock(devices_mutex_);
+    devices_ = std::move(ram.devices);
+  }
   if (!pump_.joinable()) {
     ending_ = false;
     held_ending_ = false;
     pump_ = std::thread([this] { pump(); });
     holder_ = std::thread([this] { run_held(); });
+    memory_watch_ = std::jthread([this](std::stop_token end) { watch_memory(std::move(end)); });
   }
   return {};
 }
 
 void Source::stop() noexcept {
   if (!pump_.joinable()) return;
+  memory_watch_ = {};
   if (running_) {
     if (const auto last = request(MessageKind::losses, {}, MessageKind::losses_reply); last) {
       if (const auto losses = decode_message<AgentLosses>(last->body)) last_losses_ = *losses;
@@ -491,6 +487,32 @@ void Source::run_held() {
   }
 }
 
+// The agent reads only where it was told that RAM is.
+void Source::watch_memory(std::stop_token end) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex);
+      if (wake.wait_for(lock, end, kMemoryPeriod, [&] { return end.stop_requested(); })) return;
+    }
+    const auto now = ask_memory_devices(process_);
+    if (!now || !running_) continue;
+    {
+      const std::lock_guard lock(devices_mutex_);
+      if (*now == devices_) continue;
+    }
+    auto ram = ask_machine_ram(process_);
+    if (!ram || !request(MessageKind::ram, encode(ram->ranges), MessageKind::ram_known)) continue;
+    {
+      const std::lock_guard lock(devices_mutex_);
+      devices_ = std::move(ram->devices);
+    }
+    sink_->note({SourceNote::word, std::nullopt,
+                 "memory was plugged or unplugged: the agent knows where RAM is now"});
+  }
+}
+
 void Source::fire(Bytes body) {
   const auto held = decode_message<Held>(body);
   if (!held) return;
@@ -539,6 +561,7 @@ std::optional<MapReply> RemoteMaps::ask(MapRequest::Operation operation, unsigne
   MapRequest request;
   request.operation = operation;
   request.map = map;
+  request.generation = generation_;
   for (const auto& key : keys) request.keys.emplace_back(key);
   request.value = value;
   const auto message = source_.request(MessageKind::map, encode(request), MessageKind::map_reply);

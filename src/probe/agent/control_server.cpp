@@ -209,6 +209,9 @@ bool ControlServer::handle(MessageKind kind, Bytes body) {
     case MessageKind::release:
       release(body);
       return true;
+    case MessageKind::ram:
+      ram(body);
+      return true;
     case MessageKind::losses:
       (void)send(MessageKind::losses_reply,
                  encode(engine_.running() != nullptr    ? engine_.running()->losses()
@@ -334,6 +337,14 @@ void ControlServer::map(Bytes body) {
   (void)send(MessageKind::map_reply, encode(reply));
 }
 
+void ControlServer::ram(Bytes body) {
+  const auto ranges = decode_message<std::vector<AgentRam>>(body);
+  if (!ranges || engine_.running() == nullptr) return refuse("no such RAM, or no program");
+  if (const auto left_out = engine_.running()->ram().update(*ranges); left_out != 0)
+    return refuse(fmt::format("{} ranges of RAM do not lie in this process", left_out));
+  (void)send(MessageKind::ram_known, {});
+}
+
 void ControlServer::release(Bytes body) {
   auto message = decode_message<Release>(body);
   if (!message || message->vcpu >= waiting_.size()) return;
@@ -378,7 +389,11 @@ bool ControlServer::note(const AgentNote& note) noexcept {
 
 bool ControlServer::send(MessageKind kind, Bytes body, int descriptor, Patience patience) noexcept {
   const auto frame = encode_frame(kind, body);
-  const std::lock_guard lock(send_mutex_);
+  std::unique_lock lock(send_mutex_, std::defer_lock);
+  if (patience == Patience::some)
+    lock.lock();
+  else if (!lock.try_lock())
+    return false;
   if (!client_) return false;
   std::size_t sent = 0;
   while (sent < frame.size()) {

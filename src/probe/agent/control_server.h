@@ -51,6 +51,7 @@ class ControlServer final : public HeldHost {
   void load(Bytes body);
   void map(Bytes body);
   void release(Bytes body);
+  void ram(Bytes body);
   enum class Patience : std::uint8_t { some, none };
   /// @returns false  nobody is there, or it does not read: then, but without patience and with
   ///                 nothing sent so far, it is cut off

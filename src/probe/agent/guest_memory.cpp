@@ -1,5 +1,9 @@
 #include "probe/agent/guest_memory.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -37,36 +41,44 @@ std::vector<Mapped> own_mappings() {
 }  // namespace
 
 HostedRam::HostedRam(const std::vector<AgentRam>& ranges, std::size_t& refused) {
-  const auto mapped = own_mappings();
-  refused = 0;
-  for (const auto& range : ranges) {
-    bool inside = false;
-    for (const auto& mapping : mapped) {
-      inside = inside || (range.hva >= mapping.start && range.hva < mapping.end &&
-                          range.size <= mapping.end - range.hva);
-    }
-    if (inside)
-      ranges_.push_back(range);
-    else
-      ++refused;
-  }
+  refused = update(ranges);
 }
 
-std::byte* HostedRam::at(std::uint64_t gpa, std::uint64_t size) const noexcept {
-  for (const auto& range : ranges_) {
-    const auto into = gpa - range.gpa;
-    if (into < range.size && size <= range.size - into)
-      return reinterpret_cast<std::byte*>(range.hva + into);  // NOLINT(performance-no-int-to-ptr)
+std::size_t HostedRam::update(const std::vector<AgentRam>& ranges) {
+  const auto mapped = own_mappings();
+  auto next = std::make_unique<Ranges>();
+  for (const auto& range : ranges) {
+    const bool inside = std::any_of(mapped.begin(), mapped.end(), [&](const Mapped& mapping) {
+      return range.hva >= mapping.start && range.hva < mapping.end &&
+             range.size <= mapping.end - range.hva;
+    });
+    if (inside) next->push_back(range);
   }
-  return nullptr;
+  const auto refused = ranges.size() - next->size();
+  const std::lock_guard lock(mutex_);
+  now_.store(next.get(), std::memory_order_release);
+  all_.push_back(std::move(next));
+  return refused;
 }
 
 bool HostedRam::read(std::uint64_t gpa, MutableBytes into) const noexcept {
+  const auto& ranges = *now_.load(std::memory_order_acquire);
   while (!into.empty()) {
     const auto part = std::min<std::uint64_t>(into.size(), kPage - gpa % kPage);
-    const auto* from = at(gpa, part);
-    if (from == nullptr) return false;
-    std::memcpy(into.data(), from, part);
+    const auto range = std::find_if(ranges.begin(), ranges.end(), [&](const AgentRam& one) {
+      return gpa - one.gpa < one.size && part <= one.size - (gpa - one.gpa);
+    });
+    if (range == ranges.end()) return false;
+    auto* from = reinterpret_cast<std::byte*>(
+        range->hva + (gpa - range->gpa));  // NOLINT(performance-no-int-to-ptr)
+    if (range->removable == 0) {
+      std::memcpy(into.data(), from, part);
+    } else {
+      // It may be unmapped between two instructions: the kernel looks for us.
+      const iovec to{into.data(), part}, at{from, part};
+      if (::process_vm_readv(::getpid(), &to, 1, &at, 1, 0) != static_cast<ssize_t>(part))
+        return false;
+    }
     into = into.subspan(part);
     gpa += part;
   }
@@ -90,10 +102,8 @@ std::optional<std::uint64_t> GuestMemory::physical(std::uint64_t va) const noexc
   std::uint64_t table = root_;
   for (unsigned level = levels_; level > 0; --level) {
     const unsigned shift = 12 + 9 * (level - 1);
-    const auto* at = ram_.at(table + (va >> shift & 511) * 8, 8);
-    if (at == nullptr) return std::nullopt;
     std::uint64_t entry = 0;
-    std::memcpy(&entry, at, sizeof entry);
+    if (!ram_.read(table + (va >> shift & 511) * 8, writable_bytes_of(entry))) return std::nullopt;
     if ((entry & 1) == 0) return std::nullopt;
     const bool large = level > 1 && (entry & 0x80) != 0;
     if (large && level > 3) return std::nullopt;
@@ -115,19 +125,6 @@ bool GuestMemory::read(std::uint64_t va, MutableBytes into) const noexcept {
     const auto at = physical(va);
     if (!at || !ram_.read(*at, into.first(part))) return false;
     into = into.subspan(part);
-    va += part;
-  }
-  return true;
-}
-
-bool GuestMemory::write(std::uint64_t va, Bytes from) const noexcept {
-  while (!from.empty()) {
-    const auto part = std::min<std::uint64_t>(from.size(), kPage - va % kPage);
-    const auto frame = physical(va);
-    auto* into = frame ? ram_.at(*frame, part) : nullptr;
-    if (into == nullptr) return false;
-    std::memcpy(into, from.data(), part);
-    from = from.subspan(part);
     va += part;
   }
   return true;

@@ -4,7 +4,10 @@
 // tables and a copy: about 20 ns, where QEMU's own function for the same takes ten times that.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -20,13 +23,18 @@ class HostedRam {
   /// own mappings is ever touched. @returns how many were left out in `refused`
   HostedRam(const std::vector<AgentRam>& ranges, std::size_t& refused);
 
-  /// `size` bytes in one range, or null.
-  [[nodiscard]] std::byte* at(std::uint64_t gpa, std::uint64_t size) const noexcept;
+  /// Others from now on, while CPUs read. @returns how many were left out
+  std::size_t update(const std::vector<AgentRam>& ranges);
+
+  /// Bytes that lie in the ranges, page by page. What a memory device had that was taken out
+  /// meanwhile cannot be read; no harm comes of trying.
   [[nodiscard]] bool read(std::uint64_t gpa, MutableBytes into) const noexcept;
-  [[nodiscard]] bool empty() const { return ranges_.empty(); }
 
  private:
-  std::vector<AgentRam> ranges_;
+  using Ranges = std::vector<AgentRam>;
+  std::atomic<const Ranges*> now_{nullptr};
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<const Ranges>> all_;  ///< a CPU may still read by an older one
 };
 
 /// Virtual memory by one set of page tables. Remembers the last few pages for one firing.
@@ -39,7 +47,6 @@ class GuestMemory {
   void begin(std::uint64_t cr3, bool five_levels) noexcept;
 
   [[nodiscard]] bool read(std::uint64_t va, MutableBytes into) const noexcept;
-  [[nodiscard]] bool write(std::uint64_t va, Bytes from) const noexcept;
   [[nodiscard]] std::optional<std::uint64_t> physical(std::uint64_t va) const noexcept;
   template <class T>
   [[nodiscard]] std::optional<T> load(std::uint64_t va) const noexcept {

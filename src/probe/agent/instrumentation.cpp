@@ -155,7 +155,7 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
 
 void Instrumentation::translate(PluginBlock* block) noexcept {
   const auto count = api_.block_size(block);
-  if (count == 0) return;
+  if (count == 0 || program_.over()) return;
   if (!addresses_.empty()) {
     const auto first = api_.instruction_address(api_.block_instruction(block, 0));
     const auto last = api_.instruction_address(api_.block_instruction(block, count - 1));

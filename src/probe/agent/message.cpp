@@ -67,6 +67,21 @@ Result<FrameHead> decode_frame_head(Bytes bytes) {
   return FrameHead{static_cast<MessageKind>(kind), length};
 }
 
+std::vector<std::byte> encode(const std::vector<AgentRam>& message) {
+  WireWriter out;
+  out.put_list(message);
+  return std::move(out).take();
+}
+
+template <>
+Result<std::vector<AgentRam>> decode_message<std::vector<AgentRam>>(Bytes body) {
+  WireReader in(body);
+  auto message = in.get_list<AgentRam>();
+  if (!in.done() || !plausible(message))
+    return fail(Errc::malformed, 0, "agent message: no such RAM");
+  return message;
+}
+
 std::vector<std::byte> encode(const Welcome& message) {
   WireWriter out;
   out.put(message.pid);

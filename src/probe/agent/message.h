@@ -14,12 +14,13 @@
 #include "base/bytes.h"
 #include "base/problem.h"
 #include "memory/file_descriptor.h"
+#include "probe/agent/plan.h"
 #include "probe/map_store.h"
 #include "x86/registers.h"
 
 namespace vitrine::probe {
 
-inline constexpr std::uint16_t kAgentProtocol = 1;
+inline constexpr std::uint16_t kAgentProtocol = 2;
 inline constexpr std::uint32_t kFrameMagic = 0x414d5456;  // "VTMA"
 inline constexpr std::size_t kFrameHead = 12;
 inline constexpr std::size_t kMaxBody = 64U << 20;
@@ -32,6 +33,7 @@ enum class MessageKind : std::uint16_t {
   map,       ///< MapRequest
   release,   ///< Release: a held virtual CPU goes on
   losses,    ///< empty
+  ram,       ///< AgentRam list: memory was plugged or unplugged; of the running program
   // from the agent
   welcome = 64,  ///< Welcome
   refused,       ///< text: why the last message, or this controller, is refused
@@ -41,6 +43,7 @@ enum class MessageKind : std::uint16_t {
   held,          ///< Held
   losses_reply,  ///< AgentLosses
   note,          ///< AgentNote
+  ram_known,     ///< empty
 };
 
 struct Message {
@@ -153,6 +156,7 @@ struct AgentNote {
   bool operator==(const AgentNote&) const = default;
 };
 
+[[nodiscard]] std::vector<std::byte> encode(const std::vector<AgentRam>& message);
 [[nodiscard]] std::vector<std::byte> encode(const Welcome& message);
 [[nodiscard]] std::vector<std::byte> encode(const Loaded& message);
 [[nodiscard]] std::vector<std::byte> encode(const MapRequest& message);
@@ -165,6 +169,8 @@ struct AgentNote {
 /// From a body that may hold anything. @returns malformed
 template <class T>
 [[nodiscard]] Result<T> decode_message(Bytes body);
+template <>
+Result<std::vector<AgentRam>> decode_message<std::vector<AgentRam>>(Bytes body);
 template <>
 Result<Welcome> decode_message<Welcome>(Bytes body);
 template <>

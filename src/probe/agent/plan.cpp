@@ -33,6 +33,12 @@ std::vector<std::byte> encode_plan(const AgentPlan& plan) {
   return std::move(out).take();
 }
 
+bool plausible(const std::vector<AgentRam>& ram) {
+  return std::all_of(ram.begin(), ram.end(), [](const AgentRam& one) {
+    return one.size != 0 && one.gpa + one.size >= one.gpa && one.hva + one.size >= one.hva;
+  });
+}
+
 Result<AgentPlan> decode_plan(Bytes bytes) {
   WireReader in(bytes);
   AgentPlan plan;
@@ -79,9 +85,8 @@ Result<AgentPlan> decode_plan(Bytes bytes) {
     return fail(Errc::malformed, plan.ring_bytes, "agent plan: ring size");
   if (plan.kernel.levels != 4 && plan.kernel.levels != 5)
     return fail(Errc::malformed, plan.kernel.levels, "agent plan: page table levels");
-  for (const auto& ram : plan.ram) {
-    if (ram.size == 0 || ram.gpa + ram.size < ram.gpa || ram.hva + ram.size < ram.hva)
-      return fail(Errc::malformed, ram.gpa, "agent plan: no such RAM");
+  if (!plausible(plan.ram)) {
+    return fail(Errc::malformed, 0, "agent plan: no such RAM");
   }
   return plan;
 }

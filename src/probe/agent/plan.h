@@ -100,6 +100,8 @@ struct AgentProbe {
 /// Guest RAM as QEMU has it in its own memory.
 struct AgentRam {
   std::uint64_t gpa = 0, size = 0, hva = 0;
+  /// Not 0: a memory device, which QEMU may take out and unmap at any moment.
+  std::uint64_t removable = 0;
   bool operator==(const AgentRam&) const = default;
 };
 
@@ -124,6 +126,9 @@ struct AgentPlan {
   std::uint64_t rate_limit = kAny;
   bool operator==(const AgentPlan&) const = default;
 };
+
+/// Sizes and ends that make sense.
+[[nodiscard]] bool plausible(const std::vector<AgentRam>& ram);
 
 inline constexpr std::size_t kMaxAgentProbes = 4096;
 inline constexpr std::size_t kMaxAgentSites = 1U << 20;

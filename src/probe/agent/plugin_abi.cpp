@@ -88,6 +88,7 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.find(api.cpu, "qemu_get_cpu");
   of.find(api.run_on_cpu, "async_run_on_cpu");
   of.find(api.debug_memory, "cpu_memory_rw_debug");
+  of.find(api.on_machine_reset, "qemu_register_reset");
   of.find(api.debug_write_register, "x86_cpu_gdb_write_register");
   return api;
 }

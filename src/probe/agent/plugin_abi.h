@@ -145,7 +145,8 @@ struct PluginApi {
   void* (*cpu)(int index) = nullptr;                             ///< qemu_get_cpu
   void (*run_on_cpu)(void* cpu, CpuWork, void* data) = nullptr;  ///< async_run_on_cpu
   int (*debug_memory)(void* cpu, std::uint64_t, void*, std::size_t,
-                      bool write) = nullptr;  ///< cpu_memory_rw_debug
+                      bool write) = nullptr;                   ///< cpu_memory_rw_debug
+  void (*on_machine_reset)(void (*)(void*), void*) = nullptr;  ///< qemu_register_reset
   int (*debug_write_register)(void* cpu, std::uint8_t*,
                               int) = nullptr;  ///< x86_cpu_gdb_write_register
 };

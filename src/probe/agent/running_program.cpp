@@ -108,7 +108,16 @@ void add(std::atomic<std::uint64_t>& counter) noexcept {
 }
 }  // namespace
 
+void RunningProgram::machine_was_reset() noexcept {
+  if (over_.exchange(true)) return;
+  AgentNote note;
+  note.kind = SourceNote::guest_reset;
+  note.text = "the machine was reset: what the agent watched for in its kernel is gone";
+  (void)host_.note(note);
+}
+
 void RunningProgram::fire(Vcpu& cpu, EventAt& event) noexcept {
+  if (over()) return;
   const auto& probe = *event.probe;
   if (event.call && !in_set(event.compat ? probe.compat : probe.native, *event.call)) return;
   add(cpu.fired);

@@ -57,11 +57,14 @@ class RunningProgram {
   [[nodiscard]] MapStore& maps() { return *counters_; }
   [[nodiscard]] Counters& counters() { return *counters_; }
   [[nodiscard]] const RingMemory& rings() const { return rings_; }
-  [[nodiscard]] const HostedRam& ram() const { return *ram_; }
+  [[nodiscard]] HostedRam& ram() { return *ram_; }
   [[nodiscard]] AgentLosses losses() const;
   /// The host is gone or the program goes: nothing is held any more.
   /// Which load of the controller it is; set before it runs.
   std::uint64_t generation = 0;
+  /// The machine was reset: the kernel that the plan is of is gone. From now on nothing fires.
+  void machine_was_reset() noexcept;
+  [[nodiscard]] bool over() const { return over_.load(std::memory_order_relaxed); }
   void stop_holding() { holding_.store(false, std::memory_order_relaxed); }
 
   struct Vcpu {
@@ -93,7 +96,7 @@ class RunningProgram {
   std::unique_ptr<Counters> counters_;
   RingMemory rings_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::atomic<bool> holding_{true};
+  std::atomic<bool> holding_{true}, over_{false};
   std::vector<std::atomic<bool>> thinned_told_;  ///< by probe of the plan
 };
 

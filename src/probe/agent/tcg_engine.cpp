@@ -38,7 +38,16 @@ TcgEngine::~TcgEngine() {
   the_engine = nullptr;
 }
 
-void TcgEngine::install() { api_.on_vcpu_init(id_, vcpu_started, nullptr); }
+void TcgEngine::install() {
+  api_.on_vcpu_init(id_, vcpu_started, nullptr);
+  if (api_.on_machine_reset != nullptr) api_.on_machine_reset(machine_resets, this);
+}
+
+void TcgEngine::machine_resets(void* engine) {
+  auto& self = *static_cast<TcgEngine*>(engine);
+  const std::shared_lock outside(self.outside_);
+  if (self.program_) self.program_->machine_was_reset();
+}
 
 unsigned TcgEngine::vcpus() const { return static_cast<unsigned>(std::max(api_.vcpu_count(), 0)); }
 
@@ -133,9 +142,10 @@ void TcgEngine::put_in_place() {
   }
   reset_asked_ = false;
   api_.on_vcpu_init(id_, vcpu_started, nullptr);
-  // Once a plugin has looked at blocks, one must go on to: a translation that a page fault breaks off
-  // leaves its instruction behind in QEMU (tcg_ctx->plugin_insn), and a block translated after that
-  // without a plugin ends in a crash of QEMU. Seen with 10.0.2, within seconds of process churn.
+  // Once a plugin has looked at blocks, one must go on to: a translation that a page fault breaks
+  // off leaves its instruction behind in QEMU (tcg_ctx->plugin_insn), and a block translated after
+  // that without a plugin ends in a crash of QEMU. Seen with 10.0.2, within seconds of process
+  // churn.
   looked_at_code_ = looked_at_code_ || (instrumentation_ && instrumentation_->looks_at_code());
   if (looked_at_code_) api_.on_block(id_, translating, nullptr);
   if (instrumentation_) {

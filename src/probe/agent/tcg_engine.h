@@ -61,6 +61,7 @@ class TcgEngine {
   static void vcpu_resumes(PluginId id, unsigned vcpu);
   static void translating(PluginId id, PluginBlock* block);
   static void after_reset(PluginId id);
+  static void machine_resets(void* engine);
   static void ask_for_reset(void* cpu, void* engine);
   static void take_sample(void* cpu, void* slot);
 
