@@ -157,7 +157,8 @@ void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once
                             .plan = {.prefer_polling = words_.has("--poll")}};
   probe::MachineActions actions(
       session_.machine(), kernel_,
-      {.writes = words_.has("--allow-writes"), .control = words_.has("--allow-control")});
+      {.writes = words_.has("--allow-writes"), .control = words_.has("--allow-control")},
+      change_teller(outputs, console, false));
   probe::RunSession running(probe::host_guest(session_.machine(), kernel_), sources.ladder(),
                             &actions, outputs, std::move(options));
   if (auto begun = running.start(program); !begun) {

@@ -1,9 +1,13 @@
 #include "cli/script_output.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <memory>
 
 #include "cli/escape.h"
+#include "probe/record_words.h"
+#include "probe/streams/stream.h"
 
 namespace vitrine::cli {
 namespace {
@@ -45,6 +49,20 @@ probe::OutputOptions output_options(Console& console,
               },
           .channel_files = std::move(channel_files),
           .json = json};
+}
+
+probe::MachineActions::Teller change_teller(probe::Outputs& outputs, const Console& console,
+                                            bool json) {
+  return [&outputs, &console, json](const probe::GuestChange& change) {
+    outputs.remark(fmt::format("{} {} {}", change.failed ? "! not done:" : "changed:",
+                               probe::time_text(change.wall_ns), change.words));
+    if (!json) return;
+    auto line = probe::json_head("change", change.wall_ns) + ",\"text\":";
+    const bool clean = text_rules(console).json(line, change.words);
+    line +=
+        fmt::format(",\"failed\":{}{}}}\n", change.failed, clean ? "" : ",\"escaped\":[\"text\"]");
+    (void)outputs.write_line(line);
+  };
 }
 
 }  // namespace vitrine::cli

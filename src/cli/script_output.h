@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/output.h"
+#include "probe/actions/machine_actions.h"
 #include "probe/outputs.h"
 #include "probe/words.h"
 
@@ -18,5 +19,10 @@ namespace vitrine::cli {
 [[nodiscard]] probe::OutputOptions output_options(Console& console,
                                                   std::map<std::string, std::string> channel_files,
                                                   bool json);
+
+/// Tells each change of the guest as it happens: a remark, or a record. What it was given must
+/// outlive the result.
+[[nodiscard]] probe::MachineActions::Teller change_teller(probe::Outputs& outputs,
+                                                          const Console& console, bool json);
 
 }  // namespace vitrine::cli

@@ -5,6 +5,8 @@
 """
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,11 +44,49 @@ class Test:
         return out.decode().strip()
 
     def test_permissions(self):
-        for text, permission in (("Start { Pause() }", "--allow-control"), ("Start { Isolate() }", "--allow-control"), ("Start { WriteMemory(0xffffffff81000000, 1) }", "--allow-writes")):
-            assert permission in self.script(text, status=2), text
+        control = ("Pause()", "Resume()", "Isolate()", "Reconnect()", "Throttle(50)")
+        writes = ("WriteMemory(0xffffffff81000000, 1)", "WriteRegister(rdx, 0)")
+        for actions, permission in ((control, "--allow-control"), (writes, "--allow-writes")):
+            for action in actions:
+                probe = "ExecuteAt(do_exit)" if "Register" in action else "Start"
+                said = self.script(f"// a comment\n{probe} {{ {action} }}", status=2)
+                assert permission in said and "<-e>:2:" in said, said
         assert "cannot be called from outside" in self.script("Start { Kill(1) }", "--allow-control", status=1)
         assert self.status() == "running"
         return "refused before the start, with the option; Kill with its reason"
+
+    def test_a_rate_that_the_user_sets(self):
+        words = []
+        for probe, options in (("ProcessStart", ("--poll", "--poll-period", "50ms")), ("ExecuteAt(do_exit)", ())):
+            text = f"// a comment\nStart {{ Print(\"started\") }}\n{probe} {{ Print(\"x\") }}"
+            with tempfile.TemporaryFile("w+") as out:
+                process = subprocess.Popen([self.vitrine, "run", "--json", "-e", text, str(self.guest.pid), "--rate-limit", "1", *options], stdout=out, stderr=subprocess.DEVNULL)
+                for _ in range(600):
+                    out.seek(0)
+                    if "started" in out.read() or process.poll() is not None:
+                        break
+                    time.sleep(0.1)
+                self.guest.run("for i in 1 2 3 4 5 6 7 8; do sleep 0.3 & done; wait")
+                time.sleep(0.3)
+                process.send_signal(2)
+                process.wait(timeout=60)
+                out.seek(0)
+                lines = [json.loads(line) for line in out.read().splitlines()]
+            notes = [line for line in lines if line.get("kind") == "thinned"]
+            assert [(note["event"], note["line"], note["probe"]) for note in notes] == [(probe, 3, 2)], lines
+            assert "more often than 1 times a second" in notes[0]["text"] and lines[-1]["lost_firings"] > 0 and process.returncode == 3, lines
+            words.append(f"{probe}: {lines[-1]['lost_firings']} left out")
+        return "; ".join(words) + "; each told by a note with its probe"
+
+    def test_each_change_is_a_record(self):
+        text = ('Start { Pause() Resume() WriteMemory(0xffff900000000000, (u8)1) Isolate() Reconnect() Screenshot("' + str(self.folder / "r.png") + '") Stop() Pause() }')
+        done = subprocess.run([self.vitrine, "run", "--json", "-e", text, str(self.guest.pid), "--allow-control", "--allow-writes"], capture_output=True, text=True, timeout=120)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        changes = [(line["text"].split()[0], line["failed"]) for line in lines if line["type"] == "change" and line["version"] == 1]
+        assert [failed for _, failed in changes] == [False, False, True, False, False, False], lines
+        assert lines[-1]["type"] == "end" and done.returncode == 3, (done.returncode, lines[-1])
+        assert self.status() == "running"
+        return "paused, let run, a write that failed, isolated, reconnected, a picture; nothing after Stop()"
 
     def test_code_write(self):
         old = self.script("Start { Print(\"%x\\n\", u64(__x64_sys_getuid)) }").split()[0]
@@ -55,7 +95,7 @@ class Test:
         uid = self.said("id -u")
         self.script(f"Start {{ WriteMemory(__x64_sys_getuid, (uint64_t) 0x{old.removeprefix('0x')}) }}", "--allow-writes")
         assert uid == "1337" and self.said("id -u") == "0", uid
-        assert "changed:" in told and "wrote 8 bytes" in told, told
+        assert re.search(r"changed: 20\S+Z wrote 8 bytes at 0x", told), told
         return "id -u says 0, then 1337 by code that was written, then 0"
 
     def test_data_write(self):

@@ -16,12 +16,10 @@
 #include "cli/script_output.h"
 #include "cli/script_text.h"
 #include "cli/session.h"
-#include "machine/monitor.h"
 #include "probe/actions/machine_actions.h"
 #include "probe/control_socket.h"
 #include "probe/kernel_ports.h"
 #include "probe/run_session.h"
-#include "probe/streams/stream.h"
 #include "vmipl/check.h"
 #include "vmipl/render.h"
 
@@ -159,19 +157,6 @@ Outcome<Status> replace_running(Context& context, const Arguments& words, const 
 }
 
 /// Every change of the guest, and every file made of it, with its time: records of their own kind.
-void tell_changes(probe::MachineActions& actions, Console& console, bool json) {
-  for (const auto& change : actions.changes()) {
-    const auto when = probe::time_text(change.wall_ns);
-    if (json) {
-      console.out.write(fmt::format("{{\"change\":{},\"failed\":{},\"time\":{}}}\n",
-                                    json_quoted(change.words), change.failed, json_quoted(when)));
-    } else {
-      console.remark(fmt::format("{} {} {}", change.failed ? "! not done:" : "changed:", when,
-                                 escape(change.words, console.charset)));
-    }
-  }
-}
-
 Outcome<Status> run(Context& context, const Arguments& given) {
   auto words = given;
   const auto wanted = TRY(understand(words));
@@ -205,10 +190,11 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   probe::Outputs outputs(output_options(console, wanted.channels, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
-  // What the script does to the guest is put down, and told at the end.
+  // What the script does to the guest is told as it happens.
   probe::MachineActions actions(
       session.machine(), *kernel,
-      {.writes = words.has("--allow-writes"), .control = words.has("--allow-control")});
+      {.writes = words.has("--allow-writes"), .control = words.has("--allow-control")},
+      change_teller(outputs, console, json));
   probe::RunSession running(probe::host_guest(session.machine(), *kernel), sources.ladder(),
                             &actions, outputs, std::move(options));
 
@@ -288,9 +274,9 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   }
   for (auto& job : replacements.take(true))
     job->answer.set_value(bad_answer({Errc::vanished, "the script ends", {}}));
+  (void)actions.changes();  // those under way are told before the end is
   running.stop();
   outputs.flush();
-  tell_changes(actions, console, json);
   socket.reset();
   if (!there) return std::unexpected(std::move(there).error());
   if (console.out.failed() != 0) return Status::done;  // the dispatcher says what is to be said

@@ -1,6 +1,6 @@
 // MachineActions: what a script does to its machine: pause, write, save, isolate, throttle.
 //
-// Each change is put down with its time and told at the end. Without a permission nothing of it
+// Each change is put down with its time and told as it happens. Without a permission nothing of it
 // can be made: --allow-writes for memory and registers, --allow-control for the rest.
 #pragma once
 
