@@ -179,7 +179,7 @@ Outcome<std::optional<GdbStop>> GdbClient::wait(std::chrono::milliseconds time) 
     auto packet = TRY(receive(std::max(left, std::chrono::milliseconds(0))));
     if (!packet) return std::optional<GdbStop>{};
     if (auto stop = parse_gdb_stop(*packet)) {
-      selected_.clear();  // QEMU chooses the CPU that stopped
+      selected_ = stop->thread;  // QEMU chooses the CPU that stopped
       return stop;
     }
   }

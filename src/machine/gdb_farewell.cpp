@@ -45,16 +45,15 @@ bool await(int socket, std::string_view word, std::chrono::milliseconds time) {
 
 bool farewell_to_gdbstub(int socket) noexcept {
   // ETX stops a guest that runs, and is dropped where it stands. "#00" ends a packet that was cut
-  // off: its sum is wrong, so QEMU drops it. Then whatever was under way is answered, and "D" is
-  // understood.
+  // off: its sum is wrong, so QEMU drops it. Then a question that nobody else asked: once it is
+  // answered, whatever was under way has been, and the next OK is that to "D".
   for (int attempt = 0; attempt < 3; ++attempt) {
     if (!send_all(socket, "\x03")) return false;
     (void)await(socket, "#", std::chrono::milliseconds(300));  // "T02...": it has stopped
-    if (!send_all(socket, "+#00")) return false;
-    (void)await(socket, "\x01",
-                std::chrono::milliseconds(50));  // nothing of it: the line is clean now
-    if (!send_all(socket, "$D#44")) return false;
-    if (await(socket, "$OK#9a", std::chrono::milliseconds(1000))) {
+    if (!send_all(socket, "+#00$qC#b4")) return false;
+    if (!await(socket, "$QC", std::chrono::milliseconds(1000))) continue;
+    if (!send_all(socket, "+$D#44")) return false;
+    if (await(socket, "$OK#9a", std::chrono::milliseconds(2000))) {
       (void)send_all(socket, "+");
       return true;
     }

@@ -85,7 +85,9 @@ void let_go(Qmp& qmp) {
   for (int i = 0; i < 10; ++i) {
     const auto status = qmp.execute("query-status");
     if (!status) return;
-    if (status->find("\"debug\"") != std::string::npos) (void)qmp.execute("cont");
+    const bool ours = status->find("\"debug\"") != std::string::npos ||
+                      (i == 0 && status->find("\"paused\"") != std::string::npos);
+    if (ours) (void)qmp.execute("cont");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -117,9 +119,10 @@ Outcome<std::unique_ptr<GdbLink>> GdbLink::open(const Monitor& monitor, Guardian
 }
 
 GdbLink::~GdbLink() {
-  (void)farewell_to_gdbstub(socket_.get());
+  const bool heard = farewell_to_gdbstub(socket_.get());
   if (auto qmp = monitor_.talk(); qmp && (*qmp)->human("gdbserver none")) {
     let_go(**qmp);
+    if (!heard) (void)clear_gdbstub(**qmp);  // its breakpoints may still be there
     guardian_.kept(promise_);
   }  // else the guardian does it
 }

@@ -50,8 +50,9 @@ class GdbLink {
 [[nodiscard]] Outcome<void> clear_gdbstub(Qmp& qmp);
 
 /// After a gdbstub is closed: a CPU that met a breakpoint just before it was removed may stop the
-/// machine a moment later, with nobody left to let it go. Watches for that, for 100 ms.
-/// Only the state "debug" is undone: "paused" is somebody's will.
+/// machine a moment later, with nobody left to let it go. Watches for that, for 100 ms. "paused" is
+/// ours at first, where a busy QEMU closed the stub before it heard "go on"; later it is
+/// somebody's will.
 void let_go(Qmp& qmp);
 
 }  // namespace vitrine

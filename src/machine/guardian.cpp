@@ -87,15 +87,18 @@ bool receive_message(int socket, std::vector<Promise>& promises) {
 
 void undo_all(const Monitor& monitor, std::vector<Promise>& promises) {
   std::reverse(promises.begin(), promises.end());
+  bool heard = true;
   for (const auto& promise : promises) {
-    if (promise.gdb) farewell_to_gdbstub(promise.gdb.get());
+    if (promise.gdb) heard = farewell_to_gdbstub(promise.gdb.get()) && heard;
   }
   auto qmp = monitor.talk(kPatience);
   if (!qmp) return;
   for (const auto& promise : promises) {
     for (const auto& command : promise.undo.commands)
       (void)(*qmp)->execute(command.command, command.arguments);
-    if (promise.gdb) let_go(**qmp);
+    if (!promise.gdb) continue;
+    let_go(**qmp);
+    if (!heard) (void)clear_gdbstub(**qmp);  // its breakpoints may still be there
   }
 }
 

@@ -123,6 +123,7 @@ class Stub {
 std::string honest(const std::string& asked) {
   if (asked.starts_with("qSupported")) return "PacketSize=1000;qXfer:features:read+";
   if (asked == "?") return "T05thread:01;";
+  if (asked == "qC") return "QC01";
   if (asked == "qfThreadInfo") return "m01,02";
   if (asked == "qsThreadInfo") return "l";
   if (asked.starts_with("qXfer:features:read:target.xml:0"))
