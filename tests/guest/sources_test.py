@@ -296,6 +296,34 @@ class Test:
             self.settled()
         return f"as before within {max(times):.2f} s each time"
 
+    def test_a_gdb_was_here_before(self):
+        """It knows of several processes, and QEMU then speaks of them for good: "D" alone removes no breakpoint."""
+        path = self.guest.folder / "gdb.sock"
+        with self.qmp() as qmp:
+            qmp.execute("human-monitor-command", **{"command-line": f"gdbserver unix:{path},server=on,wait=off"})
+        words = ["gdb", "-nx", "-batch", "-ex", "set architecture i386:x86-64", "-ex", f"target remote {path}", "-ex", "detach"]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        with self.qmp() as qmp:
+            qmp.execute("human-monitor-command", **{"command-line": "gdbserver none"})
+            qmp.execute("cont")
+        assert "detached" in said.stdout, (said.stdout, said.stderr)
+        for kill in (False, True):
+            with self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as watch:
+                self.alive()
+                self.guest.run("/bin/true")
+                if kill:
+                    watch.process.kill()
+                    watch.process.wait()
+                else:
+                    watch.stop()
+                    assert watch.fires("ExecuteAt"), watch.lines
+            self.settled()
+            self.guest.run("/bin/true; /bin/true")
+            time.sleep(0.2)
+            self.settled()
+            self.alive()
+        return "no breakpoint is left, after an end and after SIGKILL"
+
     def test_a_debugged_machine_is_refused(self):
         with self.qmp() as qmp:
             qmp.execute("human-monitor-command", **{"command-line": "gdbserver tcp:127.0.0.1:0"})
