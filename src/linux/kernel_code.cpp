@@ -117,11 +117,31 @@ Outcome<KernelCode> KernelCode::read_once(const Kernel& kernel) {
   return code;
 }
 
+/// Sorts, and leaves no overlap: where a program lies within a pack, that piece is the program's.
 void KernelCode::sort_known() {
-  // The narrower of two that overlap comes first and wins: a program within a pack.
   std::ranges::sort(known_, [](const CodeRange& a, const CodeRange& b) {
-    return a.start != b.start ? a.start < b.start : a.size < b.size;
+    return a.start != b.start ? a.start < b.start : a.size > b.size;
   });
+  std::vector<CodeRange> flat, open;  // open: each lies in the one before it
+  Gva done;                           // all before it is in `flat`
+  const auto emit = [&](const CodeRange& range, Gva to) {
+    const Gva from = std::max(done, range.start);
+    if (to > from) flat.push_back({from, to - from, range.owner, range.name});
+    done = std::max(done, to);
+  };
+  const auto close_until = [&](Gva at) {
+    while (!open.empty() && open.back().end() <= at) {
+      emit(open.back(), open.back().end());
+      open.pop_back();
+    }
+  };
+  for (auto& range : known_) {
+    close_until(range.start);
+    if (!open.empty()) emit(open.back(), range.start);
+    open.push_back(std::move(range));
+  }
+  close_until(Gva{UINT64_MAX});
+  known_ = std::move(flat);
 }
 
 /// Before there were packs, each program made from classic BPF had pages of its own, which no list
@@ -322,8 +342,7 @@ void KernelCode::split_rest(Gva start, std::uint64_t size) {
   std::uint64_t at = start.value;
   auto next = std::ranges::lower_bound(known_, start, {},
                                        [](const CodeRange& range) { return range.start; });
-  // Ranges overlap only where one lies in the other, so those before may still reach in here.
-  while (next != known_.begin() && std::prev(next)->end() > start) --next;
+  if (next != known_.begin() && std::prev(next)->end() > start) --next;
   const auto piece = [&](std::uint64_t from, std::uint64_t last) {
     for (;;) {
       const std::uint64_t stop = std::min(last, from | (kPageSize - 1));
@@ -366,11 +385,9 @@ const CodeRange* KernelCode::find(Gva at) const {
   const auto in = [at](const std::vector<CodeRange>& ranges) -> const CodeRange* {
     auto after = std::ranges::upper_bound(ranges, at, {},
                                           [](const CodeRange& range) { return range.start; });
-    for (int tries = 0; after != ranges.begin() && tries < 64; ++tries) {
-      --after;
-      if (after->contains(at)) return &*after;
-    }
-    return nullptr;
+    if (after == ranges.begin()) return nullptr;
+    --after;
+    return after->contains(at) ? &*after : nullptr;
   };
   const CodeRange* found = in(known_);
   return found != nullptr ? found : in(rest_);

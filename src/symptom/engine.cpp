@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "linux/kernel.h"
+#include "linux/start_state.h"
 #include "probe/interpreter.h"
 #include "probe/kernel_ports.h"
 #include "probe/maps.h"
@@ -83,6 +84,14 @@ class PackEngine final : public Engine {
     PassReport report;
     const auto start = Clock::now();
     const auto now = wall_clock();
+    if (linux::is_starting(views_.kernel())) {
+      report.known = known_.size();
+      report.notes.emplace_back(
+          "the kernel is still starting, and its text is not what it will be: nothing was looked "
+          "at");
+      return report;
+    }
+    const auto stood = known_;
     views_.begin(scope.pids);
     std::map<std::size_t, bool> looked;  // symptom: all of it, and wholly
     bool late = false;
@@ -91,7 +100,8 @@ class PackEngine final : public Engine {
       const auto index = (next_first_ + i) % tasks_.size();
       auto& task = tasks_[index];
       if (task.done || (!scope.all && scope.pids.empty() && task.due > start)) continue;
-      if (!late && Clock::now() - start > options_.pass_limit) {
+      // One at least each pass, however slow the machine: none starves.
+      if (!late && report.symptoms_run > 0 && Clock::now() - start > options_.pass_limit) {
         late = true;
         first_late = index;
       }
@@ -114,6 +124,16 @@ class PackEngine final : public Engine {
                       options_.pass_limit.count(), states_[tasks_[first_late].symptom].name));
     }
     settle(report, looked, scope, now);
+    // A machine that ended or rebooted meanwhile shows half of one kernel and half of none.
+    if (!views_.kernel().still_there()) {
+      known_ = stood;
+      report.fresh.clear();
+      report.gone.clear();
+      report.notes.emplace_back(
+          "the machine ended, or its kernel is another one, while it was looked at: nothing of "
+          "that "
+          "pass is told");
+    }
     for (const auto& note : notes_) report.notes.push_back(note);
     notes_.clear();
     views_.begin({});

@@ -59,8 +59,9 @@ class Engine {
   virtual ~Engine() = default;
 
   /// Looks once. The caller has refreshed the kernel (Kernel::refresh()) if it wants to see what
-  /// changed. Cost: docs/evaluation.md; bounded by EngineOptions::pass_limit and by what each view
-  /// reads.
+  /// changed. Of a machine that ended or rebooted during the pass nothing is fresh and nothing
+  /// gone; a note says so. Cost: docs/evaluation.md; bounded by EngineOptions::pass_limit and by
+  /// what each view reads.
   [[nodiscard]] virtual PassReport pass(const PassScope& scope) = 0;
   /// When the next symptom is due, from now; zero: at once.
   [[nodiscard]] virtual std::chrono::nanoseconds next_due() const = 0;

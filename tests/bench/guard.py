@@ -12,8 +12,25 @@ from guard_lab import Failure  # noqa: E402
 
 PROGRAMS = HERE.parent.parent / "build" / "bin"
 
+
+def detection(programs: Path, kernels: int) -> None:
+    import guard_detection
+
+    guard_detection.detection(programs, ("6.1", "6.12", "7.x")[:kernels])
+
+
+def debian(programs: Path, kernels: int) -> None:
+    import debian_test
+
+    for label in ("6.1", "7.x")[:kernels]:
+        if failures := debian_test.run(programs / "vitrine", label, 900, 40):
+            raise Failure("\n".join(failures))
+
+
 # name: (what it shows, how often, how often with --quick, what runs it)
 SECTIONS = {
+    "detection": ("every fixture found by an FVM of either kind, on 6.1, 6.12 and 7.x, and told as gone; finding to freeze", 3, 1, detection),
+    "debian": ("a full Debian with bpftrace in it, as it boots and at rest: no finding", 2, 1, debian),
     "takeover": ("an FVM is lost in each way; until the next one watches (target 150 ms)", 100, 10, guard_test.takeovers),
     "traitor": ("an FVM that has fallen: hangs, falls silent, floods, forges, breaks out", 20, 3, guard_test.attacker),
     "deaths": ("guards and supervisors killed at random", 100, 10, guard_test.deaths),

@@ -155,6 +155,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       TRY(session.still_there());
     }
     const auto report = engine->pass({.all = first, .pids = {}});
+    TRY(session.still_there());
     for (const auto& note : report.notes) {
       if (std::ranges::find(said, note) != said.end()) continue;
       context.console.remark(note);
