@@ -108,41 +108,59 @@ Outcome<Store> Store::open(const std::string& path, const std::string& guest, Si
   return store;
 }
 
-Outcome<Link> Store::append(const Entry& entry) {
+Outcome<void> Store::fits(const Entry& entry) {
   for (const auto* text : {&entry.guest, &entry.subject, &entry.key}) {
     if (text->size() > kLongestText)
       return std::unexpected(Problem(Errc::invalid, "a text of an entry is too long"));
   }
   if (entry.body.size() > kLongestBody)
     return std::unexpected(Problem(Errc::invalid, "an entry's body is too long"));
-  Link link{.sequence = sequence_ + 1, .previous = head_};
-  link.hash = hash_of(entry, link.sequence, head_);
-  link.signature = key_.sign(link.hash);
+  return {};
+}
 
+Outcome<Link> Store::insert(const Entry& entry, std::uint64_t sequence, const Hash& previous) {
+  TRY(fits(entry));
+  Link link{.sequence = sequence, .previous = previous};
+  link.hash = hash_of(entry, link.sequence, previous);
+  link.signature = key_.sign(link.hash);
+  auto insert = TRY(database_.prepare(fmt::format(
+      "INSERT INTO entries ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+      kColumns)));
+  insert.bind(1, static_cast<std::int64_t>(link.sequence))
+      .bind(2, static_cast<std::int64_t>(entry.kind))
+      .bind(3, entry.moment.wall_ns)
+      .bind(4, entry.moment.monotonic_ns)
+      .bind_blob(5, view(entry.moment.boot))
+      .bind(6, entry.guest)
+      .bind(7, entry.subject)
+      .bind(8, std::int64_t{entry.severity})
+      .bind(9, entry.key)
+      .bind(10, entry.body)
+      .bind_blob(11, view(link.previous))
+      .bind_blob(12, view(link.hash))
+      .bind_blob(13, view(link.signature));
+  TRY(insert.step());
+  return link;
+}
+
+Outcome<Link> Store::append(const Entry& entry) {
   auto transaction = TRY(Transaction::begin(database_));
-  {
-    auto insert = TRY(database_.prepare(fmt::format(
-        "INSERT INTO entries ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        kColumns)));
-    insert.bind(1, static_cast<std::int64_t>(link.sequence))
-        .bind(2, static_cast<std::int64_t>(entry.kind))
-        .bind(3, entry.moment.wall_ns)
-        .bind(4, entry.moment.monotonic_ns)
-        .bind_blob(5, view(entry.moment.boot))
-        .bind(6, entry.guest)
-        .bind(7, entry.subject)
-        .bind(8, std::int64_t{entry.severity})
-        .bind(9, entry.key)
-        .bind(10, entry.body)
-        .bind_blob(11, view(link.previous))
-        .bind_blob(12, view(link.hash))
-        .bind_blob(13, view(link.signature));
-    TRY(insert.step());
-  }
+  const auto link = TRY(insert(entry, sequence_ + 1, head_));
   TRY(transaction.commit());
   sequence_ = link.sequence;
   head_ = link.hash;
   return link;
+}
+
+Outcome<void> Store::append_all(std::span<const Entry> entries) {
+  if (entries.empty()) return {};
+  auto transaction = TRY(Transaction::begin(database_));
+  Link last{.sequence = sequence_, .hash = head_};
+  for (const auto& entry : entries) last = TRY(insert(entry, last.sequence + 1, last.hash));
+  TRY(transaction.commit());
+  sequence_ = last.sequence;
+  head_ = last.hash;
+  return {};
 }
 
 Outcome<std::vector<Store::Open>> Store::open_findings() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ class Store {
   /// Cost: one fsync, and about 50 us.
   [[nodiscard]] Outcome<Link> append(const Entry& entry);
 
+  /// Writes them all, or none, in one transaction: one fsync, however many. Errors as append().
+  [[nodiscard]] Outcome<void> append_all(std::span<const Entry> entries);
+  /// Whether append() would not answer `invalid`.
+  [[nodiscard]] static Outcome<void> fits(const Entry& entry);
+
   /// The last entry's number and hash: an anchor to keep elsewhere, against truncation.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   [[nodiscard]] const Hash& head() const noexcept { return head_; }
@@ -47,6 +53,8 @@ class Store {
   [[nodiscard]] Outcome<void> limit_pages(std::uint64_t pages);
 
  private:
+  [[nodiscard]] Outcome<Link> insert(const Entry& entry, std::uint64_t sequence,
+                                     const Hash& previous);
   Store(Database database, SigningKey key) : database_(std::move(database)), key_(std::move(key)) {}
 
   FileDescriptor lock_;  ///< held for as long as we write

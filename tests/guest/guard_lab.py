@@ -78,6 +78,7 @@ class Lab:
         self.folder = Path(tempfile.mkdtemp(prefix="vitrine-guard-"))
         self.machines, self.state, self.runtime = (self.folder / part for part in ("machines", "state", "run"))
         self.rules = self.folder / "rules"
+        self.policy = ""
         for folder in (self.machines, self.rules):
             folder.mkdir()
         if isinstance(rules, Path):
@@ -87,6 +88,8 @@ class Lab:
         values = {"machines": str(self.machines), "state": str(self.state), "runtime": str(self.runtime),
                   "rules": [str(self.rules)], "programs": str(programs), **settings}  # fmt: skip
         self.config = self.folder / "vitrined.toml"
+        if settings.get("policy"):
+            (self.folder / settings["policy"]).write_text("dry_run = true\n")
         self.config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
         self.log = self.folder / "log"
         self.guests: list = []

@@ -49,7 +49,7 @@ def gaps(lab: Lab, name: str, times: int, how, settle: float = 0.0, ready=None) 
         time.sleep(settle)
         row = lab.watched(name)
         begin = time.monotonic()
-        how(row)
+        begin = how(row) or begin  # when it was done, if that was not at once
         after = lab.watched(name, but=row["fvm"])
         took = (time.monotonic() - begin) * 1000
         check(after["takeovers"] == row["takeovers"] + 1, f"one takeover, not {after['takeovers'] - row['takeovers']}")
@@ -81,7 +81,7 @@ def takeovers(programs: Path, times: int) -> None:
             "stopped (SIGSTOP)": lambda row: stop_process(row["fvm_pid"]),
             "text forged in its memory": forge_text,
             "heartbeat forged in its memory": forge_pulse,
-            "asked for (failover)": lambda row: lab.ask("failover", "web1"),
+            "asked for (failover)": lambda row: lab.ask("failover", "web1") and None,
         }
         for name, how in ways.items():
             said(name, gaps(lab, "web1", times, how))
@@ -102,12 +102,8 @@ FOUND = """Symptom watched_process {
 
 def findings(programs: Path, times: int) -> None:
     """Takeovers while findings stand and come: none is lost, none is told twice."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
-    from vitrine_guests import Guest
-
     with Lab(programs, FOUND, cpu_share=500) as lab:
-        socket = f"-qmp unix:{lab.machines / 'web1.qmp'},server=on,wait=off"
-        with Guest("6.1", backend="memfd", extra=socket) as guest:
+        with linux_guest(lab) as guest:
             lab.watched("web1")
             until(lambda: lab.guest("web1")["passes"] > 0, 60)
             started, passes = 0, []
@@ -198,6 +194,134 @@ def is_up(lab: Lab) -> bool:
     """A standby microVM beats."""
     status = lab.ask("status")
     return len(status["standby_up"]) >= status["standby_wanted"]
+
+
+def linux_guest(lab: Lab, **options):
+    """A guest with a kernel, watched by `lab` as web1."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
+    from vitrine_guests import Guest
+
+    return Guest("6.1", backend="memfd", extra=f"-qmp unix:{lab.machines / 'web1.qmp'},server=on,wait=off", **options)
+
+
+ACTION = """Symptom wanted {{
+    severity: high
+    text: "a process of this name runs"
+    Every(100ms) {{ for (p in processes) if (p.name == "sleep") {{ Report("%s (pid %d)", p.name, p.pid) }} }}
+}}
+"""
+
+
+def actions(programs: Path, times: int) -> None:
+    """What a policy asks for is done to the guest, as its own monitor tells; a dry run does nothing."""
+    del times
+    with Lab(programs, ACTION.format(), cpu_share=500, policy="policy.toml") as lab, linux_guest(lab) as guest:
+        lab.watched("web1")
+        until(lambda: lab.guest("web1")["kernel"], 60)
+
+        def provoke(policy: str) -> list[dict]:
+            """The evidence that a finding adds under this policy."""
+            lab.stop()
+            (lab.folder / "policy.toml").write_text(policy)
+            lab.start()
+            before = len(lab.evidence("web1"))
+            until(lambda: (row := lab.guest("web1")) and row["kernel"] and row["passes"] > 1, 60)
+            guest.run("sleep 100000 >/dev/null 2>&1 </dev/null & echo $! > /tmp/pid")
+            until(lambda: any(entry["kind"] == "finding" for entry in lab.evidence("web1")[before:]), 30)
+            until(lambda: any(entry["kind"] == "action" for entry in lab.evidence("web1")[before:]), 10)
+            return lab.evidence("web1")[before:]
+
+        def running() -> bool:
+            return guest.qmp("query-status")["status"] == "running"
+
+        def calm() -> None:
+            """The symptom ends, so that the next is a new finding."""
+            lab.stop()
+            if not running():
+                guest.qmp("cont")
+            guest.run("kill -9 $(cat /tmp/pid)")
+
+        def done(entries: list[dict], name: str) -> str:
+            return next(entry["words"] for entry in entries if entry["kind"] == "action" and entry["subject"] == name)
+
+        words = done(provoke('dry_run = true\n[severity]\nhigh = ["freeze", "isolate", "throttle", "snapshot", "stop"]\n'), "freeze")
+        check("dry run" in words and running(), f"a dry run: {words}")
+        check(lab.guest("web1")["applied"] == "", "a dry run applied something")
+        calm()
+
+        words = done(provoke('dry_run = false\n[severity]\nhigh = ["freeze"]\n'), "freeze")
+        check("frozen" in words and not running(), f"freeze: {words}")
+        until(lambda: lab.guest("web1")["applied"] == "frozen", 5)
+        calm()
+
+        words = done(provoke('dry_run = false\n[severity]\nhigh = ["throttle"]\n[throttle]\npercent = 20\n'), "throttle")
+        seen = []
+        for _ in range(150):
+            seen.append(running())
+            time.sleep(0.011)
+        share = 100 * sum(seen) / len(seen)
+        check("throttled" in words and 8 <= share <= 40, f"throttle to 20 %: ran {share:.0f} % of the time")
+        calm()
+
+        entries = provoke('dry_run = false\n[severity]\nhigh = ["isolate", "snapshot"]\n')
+        words = done(entries, "isolate")
+        check("isolated" in words, f"isolate: {words}")
+        folder = lab.state / "evidence" / "web1" / "snapshots"
+        until(lambda: any("is complete" in (entry["words"] or "") for entry in lab.evidence("web1")), 60)
+        (image,) = folder.iterdir()
+        shown = subprocess.run([programs / "vitrine", "ps", image, "--no-cache"], capture_output=True, text=True)
+        check("sleep" in shown.stdout, f"the snapshot shows no process of that name: {shown.stderr}")
+        calm()
+
+        words = done(provoke('dry_run = false\n[symptom.wanted]\nactions = ["stop"]\n'), "stop")
+        until(lambda: lab.guest("web1") is None, 20)
+        check("stopped" in words, f"stop: {words}")
+        lab.verify("web1")
+    print(f"dry run, freeze, throttle (20 %: ran {share:.0f} %), isolate, snapshot, stop: done, told, and no more than that")
+
+
+def hangs(programs: Path, times: int) -> None:
+    """An engine that hangs in the middle of a pass, or while it looks for the kernel."""
+    with attacked(programs) as folder, Lab(folder, RULES, cpu_share=1000) as lab, linux_guest(lab):
+        lab.watched("web1")
+        until(lambda: lab.guest("web1")["passes"] > 0, 60)
+        dice = random.Random(7)
+        for name, number, settle in (("engine loops, in a pass", signal.SIGUSR1, 0.8), ("engine waits, in a pass", signal.SIGALRM, 0.8),
+                                     ("verdicts silenced, in a pass", signal.SIGUSR2, 0.8)):  # fmt: skip
+            def how(row, number=number):
+                time.sleep(dice.random() * 0.3)
+                os.kill(row["fvm_pid"], number)
+                return time.monotonic()
+
+            said(name, gaps(lab, "web1", times, how, settle=settle))
+
+
+@contextlib.contextmanager
+def attacked(programs: Path):
+    """A folder of programs whose FVM has a traitor in it (fvm_attacker.cpp)."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("vitrined", "vitrine-guard", "vitrine"):
+            os.symlink(programs.resolve() / name, Path(folder) / name)
+        os.symlink(programs.resolve() / "fvm_attacker", Path(folder) / "vitrine-fvm")
+        yield Path(folder)
+
+
+def whole_pack(programs: Path, seconds: int) -> None:
+    """A process FVM with the whole pack on a Linux guest: its memory and its CPU."""
+    with Lab(programs, RULES) as lab, linux_guest(lab):
+        lab.watched("web1")
+        row = until(lambda: (row := lab.guest("web1"))["passes"] > 1 and row, 120)
+        most, before = 0, _ticks(row["fvm_pid"])
+        begin = time.monotonic()
+        while time.monotonic() - begin < seconds:
+            most = max(most, _private_kib(row["fvm_pid"]))
+            time.sleep(0.02)
+        share = (_ticks(row["fvm_pid"]) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begin) * 100
+        now, guard = _private_kib(row["fvm_pid"]), _private_kib(row["guard_pid"])
+        print(f"whole pack on Linux 6.1, idle, {seconds} s: private memory {now / 1024:.1f} MiB, at most {most / 1024:.1f} MiB during passes; "
+              f"CPU {share:.2f} % of a core; a pass {lab.guest('web1')['pass_ms']:.0f} ms; its guard {guard / 1024:.1f} MiB")  # fmt: skip
+        check(lab.guest("web1")["takeovers"] == 0, "it was replaced")
+        check(now <= 16 * 1024, "16 MiB")
 
 
 def microvm_pages(pid: int) -> int:
@@ -335,11 +459,8 @@ def isolation(programs: Path) -> None:
 
 def attacker(programs: Path, times: int) -> None:
     """An FVM with a traitor in it (fvm_attacker.cpp): what it does is noticed, what it wants it does not get."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("vitrined", "vitrine-guard", "vitrine"):
-            os.symlink(programs.resolve() / name, Path(folder) / name)
-        os.symlink(programs.resolve() / "fvm_attacker", Path(folder) / "vitrine-fvm")
-        with Lab(Path(folder)) as lab:
+    with attacked(programs) as folder:
+        with Lab(folder) as lab:
             guest = BareGuest(lab, "web1")
             other = BareGuest(lab, "web2")
             lab.watched("web2")
@@ -439,8 +560,9 @@ def _ticks(pid: int) -> int:
 
 
 def _private_kib(pid: int) -> int:
+    """Its own memory. A guest's RAM that it maps is not: that is the guest's, whoever else maps it."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty", "Private_Hugetlb")))
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
 def lifecycle(programs: Path, count: int) -> None:
@@ -500,6 +622,9 @@ GROUPS = {
     "Microvm": lambda a: microvm(a.programs, a.times or 2),
     "Attacker": lambda a: attacker(a.programs, a.times or 3),
     "Footprint": lambda a: footprint(a.programs, a.times or 8),
+    "Actions": lambda a: actions(a.programs, a.times),
+    "Hangs": lambda a: hangs(a.programs, a.times or 3),
+    "Pack": lambda a: whole_pack(a.programs, a.times or 6),
     "Lifecycle": lambda a: lifecycle(a.programs, a.times or 12),
 }
 

@@ -62,7 +62,7 @@ Outcome<std::vector<MapSegment>> to_microvm(const std::vector<MapSegment>& layou
             Problem(Errc::too_large, "the guest's RAM has more pieces than a microVM has ports"));
       const auto added = nlohmann::json::parse(
           TRY(qmp->execute_with_file("add-fd", fmt::format(R"({{"fdset-id":{}}})", port),
-                           files[number].file.get())),
+                                     files[number].file.get())),
           nullptr, false);
       if (!added.is_object() || !added.contains("fd") || !added["fd"].is_number_integer())
         return std::unexpected(Problem(Errc::protocol, "add-fd"));

@@ -9,6 +9,7 @@ namespace vitrine::fvm {
 namespace {
 
 constexpr std::chrono::milliseconds kBeat{20};  ///< between heartbeats, as Sensor::beat() has it
+constexpr unsigned kOnTheirWay = 3;             ///< heartbeats, at most
 /// Less CPU time than this between two looks is none: who is blocked may wake to see that he is.
 constexpr std::uint64_t kNothingNs = 1'000'000;
 
@@ -21,7 +22,7 @@ WatchLimits WatchLimits::of(Isolation isolation, bool emulated, unsigned patienc
     limits.silent = milliseconds(emulated ? 300 : 150);
     limits.canary_every = milliseconds(emulated ? 100 : 50);
     // Under TCG the guest's clock of CPU time is the host's wall, and all work ten times as long.
-    limits.step = milliseconds(emulated ? 600 : 150);
+    limits.step = milliseconds(emulated ? 350 : 120);
     limits.still = milliseconds(emulated ? 300 : 150);
     limits.canary_most = milliseconds(emulated ? 10'000 : 4'000);
     limits.first = milliseconds(emulated ? 8'000 : 3'000);
@@ -94,11 +95,11 @@ void FvmWatch::check(const Heartbeat& heartbeat, Time now) {
   if (watching_ && heartbeat.engine_ns - stepped_ns_ >
                        static_cast<std::uint64_t>(std::chrono::nanoseconds(limits_.step).count()))
     return condemn(Cause::stuck);
-  // The first one after planting may have been on its way before. From the second on, two more
-  // steps are one whole look at the control page.
+  // The first ones after planting may have been on their way before. From then on, two more steps
+  // are one whole look at the control page.
   if (planted_ && watching_) {
-    if (++beats_since_planted_ == 2) progress_when_planted_ = heartbeat.progress;
-    if (beats_since_planted_ > 2 && heartbeat.progress - progress_when_planted_ > 2)
+    if (++beats_since_planted_ == kOnTheirWay) progress_when_planted_ = heartbeat.progress;
+    if (beats_since_planted_ > kOnTheirWay && heartbeat.progress - progress_when_planted_ > 2)
       return condemn(Cause::stuck);
   }
   beat_ = now;

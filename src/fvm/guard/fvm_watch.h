@@ -26,8 +26,8 @@ struct WatchLimits {
   using Time = std::chrono::milliseconds;
   Time silent{80};           ///< without a heartbeat
   Time canary_every{25};     ///< between challenges
-  Time step{75};             ///< CPU time of the engine in one step
-  Time still{75};            ///< without a step and without CPU time
+  Time step{60};             ///< CPU time of the engine in one step
+  Time still{60};            ///< without a step and without CPU time
   Time canary_most{2'000};   ///< without an answer, whatever its heartbeats say
   Time first{1'000};         ///< until the first answer of a new assignment
   Time attach_most{60'000};  ///< in the phase of attaching without a break

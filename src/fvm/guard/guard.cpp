@@ -69,13 +69,19 @@ Outcome<void> Guard::run() {
     const auto late =
         std::max<std::chrono::nanoseconds>(now - last - 2 * kTurn, std::chrono::nanoseconds(0));
     last = now;
-    if (ready[0].revents != 0 && !TRY(hear_supervisor())) return {};
+    if (ready[0].revents != 0) {
+      const auto stay = hear_supervisor();
+      if (!stay || !*stay) (void)notebook_.flush();
+      if (!TRY(stay)) return {};
+    }
     if ((ready[1].revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0) {
+      if (fvm_) (void)hear_fvm(now);  // its last words
+      (void)notebook_.flush();
       return std::unexpected(Problem(Errc::vanished, "the guest is gone"));
     }
     if (fvm_) {
-      if (ready[2].revents != 0) hear_fvm(now);
-      watch_fvm(now, late);
+      const bool heard_all = ready[2].revents == 0 || hear_fvm(now);
+      watch_fvm(now, late, heard_all);
     }
     if (const auto told = response_.tick(now)) {
       notebook_.write(evidence::Kind::action, "snapshot", dump({{"words", *told}}));
@@ -151,7 +157,7 @@ void Guard::take_layout(const RangesPacket& packet, std::vector<FileDescriptor> 
 
 Outcome<void> Guard::employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors) {
   // What the one before said and nobody read yet still counts.
-  if (fvm_ && !fvm_->reported_bad) hear_fvm(std::chrono::steady_clock::now());
+  if (fvm_ && !fvm_->reported_bad) (void)hear_fvm(std::chrono::steady_clock::now());
   fvm_.reset();
   attached_ = false;
   if (descriptors.size() != 3)
@@ -174,20 +180,23 @@ Outcome<void> Guard::employ(const EmployPacket& packet, std::vector<FileDescript
   return {};
 }
 
-void Guard::hear_fvm(Time now) {
+bool Guard::hear_fvm(Time now) {
   std::vector<Message> messages;
   std::array<std::byte, 64 * 1024> buffer;
   // A bounded number a turn: a flood must not keep the guard from its clock.
-  for (int turn = 0; turn < 64; ++turn) {
+  bool heard_all = false;
+  for (int turn = 0; turn < 256; ++turn) {
     const auto got = ::recv(fvm_->channel.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (got <= 0) break;
+    heard_all = got <= 0;
+    if (heard_all) break;
     fvm_->watch.take(Bytes(buffer).first(static_cast<std::size_t>(got)), now, messages);
     if (fvm_->watch.bad()) break;
   }
   for (const auto& message : messages) handle(message, now);
+  return heard_all;
 }
 
-void Guard::watch_fvm(Time now, std::chrono::nanoseconds late) {
+void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
   auto& fvm = *fvm_;
   if (fvm.reported_bad) return;
   fvm.watch.tick(now, late);
@@ -213,7 +222,9 @@ void Guard::watch_fvm(Time now, std::chrono::nanoseconds late) {
     }
     notebook_.write(evidence::Kind::watcher, "fvm", dump(body));
   }
-  if (fvm.watch.wants_canary(now)) {
+  // Heartbeats that are still on their way must not be taken for ones that came after the
+  // challenge.
+  if (heard_all && fvm.watch.wants_canary(now)) {
     if (fvm.page.write_with_canary(fvm.orders)) fvm.watch.plant(fvm.orders, fvm.page.area(), now);
   }
 }
@@ -282,7 +293,9 @@ void Guard::found(const symptom::Finding& finding, Time now) {
                {"finding", Json::parse(symptom::to_json(finding), nullptr, false)}};
   notebook_.write(evidence::Kind::finding, finding.symptom, dump(body), key, severity);
   for (const auto action : actions) {
-    if (action == Action::snapshot || action == Action::stop) act(action);
+    if (action != Action::snapshot && action != Action::stop) continue;
+    (void)notebook_.flush();
+    act(action);
   }
   for (const auto& [action, outcome] : done) {
     notebook_.write(

@@ -60,8 +60,9 @@ class Guard {
   Outcome<bool> hear_supervisor();
   void take_layout(const RangesPacket& packet, std::vector<FileDescriptor> files);
   Outcome<void> employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors);
-  void hear_fvm(Time now);
-  void watch_fvm(Time now, std::chrono::nanoseconds late);
+  /// @returns whether all that the FVM said so far was heard
+  bool hear_fvm(Time now);
+  void watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all);
   void handle(const Message& message, Time now);
   void found(const symptom::Finding& finding, Time now);
   void gone(const std::string& key, const symptom::Finding* finding);

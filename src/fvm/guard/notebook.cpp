@@ -2,21 +2,9 @@
 
 #include <fmt/format.h>
 
-namespace vitrine::fvm {
+#include <algorithm>
 
-bool Notebook::append(const evidence::Entry& entry) {
-  const auto done = store_.append(entry);
-  if (done) {
-    trouble_.clear();
-    return true;
-  }
-  if (done.error().code == Errc::invalid) {  // no time will make it fit
-    ++lost_;
-    return true;
-  }
-  trouble_ = done.error().message;
-  return false;
-}
+namespace vitrine::fvm {
 
 void Notebook::write(evidence::Kind kind, std::string subject, std::string body, std::string key,
                      std::uint8_t severity) {
@@ -27,8 +15,9 @@ void Notebook::write(evidence::Kind kind, std::string subject, std::string body,
                         .severity = severity,
                         .key = std::move(key),
                         .body = std::move(body)};
-  if (waiting_.empty() && append(entry)) return;
-  if (waiting_.size() >= kMostWaiting || waiting_bytes_ + entry.body.size() > kMostWaitingBytes) {
+  // What no time will make fit, or what there is no room for even here, is counted.
+  if (!evidence::Store::fits(entry) || waiting_.size() >= kMostWaiting ||
+      waiting_bytes_ + entry.body.size() > kMostWaitingBytes) {
     ++lost_;
     return;
   }
@@ -36,24 +25,35 @@ void Notebook::write(evidence::Kind kind, std::string subject, std::string body,
   waiting_.push_back(std::move(entry));
 }
 
-void Notebook::tick(Time now) {
-  if ((waiting_.empty() && lost_ == 0) || now < again_) return;
-  while (!waiting_.empty()) {
-    if (!append(waiting_.front())) {
-      again_ = now + std::chrono::milliseconds(500);
-      return;
+bool Notebook::flush() {
+  std::size_t done = 0;
+  while (done < waiting_.size()) {
+    const auto some = std::min(kMostAtOnce, waiting_.size() - done);
+    if (auto written = store_.append_all(std::span(waiting_).subspan(done, some)); !written) {
+      trouble_ = std::move(written.error().message);
+      break;
     }
-    waiting_bytes_ -= waiting_.front().body.size();
-    waiting_.pop_front();
+    for (std::size_t i = done; i < done + some; ++i) waiting_bytes_ -= waiting_[i].body.size();
+    done += some;
   }
-  if (lost_ == 0) return;
-  evidence::Entry loss{
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(done));
+  if (!waiting_.empty()) return false;
+  trouble_.clear();
+  if (lost_ == 0) return true;
+  const evidence::Entry loss{
       .kind = evidence::Kind::loss,
       .moment = evidence::now(boot_),
       .guest = guest_,
       .subject = "evidence",
       .body = fmt::format(R"({{"words":"{0} entries could not be kept","entries":{0}}})", lost_)};
-  if (append(loss)) lost_ = 0;
+  if (!store_.append(loss)) return false;
+  lost_ = 0;
+  return true;
+}
+
+void Notebook::tick(Time now) {
+  if ((waiting_.empty() && lost_ == 0) || now < again_) return;
+  if (!flush()) again_ = now + std::chrono::milliseconds(500);
 }
 
 }  // namespace vitrine::fvm

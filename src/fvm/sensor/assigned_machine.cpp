@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "memory/joined_memory.h"
@@ -43,6 +44,35 @@ class InheritedMemory final : public PhysicalMemory {
   MemoryMap map_;
 };
 
+/// All of it counts as touched. Linux gives sysfs's resource files the address space of a device
+/// whose size is 0: lseek(SEEK_DATA) finds nothing in them, and so no kernel was found by it.
+class DenseMemory final : public PhysicalMemory {
+ public:
+  explicit DenseMemory(std::unique_ptr<PhysicalMemory> inner) : inner_(std::move(inner)) {}
+
+  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner_->ram(); }
+  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
+    return inner_->read(from, into);
+  }
+  std::size_t read_batch(std::span<BatchRead> batch) const override {
+    return inner_->read_batch(batch);
+  }
+  [[nodiscard]] Bytes window(Gpa from, std::uint64_t size) const noexcept override {
+    return inner_->window(from, size);
+  }
+  [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override {
+    for (const auto& range : ram()) {
+      if (range.end() <= from) continue;
+      const auto start = std::max(from, range.start);
+      return GpaRange{start, range.end() - start};
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::unique_ptr<PhysicalMemory> inner_;
+};
+
 }  // namespace
 
 Result<void> TickingMemory::read(Gpa from, MutableBytes into) const {
@@ -69,17 +99,19 @@ Result<std::unique_ptr<AssignedMachine>> AssignedMachine::create(
   std::vector<FileDescriptor> shared;
   std::vector<MapSegment> shared_segments;
   std::vector<std::unique_ptr<PhysicalMemory>> parts;
+  bool dense = false;
   for (std::uint32_t number = 0; number < files.size(); ++number) {
     std::vector<MapSegment> own;
     for (auto segment : segments) {
       if (segment.backing != number) continue;
-      segment.backing = files[number].kind == RamFile::Kind::shared
-                            ? static_cast<std::uint32_t>(shared.size())
-                            : 0;
+      segment.backing = files[number].kind == RamFile::Kind::process
+                            ? 0
+                            : static_cast<std::uint32_t>(shared.size());
       own.push_back(segment);
     }
     if (own.empty()) continue;
-    if (files[number].kind == RamFile::Kind::shared) {
+    dense = dense || files[number].kind == RamFile::Kind::bar;
+    if (files[number].kind != RamFile::Kind::process) {
       shared_segments.insert(shared_segments.end(), own.begin(), own.end());
       shared.push_back(std::move(files[number].file));
     } else {
@@ -93,7 +125,10 @@ Result<std::unique_ptr<AssignedMachine>> AssignedMachine::create(
   }
   if (!shared_segments.empty()) {
     auto map = TRY(MemoryMap::create(std::move(shared_segments)));
-    parts.push_back(TRY(SharedMapping::create(std::move(shared), std::move(map))));
+    std::unique_ptr<PhysicalMemory> mapped =
+        TRY(SharedMapping::create(std::move(shared), std::move(map)));
+    if (dense) mapped = std::make_unique<DenseMemory>(std::move(mapped));
+    parts.push_back(std::move(mapped));
   }
   if (parts.empty()) return fail(Errc::out_of_bounds, 0, "no RAM was assigned");
   auto joined = TRY(JoinedMemory::create(std::move(parts)));

@@ -13,8 +13,9 @@ namespace vitrine::fvm {
 /// A file that holds guest RAM.
 struct RamFile {
   enum class Kind : std::uint8_t {
-    shared = 0,   ///< the RAM itself, or a BAR that shows it: mapped
+    shared = 0,   ///< the RAM itself: mapped
     process = 1,  ///< another process's memory (/proc/PID/mem): read at its addresses
+    bar = 2,      ///< a PCI BAR that shows it: mapped; its file cannot say what was ever touched
   } kind = Kind::shared;
   FileDescriptor file;
 };

@@ -68,7 +68,7 @@ Result<std::vector<RamFile>> open_bars(const Orders& orders) {
   }
   std::vector<RamFile> files;
   for (const auto& bar : bars)
-    files.push_back({RamFile::Kind::shared, TRY(open_for_reading(bar.path))});
+    files.push_back({RamFile::Kind::bar, TRY(open_for_reading(bar.path))});
   return files;
 }
 

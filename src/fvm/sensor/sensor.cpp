@@ -9,6 +9,8 @@
 #include <mutex>
 
 #include "fvm/canary.h"
+#include "linux/field.h"
+#include "linux/tasks.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -17,12 +19,29 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr milliseconds kBeat{20};    ///< between heartbeats
-constexpr milliseconds kListen{10};  ///< between looks at the control page, at rest
+constexpr milliseconds kBeat{20};      ///< between heartbeats
+constexpr milliseconds kBusyBeat{10};  ///< while a pass or an attach is on: where engines hang
+constexpr milliseconds kListen{10};    ///< between looks at the control page, at rest
 constexpr milliseconds kStandbyBeat{100};
 constexpr nanoseconds kSearchAgain = std::chrono::seconds(1);
 constexpr nanoseconds kSearchSeldom = std::chrono::seconds(15);
 constexpr nanoseconds kLongestRest = std::chrono::seconds(60);
+/// How long a kernel may seem to boot. A kernel that never gets there is looked at all the same.
+constexpr nanoseconds kLongestBoot = std::chrono::seconds(120);
+
+/// A kernel that boots patches its own text, unpacks, maps and frees: much of that looks like an
+/// attack. It is done with it before it executes the first program: then init has user memory.
+bool is_booted(const linux::Kernel& kernel) {
+  linux::Field<Gva> mm;
+  linux::FieldBinder bind(kernel.types());
+  bind(mm, "task_struct.mm");
+  const auto tasks = linux::TaskList::open(kernel);
+  if (!bind.done() || !tasks) return true;
+  const auto init = tasks->init_process();
+  if (!init) return false;
+  const auto memory = mm.read(kernel.memory(), init);
+  return memory && *memory;
+}
 
 nanoseconds cpu_time(clockid_t clock) {
   timespec time{};
@@ -33,6 +52,10 @@ nanoseconds cpu_time(clockid_t clock) {
 }  // namespace
 
 void Sensor::run(const std::function<Outcome<void>()>& ready) {
+  // What is large and short-lived (a kernel's text, to be searched) goes back to where it came
+  // from: the C library would raise this bound at the first large block, and keep them all in the
+  // heap.
+  ::mallopt(M_MMAP_THRESHOLD, 256 * 1024);
   ::pthread_getcpuclockid(::pthread_self(), &engine_clock_);
   std::jthread heart([this](const std::stop_token& stop) { beat(stop); });
   if (const auto done = ready(); !done) {
@@ -69,7 +92,9 @@ void Sensor::beat(const std::stop_token& stop) {
     // Standby: short naps, so that the first beat of an assignment is not late.
     for (auto rest = generation == 0 ? kStandbyBeat : kBeat;
          rest.count() > 0 && !stop.stop_requested(); rest -= kBeat) {
-      std::this_thread::sleep_for(kBeat);
+      const auto phase = pulse_.phase.load();
+      const bool busy = phase == Phase::attaching || phase == Phase::scanning;
+      std::this_thread::sleep_for(busy ? kBusyBeat : kBeat);
       if (generation == 0 && pulse_.generation != 0) break;
     }
   }
@@ -144,7 +169,21 @@ void Sensor::watch() {
 
 bool Sensor::attach() {
   auto kernel = linux::Kernel::attach(*machine_, {});
-  if (!kernel) return false;
+  if (!kernel) {
+    if (kernel.error().message != no_kernel_) {
+      no_kernel_ = kernel.error().message;
+      reporter_.note(fmt::format("no kernel yet: {}", no_kernel_), orders_.generation);
+    }
+    return false;
+  }
+  no_kernel_.clear();
+  if (!is_booted(**kernel)) {
+    if (boots_since_ == Clock::time_point()) boots_since_ = Clock::now();
+    if (Clock::now() - boots_since_ < kLongestBoot) return false;
+    reporter_.note("the guest's init has not started for two minutes: it is looked at as it is",
+                   orders_.generation);
+  }
+  boots_since_ = {};
   auto engine = make_engine_(**kernel);
   if (!engine) {
     reporter_.note(engine.error().message, orders_.generation);
@@ -179,9 +218,9 @@ void Sensor::look() {
         Completion{.passes = passes, .standing = static_cast<std::uint32_t>(report.known)},
         orders_.generation);
     for (const auto& note : report.notes) reporter_.note(note, orders_.generation);
-    ::malloc_trim(0);
   }
   // In the long run passes take their share of a core and no more.
+  ::malloc_trim(0);
   const auto took = cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
   const auto share = std::clamp<std::uint64_t>(orders_.cpu_share, 1, 1000);
   const auto pause =

@@ -64,6 +64,8 @@ class Sensor {
   std::unique_ptr<linux::Kernel> kernel_;
   std::unique_ptr<symptom::Engine> engine_;
   std::chrono::nanoseconds rest_{};
+  std::string no_kernel_;  ///< why none was found, as it was told
+  std::chrono::steady_clock::time_point boots_since_{};
 };
 
 }  // namespace vitrine::fvm

@@ -107,9 +107,7 @@ std::optional<SuperExaminer::Verdict> SuperExaminer::look(Examined& fvm, Time no
   const auto verdict = [&](Cause cause, std::string why = {}) {
     return Verdict{fvm.what.serial, cause, std::move(why)};
   };
-  auto late = kPulseLate;
   if (fvm.microvm != nullptr) {
-    late = kMicrovmPulseLate;
     const auto state = fvm.microvm->look(now);
     rare_work_ += fvm.microvm->rare_work();
     if (state == MicrovmExaminer::State::altered)
@@ -129,8 +127,8 @@ std::optional<SuperExaminer::Verdict> SuperExaminer::look(Examined& fvm, Time no
       return verdict(Cause::altered, "its pulse is not its own");
     if (!text_intact(fvm)) return verdict(Cause::altered, "its text is not what was measured");
   }
-  if (now - fvm.moved > late) return verdict(Cause::silent);
-  if (now - fvm.stepped > late) return verdict(Cause::stuck);
+  if (now - fvm.moved > kPulseLate) return verdict(Cause::silent);
+  if (now - fvm.stepped > kPulseLate) return verdict(Cause::stuck);
   return std::nullopt;
 }
 

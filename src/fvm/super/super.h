@@ -43,9 +43,8 @@ struct SuperPacket {
 class SuperExaminer {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  static constexpr std::chrono::milliseconds kPulseLate{500};
-  /// Those are watched by their guards, too; one that only boots or waits costs much to replace.
-  static constexpr std::chrono::milliseconds kMicrovmPulseLate{2000};
+  /// Guards notice silence in a tenth of that; this is for those that wait for a guest.
+  static constexpr std::chrono::milliseconds kPulseLate{2000};
 
   /// @param program  the bytes of the measured program
   /// @param pack     whose rules about kernels are asked of microVMs

@@ -9,7 +9,7 @@
 //   image = "/usr/lib/vitrine/fvm"      # of microVMs: guest fvm-image builds it
 //   accelerator = "tcg"                 # or "kvm"
 //   standby = 1                         # FVMs that wait, booted
-//   cpu_share = 10                      # thousandths of a core for the passes of one FVM
+//   cpu_share = 6                       # thousandths of a core for the passes of one FVM
 //   first_user = 61200                  # users from here on are the guards' and FVMs'; root only
 //   [guest.web1]                        # in place of the above
 //   isolation = "process"
@@ -44,7 +44,7 @@ struct Config {
   unsigned standby = 1;
   std::string image = "/usr/lib/vitrine/fvm";
   std::string accelerator = "tcg";
-  std::uint32_t cpu_share = 10;
+  std::uint32_t cpu_share = 6;
   std::uint32_t first_user = 61200;
   GuestConfig usual;
   std::map<std::string, GuestConfig, std::less<>> guests;

@@ -25,7 +25,7 @@ struct FvmImage {
 struct MicrovmOptions {
   std::string qemu = "/usr/bin/qemu-system-x86_64";
   std::string accelerator = "tcg";  ///< or "kvm"
-  unsigned memory_mib = 128;
+  unsigned memory_mib = 256;
   std::string log;
 };
 

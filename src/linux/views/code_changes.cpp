@@ -294,6 +294,8 @@ class Reader final : public ViewReader {
     const Bytes text = region.original;
     const bool in_kernel = region.name == "kernel";
     for (std::size_t i = 0; i + 10 <= text.size(); ++i) {
+      // The longest work without a read: whoever counts our reads is to see that we move.
+      if (i % kPiece == 0) (void)memory_.load<std::uint64_t>(region.start + i);
       const auto op = std::to_integer<std::uint8_t>(text[i]);
       Gva target;
       if (op == 0xe8 || op == 0xe9) {
