@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto head = decode_frame_head(body.first(std::min(body.size(), kFrameHead)));
       head && head->length > kMaxBody)
     std::abort();
-  switch (data[0] % 9) {
+  switch (data[0] % 11) {
     case 0:
       there_and_back<Welcome>(body);
       break;
@@ -55,6 +55,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 7:
       there_and_back<AgentNote>(body);
+      break;
+    case 9:
+      there_and_back<HeldWrite>(body);
+      break;
+    case 10:
+      there_and_back<std::vector<AgentRam>>(body);
       break;
     default: {
       const auto plan = decode_plan(body);

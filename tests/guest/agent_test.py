@@ -199,6 +199,36 @@ def memory(probe, guest):
     assert values[:5] == [None] * 5 and None not in values[5:10] and values[-7:] == [None] * 7, f"before, with and without it: {values}"
 
 
+def writes(probe, guest):
+    """Registers and code written by a CPU that is held at its event: the guest goes on with what was written."""
+    vitrine = str(Path(probe).with_name("vitrine"))
+
+    def under(script, command):
+        process = subprocess.Popen([vitrine, "run", "-e", script, guest.name, "--allow-writes"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            begin = time.monotonic()
+            while True:  # until the script runs
+                _, said = guest.run(command)
+                if said.decode().split()[-1] != before[-1] or time.monotonic() > begin + 30:
+                    return said.decode().split()
+        finally:
+            process.send_signal(signal.SIGINT)
+            told, _ = process.communicate(timeout=60)
+            assert "old code runs on" not in told, told
+
+    # getpid (39) becomes getuid (102): the actor takes itself for process 0.
+    command = "COUNT=3 /actors/calls | cut -d' ' -f2 | sed 's/^[1-9].*/real/'"
+    before = ["real"]
+    said = under('Syscall(getpid) when (process.name == "calls") { WriteRegister(rax, 102) }', command)
+    assert said == ["0"], f"a register that was written: {said}"
+    assert guest.run(command)[1].split() == [b"real"], "after the script"
+    # geteuid gives 1337: mov eax, 1337; ret. QEMU has translated it by then, and must do so anew.
+    guest.run("id -u; id -u")
+    before = ["0"]
+    said = under('ExecuteAt(__x64_sys_getuid) when (process.name == "id") { WriteMemory(__x64_sys_geteuid, (uint64_t) 0xc300000539b8) }', "id -u >/dev/null; id -u")
+    assert said == ["1337"], f"code that was written: {said}"
+
+
 def reset(probe, guest):
     """A reset under a script: no event of the kernel that comes is taken for one of the kernel that was."""
     watch = Watch(probe, guest, "watch", 'Syscall { Print("%d", syscall.number) }')
@@ -279,7 +309,8 @@ def main():
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
                          "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
-                         "memory": lambda: memory(words.probe, guest), "reset": lambda: reset(words.probe, guest),
+                         "memory": lambda: memory(words.probe, guest), "writes": lambda: writes(words.probe, guest),
+                         "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}
                 for name, test in tests.items():
                     if words.only and name not in words.only:

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -42,7 +43,10 @@ std::optional<std::uint32_t> general_register(unsigned catalogue) {
 
 class AgentFiring final : public HeldFiring {
  public:
-  explicit AgentFiring(const Held& held, bool can_write) : held_(held), can_write_(can_write) {
+  using Write = std::function<Outcome<void>(const HeldWrite&)>;
+  /// `write`: empty where this agent cannot.
+  AgentFiring(const Held& held, bool can_write, Write write)
+      : held_(held), can_write_(can_write), write_(std::move(write)) {
     probe = held.probe;
     monotonic_ns = held.monotonic_ns;
     cpu = held.vcpu;
@@ -82,6 +86,15 @@ class AgentFiring final : public HeldFiring {
     release_.writes.push_back({*number, value});
     return {};
   }
+  Outcome<void> write_memory(Gva at, Bytes bytes) override {
+    if (!write_) return HeldFiring::write_memory(at, bytes);
+    for (std::size_t done = 0; done < bytes.size();) {
+      const auto part = bytes.subspan(done, std::min(bytes.size() - done, kMaxHeldWrite));
+      TRY(write_({held_.vcpu, held_.token, at.value + done, {part.begin(), part.end()}}));
+      done += part.size();
+    }
+    return {};
+  }
   [[nodiscard]] const Release& release() const { return release_; }
 
  private:
@@ -91,6 +104,7 @@ class AgentFiring final : public HeldFiring {
   }
   const Held& held_;
   bool can_write_;
+  Write write_;
   Release release_;
 };
 
@@ -516,7 +530,15 @@ void Source::watch_memory(std::stop_token end) {
 void Source::fire(Bytes body) {
   const auto held = decode_message<Held>(body);
   if (!held) return;
-  AgentFiring firing(*held, (link_.welcome().can & Welcome::write_registers) != 0);
+  AgentFiring::Write write;
+  if ((link_.welcome().can & Welcome::write_code) != 0) {
+    write = [this](const HeldWrite& what) -> Outcome<void> {
+      TRY(request(MessageKind::write, encode(what), MessageKind::wrote));
+      return {};
+    };
+  }
+  AgentFiring firing(*held, (link_.welcome().can & Welcome::write_registers) != 0,
+                     std::move(write));
   // What the CPUs wrote before comes before.
   (void)drain_rings();
   sink_->fire(firing);

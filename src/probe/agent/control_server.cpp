@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "memory/send_with_files.h"
 #include "vmipl/program.h"
@@ -209,6 +210,9 @@ bool ControlServer::handle(MessageKind kind, Bytes body) {
     case MessageKind::release:
       release(body);
       return true;
+    case MessageKind::write:
+      write(body);
+      return true;
     case MessageKind::ram:
       ram(body);
       return true;
@@ -345,6 +349,22 @@ void ControlServer::ram(Bytes body) {
   (void)send(MessageKind::ram_known, {});
 }
 
+void ControlServer::write(Bytes body) {
+  auto message = decode_message<HeldWrite>(body);
+  {
+    const std::lock_guard lock(hold_mutex_);
+    if (message && message->vcpu < waiting_.size() && message->token != 0) {
+      auto& waiting = waiting_[message->vcpu];
+      if (waiting.token == message->token && !waiting.released && !waiting.write) {
+        waiting.write = std::move(*message);
+        released_.notify_all();
+        return;  // the CPU's thread answers
+      }
+    }
+  }
+  refuse("no virtual CPU is held for this write");
+}
+
 void ControlServer::release(Bytes body) {
   auto message = decode_message<Release>(body);
   if (!message || message->vcpu >= waiting_.size()) return;
@@ -359,7 +379,8 @@ void ControlServer::release(Bytes body) {
   released_.notify_all();
 }
 
-std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms) noexcept {
+std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms,
+                                           const HeldWriter& write) noexcept {
   if (held.vcpu >= waiting_.size()) return std::nullopt;
   {
     const std::lock_guard lock(hold_mutex_);
@@ -368,15 +389,26 @@ std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms) n
     if (changing_)
       waiting_[held.vcpu] = {};
     else
-      waiting_[held.vcpu] = {held.token, false, {}};
+      waiting_[held.vcpu] = {held.token, false, {}, {}};
   }
   if (!send(MessageKind::held, encode(held))) return std::nullopt;
   std::unique_lock lock(hold_mutex_);
   auto& waiting = waiting_[held.vcpu];
   if (changing_ && !waiting.released) return Release{};
-  const bool done = released_.wait_for(lock, std::chrono::milliseconds(limit_ms), [&] {
-    return waiting.released || !connected_ || changing_;
-  });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
+  bool done = false;
+  for (;;) {
+    done = released_.wait_until(
+        lock, until, [&] { return waiting.released || waiting.write || !connected_ || changing_; });
+    if (!waiting.write) break;
+    const auto wanted = std::exchange(waiting.write, std::nullopt);
+    lock.unlock();
+    if (write(*wanted))
+      (void)send(MessageKind::wrote, {});
+    else
+      refuse("QEMU does not write there");
+    lock.lock();
+  }
   waiting.token = 0;
   if (changing_ && !waiting.released) return Release{};
   if (!done || !waiting.released) return std::nullopt;

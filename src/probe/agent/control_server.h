@@ -32,7 +32,8 @@ class ControlServer final : public HeldHost {
   void stop();
   [[nodiscard]] const std::string& path() const { return path_; }
 
-  std::optional<Release> hold(Held& held, std::uint32_t limit_ms) noexcept override;
+  std::optional<Release> hold(Held& held, std::uint32_t limit_ms,
+                              const HeldWriter& write) noexcept override;
   bool note(const AgentNote& note) noexcept override;
 
  private:
@@ -40,6 +41,7 @@ class ControlServer final : public HeldHost {
     std::uint64_t token = 0;
     bool released = false;
     Release release;
+    std::optional<HeldWrite> write;  ///< to be done by the CPU's thread
   };
 
   void serve();
@@ -52,6 +54,7 @@ class ControlServer final : public HeldHost {
   void map(Bytes body);
   void release(Bytes body);
   void ram(Bytes body);
+  void write(Bytes body);
   enum class Patience : std::uint8_t { some, none };
   /// @returns false  nobody is there, or it does not read: then, but without patience and with
   ///                 nothing sent so far, it is cut off

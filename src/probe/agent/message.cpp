@@ -246,6 +246,27 @@ Result<Release> decode_message<Release>(Bytes body) {
   return finish(in, std::move(message));
 }
 
+std::vector<std::byte> encode(const HeldWrite& message) {
+  WireWriter out;
+  out.put(message.vcpu);
+  out.put(message.token);
+  out.put(message.address);
+  out.put_bytes(message.bytes);
+  return std::move(out).take();
+}
+template <>
+Result<HeldWrite> decode_message<HeldWrite>(Bytes body) {
+  WireReader in(body);
+  HeldWrite message;
+  message.vcpu = in.get<std::uint32_t>();
+  message.token = in.get<std::uint64_t>();
+  message.address = in.get<std::uint64_t>();
+  const auto bytes = in.get_bytes();
+  if (bytes.empty() || bytes.size() > kMaxHeldWrite) in.fail();
+  message.bytes.assign(bytes.begin(), bytes.end());
+  return finish(in, std::move(message));
+}
+
 std::vector<std::byte> encode(const AgentLosses& message) {
   WireWriter out;
   out.put(message.firings);

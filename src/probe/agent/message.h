@@ -33,6 +33,7 @@ enum class MessageKind : std::uint16_t {
   map,       ///< MapRequest
   release,   ///< Release: a held virtual CPU goes on
   losses,    ///< empty
+  write,     ///< HeldWrite: a held virtual CPU writes memory
   ram,       ///< AgentRam list: memory was plugged or unplugged; of the running program
   // from the agent
   welcome = 64,  ///< Welcome
@@ -44,6 +45,7 @@ enum class MessageKind : std::uint16_t {
   losses_reply,  ///< AgentLosses
   note,          ///< AgentNote
   ram_known,     ///< empty
+  wrote,         ///< empty: the HeldWrite was done
 };
 
 struct Message {
@@ -140,6 +142,16 @@ struct Release {
   bool operator==(const Release&) const = default;
 };
 
+/// To be written by a CPU that is held, as it sees memory: QEMU throws away what it translated.
+struct HeldWrite {
+  std::uint32_t vcpu = 0;
+  std::uint64_t token = 0;
+  std::uint64_t address = 0;
+  std::vector<std::byte> bytes;  ///< at most kMaxHeldWrite
+  bool operator==(const HeldWrite&) const = default;
+};
+inline constexpr std::size_t kMaxHeldWrite = 64U << 10;
+
 struct AgentLosses {
   std::uint64_t firings = 0;  ///< not run: thinned
   std::uint64_t late = 0;     ///< held, and the host did not answer in time
@@ -163,6 +175,7 @@ struct AgentNote {
 [[nodiscard]] std::vector<std::byte> encode(const MapReply& message);
 [[nodiscard]] std::vector<std::byte> encode(const Held& message);
 [[nodiscard]] std::vector<std::byte> encode(const Release& message);
+[[nodiscard]] std::vector<std::byte> encode(const HeldWrite& message);
 [[nodiscard]] std::vector<std::byte> encode(const AgentLosses& message);
 [[nodiscard]] std::vector<std::byte> encode(const AgentNote& message);
 
@@ -183,6 +196,8 @@ template <>
 Result<Held> decode_message<Held>(Bytes body);
 template <>
 Result<Release> decode_message<Release>(Bytes body);
+template <>
+Result<HeldWrite> decode_message<HeldWrite>(Bytes body);
 template <>
 Result<AgentLosses> decode_message<AgentLosses>(Bytes body);
 template <>

@@ -85,6 +85,7 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.find(api.physical, "qemu_plugin_get_hwaddr");
   of.find(api.physical_address, "qemu_plugin_hwaddr_phys_addr");
   of.find(api.physical_is_io, "qemu_plugin_hwaddr_is_io");
+  of.find(api.bytes_free, "g_byte_array_free");
   of.find(api.cpu, "qemu_get_cpu");
   of.find(api.run_on_cpu, "async_run_on_cpu");
   of.find(api.debug_memory, "cpu_memory_rw_debug");

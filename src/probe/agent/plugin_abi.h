@@ -138,6 +138,7 @@ struct PluginApi {
   GlibBytes* (*bytes_new)() = nullptr;
   GlibBytes* (*bytes_resize)(GlibBytes*, unsigned) = nullptr;
   void (*array_free)(GlibArray*, int) = nullptr;
+  std::uint8_t* (*bytes_free)(GlibBytes*, int) = nullptr;  ///< may be null
 
   // QEMU's own functions, which it happens to export when it is built with modules (as Debian
   // builds it). Each is used only where it is there, for what the interface cannot do; the

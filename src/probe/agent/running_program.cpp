@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <ctime>
 
 #include "probe/event_source.h"
@@ -38,7 +39,7 @@ RunningProgram::~RunningProgram() = default;
 Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
                                                                 const PluginApi& api,
                                                                 unsigned vcpus, HeldHost& host) {
-  std::unique_ptr<RunningProgram> made(new RunningProgram(std::move(plan), host));
+  std::unique_ptr<RunningProgram> made(new RunningProgram(std::move(plan), host, api));
   auto program = vmipl::load_program(made->plan_.program);
   if (!program)
     return std::unexpected(Problem(program.error().code,
@@ -148,6 +149,23 @@ void RunningProgram::run(Vcpu& cpu, EventAt& event) noexcept {
   if (firing.end == Firing::End::over_budget) add(cpu.over_budget);
 }
 
+// Both are QEMU's one way of writing for a debugger: the interface's own is a call of the other.
+// It translates as the CPU does and throws away what was translated of the old bytes.
+bool RunningProgram::write(const HeldWrite& what) noexcept {
+  if (api_.write_memory != nullptr) {
+    auto* bytes = api_.bytes_resize(api_.bytes_new(), static_cast<unsigned>(what.bytes.size()));
+    std::memcpy(bytes->data, what.bytes.data(), what.bytes.size());
+    const bool done = api_.write_memory(what.address, bytes);
+    if (api_.bytes_free != nullptr) (void)api_.bytes_free(bytes, 1);
+    return done;
+  }
+  if (api_.debug_memory == nullptr || api_.cpu == nullptr) return false;
+  auto* cpu = api_.cpu(static_cast<int>(what.vcpu));
+  auto bytes = what.bytes;
+  return cpu != nullptr &&
+         api_.debug_memory(cpu, what.address, bytes.data(), bytes.size(), true) == 0;
+}
+
 void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   if (!holding_.load(std::memory_order_relaxed)) return;
   Held held;
@@ -175,7 +193,8 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   held.task = event.task;
   held.syscall = event.call.value_or(-1);
   held.compat = event.compat;
-  const auto release = host_.hold(held, plan_.held_limit_ms);
+  const auto release =
+      host_.hold(held, plan_.held_limit_ms, [this](const HeldWrite& what) { return write(what); });
   if (!release) {
     add(cpu.late);
     return;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,14 +20,17 @@
 
 namespace vitrine::probe {
 
+using HeldWriter = std::function<bool(const HeldWrite&)>;
+
 /// The host, as a held virtual CPU sees it.
 class HeldHost {
  public:
   virtual ~HeldHost() = default;
   /// Sends the event and waits until the host releases the CPU, is gone, or the time is up.
   /// @returns nothing  it did not answer in time, or is gone
-  [[nodiscard]] virtual std::optional<Release> hold(Held& held,
-                                                    std::uint32_t limit_ms) noexcept = 0;
+  /// `write` writes as the CPU, on its thread: the host may ask for that while it waits.
+  [[nodiscard]] virtual std::optional<Release> hold(Held& held, std::uint32_t limit_ms,
+                                                    const HeldWriter& write) noexcept = 0;
   /// A word for the host. @returns false  it does not take it at once: the word is dropped
   [[nodiscard]] virtual bool note(const AgentNote& note) noexcept = 0;
 };
@@ -80,15 +84,18 @@ class RunningProgram {
   };
 
  private:
-  RunningProgram(AgentPlan plan, HeldHost& host) : plan_(std::move(plan)), host_(host) {}
+  RunningProgram(AgentPlan plan, HeldHost& host, const PluginApi& api)
+      : plan_(std::move(plan)), host_(host), api_(api) {}
   /// Runs the block, here or at the host.
   void run(Vcpu& cpu, EventAt& event) noexcept;
   /// The host hears of it once, or again when it did not take the word.
   void tell_thinned(std::size_t probe) noexcept;
   void hold(Vcpu& cpu, EventAt& event) noexcept;
+  [[nodiscard]] bool write(const HeldWrite& what) noexcept;
 
   AgentPlan plan_;
   HeldHost& host_;
+  const PluginApi& api_;
   std::unique_ptr<vmipl::Program> program_;
   MomentLayout layout_;
   std::unique_ptr<HostedRam> ram_;
