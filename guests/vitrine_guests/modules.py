@@ -21,7 +21,7 @@ BOOT = (
     "vsock af_alg af_key"
 ).split()
 # Shipped for tests that load and unload while they look.
-ON_REQUEST = "loop tun vxlan zram squashfs crc7 crc8 ts_kmp nbd binfmt_misc ext4 nf_tables kvm".split()
+ON_REQUEST = "loop tun vxlan zram squashfs crc7 crc8 ts_kmp nbd binfmt_misc ext4 nf_tables kvm qemu_fw_cfg".split()
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@
     ./dev bench look                    all parts
     ./dev bench look --only attach      one of equality, attach, refresh, scale, untouched, churn
     ./dev bench look --only kernels     every kernel that Debian's archive has (an hour; not among all parts)
+    ./dev bench look --only shapes      machines of many shapes (half an hour; not among all parts)
 
 Every figure is printed with its target. Times are medians of whole processes, runs taken in
 turn (A B A B) so that a machine whose speed drifts does not favour one side.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -25,8 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest"), str(ROOT / "tests/bench")]
 
-from look_kernels import SUITES, kernel_matrix  # noqa: E402
-from vitrine_guests import Guest  # noqa: E402
+from look_kernels import SUITES, kernel_matrix, shape_matrix  # noqa: E402
+from vitrine_guests import Guest, kernels  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
 PROBE = ROOT / "build/bin/look_probe"
@@ -44,11 +46,16 @@ def run(*words, cache=None, check=True):
 
 
 def peak_memory(*words, cache):
-    """The largest resident size of one run in MiB, and the part of it that is the guest's RAM, mapped."""
-    done = subprocess.run(
-        ["/usr/bin/time", "-f", "%M", *map(str, words)], capture_output=True, env=dict(os.environ, XDG_CACHE_HOME=str(cache))
-    )
-    return int(done.stderr.split()[-1]) / 1024
+    """The largest resident size of one run in MiB: of its own, and of the guest's RAM as mapped (shared memory). Sampled."""
+    own = mapped = 0
+    process = subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, XDG_CACHE_HOME=str(cache)))
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            sizes = dict(re.findall(r"^(Rss\w+):\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.M))
+            if sizes:
+                own = max(own, int(sizes["RssAnon"]) + int(sizes["RssFile"]))
+                mapped = max(mapped, int(sizes["RssShmem"]))
+    return own / 1024, mapped / 1024
 
 
 class Table:
@@ -81,8 +88,9 @@ def need_tasks(guest, count):
     return listed
 
 
-def attach(label):
-    with Guest(label, memory=1024, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
+def attach(label, with_peers):
+    # The device is for drgn, which takes no image without the kernel's own word of where it is.
+    with Guest(label, memory=1024, backend="memfd", extra="-device vmcoreinfo") as guest, tempfile.TemporaryDirectory() as warm:
         tasks = need_tasks(guest, 100)
         print(f"Attach: Linux {label}, 1 GiB, {tasks} processes")
 
@@ -93,6 +101,7 @@ def attach(label):
         def cached():
             return run(VITRINE, "ps", guest.name, "--json", cache=warm)[0]
 
+        guest.run("modprobe qemu_fw_cfg")
         cached()
         with guest.paused():
             rows = [json.loads(line) for line in run(VITRINE, "ps", guest.name, "--json", cache=warm)[1].stdout.splitlines()]
@@ -103,73 +112,86 @@ def attach(label):
         Table.row("cold: name to complete process list", cold_ms, "ms", 500, cold_worst)
         Table.row("from the cache", cached_ms, "ms", 50, cached_worst)
         with tempfile.TemporaryDirectory() as empty:
-            everything = peak_memory(VITRINE, "ps", guest.name, "--json", cache=empty)
-        Table.row("peak memory, cold (memory-mapped guest pages included)", everything, "MiB", 64)
+            own, mapped = peak_memory(VITRINE, "ps", guest.name, "--json", cache=empty)
+        Table.row(f"peak memory, cold (and {mapped:.0f} MiB of the guest's, mapped)", own, "MiB", 64)
 
         image = Path(warm) / "memory.elf"
         guest.dump(image)
         for name in ("ps", "lsof", "ss", "maps", "lsmod"):
             ms, worst = medians([lambda name=name: run(VITRINE, name, image, "--json", cache=warm)[0]], 5)[0]
             Table.row(f"image of it, {name}, from the cache", ms, "ms", None, worst)
-        peers(image, guest, cached_ms)
+        image_ms = medians([lambda: run(VITRINE, "ps", image, "--json", cache=warm)[0]], 5)[0][0]
+        if with_peers:
+            paged = Path(warm) / "paged.elf"
+            guest.dump(paged, paging=True)
+            peers(image, paged, label, image_ms)
 
 
-DRGN = """import drgn, sys, time
+DRGN = """import drgn, sys
 from drgn.helpers.linux.pid import for_each_task
-begin = time.perf_counter()
 program = drgn.Program()
 program.set_core_dump(sys.argv[1])
 program.load_debug_info([sys.argv[2]])
-rows = sum(1 for task in for_each_task(program) if task.pid.value_() and task.comm.string_())
-print(rows, time.perf_counter() - begin)
+for task in for_each_task(program):
+    print(task.pid.value_(), task.comm.string_())
 """
 
 
-def peers(image, guest, ours_ms):
-    """`ps` of crash, and a list of all tasks by drgn, on an image of the same guest."""
-    debug = os.environ.get("VITRINE_BENCH_VMLINUX")
-    where = "set VITRINE_BENCH_VMLINUX to the kernel's vmlinux with debug symbols (package linux-image-VERSION-dbg) to run it"
-    if not shutil.which("crash"):
-        print("  peer crash: not installed")
-    elif not debug:
-        print(f"  peer crash: installed; {where}")
-    else:
-        with tempfile.NamedTemporaryFile("w", suffix=".crash") as script:
-            script.write("ps\nquit\n")
-            script.flush()
-            ms = medians([lambda: run("crash", "-s", "-i", script.name, debug, image, check=False)[0]], 3)[0][0]
-            print(f"  peer crash ps, same image                                  {ms:9.2f} ms   {ms / ours_ms:.0f} times ours")
-    if subprocess.run([sys.executable, "-c", "import drgn"], capture_output=True).returncode != 0:
-        print("  peer drgn: not installed (package python3-drgn)")
-    elif not debug:
-        print(f"  peer drgn: installed; {where}")
-    else:
-        with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
-            script.write(DRGN)
-            script.flush()
-            runs = [run(sys.executable, script.name, image, debug, check=False) for _ in range(3)]
-            told = [done.stdout.split() for _, done in runs]
-            if not all(told):
-                print(f"  peer drgn: {runs[0][1].stderr.decode(errors='replace').strip().splitlines()[-1:]}")
-            else:
-                ms = statistics.median(took for took, _ in runs) * 1000
-                print(f"  peer drgn, every task's pid and name, same image          {ms:9.2f} ms   {ms / ours_ms:.0f} times ours "
-                      f"({told[0][0].decode()} tasks)")
+def python_with_drgn():
+    """Debian's package is for Debian's python."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import drgn"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def peers(image, paged, label, ours_ms):
+    """`ps` of crash, and a list of all tasks by drgn (which needs the page tables in the image), beside ours on `image`."""
+    crash, python = shutil.which("crash"), python_with_drgn()
+    debug = kernels.debug_image(label)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "ps.crash").write_text("ps\nquit\n")
+        (Path(folder) / "tasks.py").write_text(DRGN)
+        commands = {
+            "crash ps": [crash, "-s", "-i", f"{folder}/ps.crash", debug, image] if crash else None,
+            "drgn, every task's pid and name": [python, f"{folder}/tasks.py", paged, debug] if python else None,
+        }
+        for what, command in commands.items():
+            if command is None:
+                print(f"  peer {what}: not installed")
+                continue
+            runs = [run(*command, check=False) for _ in range(3)]
+            lines = runs[0][1].stdout.splitlines()
+            if runs[0][1].returncode != 0 or not lines:
+                print(f"  peer {what}: {runs[0][1].stderr.decode(errors='replace').strip().splitlines()[-2:]}")
+                continue
+            ms = statistics.median(took for took, _ in runs) * 1000
+            print(f"  peer {what + ', same moment':<53} {ms:9.2f} ms   {ms / ours_ms:.0f} times ours ({len(lines)} lines)")
 
 
 def refresh(label):
-    """A second look of one reader, on RAM that is shared and on QEMU's default, which only QEMU has mapped."""
-    for backend in ("memfd", "anonymous"):
-        with Guest(label, memory=256, backend=backend) as guest, tempfile.TemporaryDirectory() as warm:
-            print(f"Refresh inside one process: Linux {label}, {backend} memory")
-            for view in ("processes", "threads", "files", "maps", "sockets", "modules"):
-                figures = json.loads(run(PROBE, "refresh", guest.name, view, "400", cache=warm)[1].stdout)
+    """A second look of one reader, in turn with first ones; on RAM that is shared and on QEMU's default, which only
+    QEMU has mapped: two guests, asked in turn."""
+    backends = ("memfd", "anonymous")
+    with contextlib.ExitStack() as stack:
+        guests = {backend: stack.enter_context(Guest(label, memory=256, backend=backend)) for backend in backends}
+        warm = stack.enter_context(tempfile.TemporaryDirectory())
+        print(f"Refresh inside one process: Linux {label}; medians of 3 rounds of 200 looks each, in turn")
+        for view in ("processes", "threads", "files", "maps", "sockets", "modules"):
+            rounds = {backend: [] for backend in backends}
+            for _ in range(3):
+                for backend, guest in guests.items():
+                    rounds[backend].append(json.loads(run(PROBE, "refresh", guest.name, view, "200", cache=warm)[1].stdout))
+            for backend, each in rounds.items():
+                middle = {key: statistics.median(figures[key] for figures in each) for key in ("rows", "median_ms", "worst_ms", "first_ms")}
                 target = 1.0 if view == "processes" else None
-                Table.row(f"{view} ({figures['rows']} rows)", figures["median_ms"], "ms", target, figures["worst_ms"])
+                Table.row(f"{view} ({middle['rows']} rows), {backend}", middle["median_ms"], "ms", target, middle["worst_ms"])
+                print(f"  {'a first look of another reader':<58} {middle['first_ms']:9.2f} ms   {middle['first_ms'] / middle['median_ms']:.1f} times")
+        for backend, guest in guests.items():
             with guest.paused():
-                for view in ("processes", "threads", "files", "maps"):
+                for view in ("processes", "threads", "files", "maps", "sockets"):
                     figures = json.loads(run(PROBE, "agree", guest.name, view, cache=warm, check=False)[1].stdout)
-                    Table.row(f"{view}: repeated looks that differ from fresh ones", figures["differing"], "", 0)
+                    Table.row(f"{view}, {backend}: repeated looks that differ from fresh ones", figures["differing"], "", 0)
 
 
 def scale(label):
@@ -283,7 +305,7 @@ def equality(_options):
 
 PARTS = {
     "equality": equality,
-    "attach": lambda options: attach(options.kernel),
+    "attach": lambda options: attach(options.kernel, options.peers),
     "refresh": lambda options: refresh(options.kernel),
     "scale": lambda options: scale(options.kernel),
     "untouched": lambda options: untouched(options.kernel),
@@ -295,15 +317,24 @@ def every_kernel(options):
     Table.missed += kernel_matrix(VITRINE, options.suites)
 
 
+def every_shape(options):
+    Table.missed += shape_matrix(VITRINE, options.kernel)
+
+
+# Too long to be among all parts: by --only.
+LONG_PARTS = {"kernels": every_kernel, "shapes": every_shape}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--only", nargs="+", choices=[*PARTS, "kernels"], default=list(PARTS))
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, *LONG_PARTS], default=list(PARTS))
     parser.add_argument("--suites", nargs="+", default=SUITES, help="of the part kernels: these alone")
+    parser.add_argument("--peers", action="store_true", help="of the part attach: crash and drgn beside ours")
     parser.add_argument("--listings", type=int, default=1000)
     options = parser.parse_args()
     for part in options.only:
-        (PARTS | {"kernels": every_kernel})[part](options)
+        (PARTS | LONG_PARTS)[part](options)
     print(f"targets missed: {Table.missed}")
     return 1 if Table.missed else 0
 

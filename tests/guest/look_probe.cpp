@@ -50,19 +50,28 @@ int refresh(linux::Kernel& kernel, std::string_view name, int runs) {
   // The columns that a table shows, as `top` reads them.
   linux::Query query;
   for (const auto& column : view->info().columns) query.wanted.push_back(column.show == linux::Column::shown);
-  std::vector<double> times;
   std::size_t rows = 0;
-  for (int i = 0; i < runs; ++i) {
+  const auto timed = [&](linux::ViewReader& looker, std::vector<double>& times) -> Outcome<void> {
     const auto start = std::chrono::steady_clock::now();
     kernel.refresh();
     Counter counter(view->info(), query);
-    if (const auto tally = (*reader)->read(counter); !tally) return complain(tally.error());
+    TRY(looker.read(counter));
     rows = counter.rows();
     times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    return {};
+  };
+  // In turn: who looks again and knows what to fetch, and who never looked before.
+  std::vector<double> again, first;
+  for (int i = 0; i < runs; ++i) {
+    if (const auto done = timed(**reader, again); !done) return complain(done.error());
+    const auto fresh = view->open(kernel);
+    if (!fresh) return complain(fresh.error());
+    if (const auto done = timed(**fresh, first); !done) return complain(done.error());
   }
-  std::ranges::sort(times);
-  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"runs\": {}, \"median_ms\": {:.4f}, \"worst_ms\": {:.4f}}}\n", name, rows,
-             runs, times[times.size() / 2], times.back());
+  std::ranges::sort(again);
+  std::ranges::sort(first);
+  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"runs\": {}, \"median_ms\": {:.4f}, \"worst_ms\": {:.4f}, \"first_ms\": {:.4f}}}\n", name, rows,
+             runs, again[again.size() / 2], again.back(), first[first.size() / 2]);
   return 0;
 }
 

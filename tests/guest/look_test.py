@@ -225,7 +225,8 @@ def look(options, label, cpus, memory, report):
     print(f"Linux {label}, {cpus} CPU{'s' if cpus > 1 else ''}, {memory} MiB, {options.machine}, {options.backend} memory", flush=True)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vitrine-cache-") as cache, Guest(
-        label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend, cpu=options.cpu, extra=options.extra
+        label, memory=memory, cpus=cpus, machine=options.machine, backend=options.backend, cpu=options.cpu, extra=options.extra,
+        append=options.append, qmp=options.qmp,
     ) as guest:
         vitrine = Vitrine(options.vitrine, cache)
         more = collect(guest)
@@ -250,6 +251,8 @@ def main():
     parser.add_argument("--backend", default="anonymous")
     parser.add_argument("--cpu", default="max")
     parser.add_argument("--extra", default="", help="more options for QEMU, in one word")
+    parser.add_argument("--append", default="", help="more of a kernel command line, in one word")
+    parser.add_argument("--no-qmp", dest="qmp", action="store_false", help="a guest without a QMP socket (and what needs one is not compared)")
     parser.add_argument("--firmware", help="ovmf: a UEFI guest (package ovmf)", choices=["ovmf"])
     parser.add_argument("--views", nargs="+", default=[])
     parser.add_argument("--images", nargs="*", default=[], choices=["raw", "lime", "elf", "elf-paging"])

@@ -17,6 +17,7 @@ NAMES = {
     29: "#VC", 30: "#SX",
 }  # fmt: skip
 IST = {1: 3, 2: 2, 8: 1, 18: 4}  # arch/x86/include/asm/page_64_types.h, plus one
+EARLY = "early_idt_handler_array"  # arch/x86/kernel/head_64.S
 FROM_PROGRAMS = {3, 4, 0x80}
 
 
@@ -52,6 +53,8 @@ def compare(truth, rows):
             differ(differences, where, "ist", IST.get(vector, 0) if built_in else 0, row["ist"])
         if vector in HANDLERS and built_in:
             differ(differences, where, "symbol", HANDLERS[vector], row["symbol"])
+        elif vector in HANDLERS:
+            differ(differences, where, "symbol", EARLY, (row["symbol"] or "").partition("+")[0])
         name, _, offset = (row["symbol"] or "").partition("+")
         if addresses and number(row["handler"]) - int(offset or "0", 16) not in addresses.get(name, ()):
             differences.append(f"{where}: {row['handler']} is not {row['symbol']}")

@@ -11,11 +11,13 @@
 #include "linux/net/socket_fields.h"
 #include "linux/net/socket_owners.h"
 #include "linux/net/socket_tables.h"
+#include "memory/read_ahead.h"
 
 namespace vitrine::linux {
 namespace {
 
 using net::SocketTable;
+using Stage = ReadAhead::Stage;
 
 enum Index : std::size_t {
   kProtocol,
@@ -141,14 +143,16 @@ Value text(std::string value) {
 
 class Reader final : public ViewReader {
  public:
-  Reader(net::NetNamespaces namespaces, net::SocketTables tables, net::SocketFields fields,
-         Outcome<net::SocketOwners> owners)
-      : namespaces_(std::move(namespaces)),
+  Reader(const ReadAhead& ahead, net::NetNamespaces namespaces, net::SocketTables tables,
+         net::SocketFields fields, Outcome<net::SocketOwners> owners)
+      : ahead_(ahead),
+        namespaces_(std::move(namespaces)),
         tables_(std::move(tables)),
         fields_(std::move(fields)),
         owners_(std::move(owners)) {}
 
   Outcome<Tally> read(RowSink& rows) override {
+    const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     std::vector<net::NetNamespace> list;
     const auto walked = namespaces_.list(list);
@@ -167,7 +171,7 @@ class Reader final : public ViewReader {
       tally.warnings.push_back("owners are not known: " + owners_.error().message);
     }
 
-    for (const auto& found : tables_.find(list, tally)) {
+    for (const auto& found : find(list, tally)) {
       bool doubtful = false;
       auto facts = read_settled(found, tally, doubtful);
       if (!facts) continue;
@@ -194,11 +198,30 @@ class Reader final : public ViewReader {
  private:
   static constexpr std::int64_t kNoPid = -1;
 
+  /// What is in the tables: as fetched when the look began, if that is of one piece.
+  std::vector<net::FoundSocket> find(const std::vector<net::NetNamespace>& list, Tally& tally) {
+    {
+      const ReadAhead::In stage(ahead_, Stage::anchors);
+      Tally first;
+      auto sockets = tables_.find(list, first);
+      const bool sound = first.retries == 0 && first.dropped == 0 && first.warnings.empty();
+      if (sound) {
+        tally.truncated |= first.truncated;
+        return sockets;
+      }
+    }
+    const ReadAhead::In stage(ahead_, Stage::anew);
+    return tables_.find(list, tally);
+  }
+
   std::optional<net::SocketFacts> read_settled(const net::FoundSocket& found, Tally& tally,
                                                bool& doubtful) {
     for (unsigned attempt = 0; attempt < 3; ++attempt) {
-      auto facts = fields_.read(found);
-      const bool settled = facts && tables_.still_hashed(found);
+      auto facts = [&] {
+        const ReadAhead::In stage(ahead_, attempt == 0 ? Stage::objects : Stage::anew);
+        return fields_.read(found);
+      }();
+      const bool settled = facts && still_hashed(found);
       if (settled) return *std::move(facts);
       if (attempt == 2 && facts) {
         doubtful = true;
@@ -208,6 +231,11 @@ class Reader final : public ViewReader {
     }
     ++tally.dropped;
     return std::nullopt;
+  }
+
+  bool still_hashed(const net::FoundSocket& found) const {
+    const ReadAhead::In stage(ahead_, Stage::again);
+    return tables_.still_hashed(found);
   }
 
   const std::vector<net::SocketOwner>& owners_of(const net::FoundSocket& found,
@@ -286,6 +314,8 @@ class Reader final : public ViewReader {
     rows.set(kProtocolName, protocol);
   }
 
+  const ReadAhead& ahead_;
+  ReadPlan plan_;
   net::NetNamespaces namespaces_;
   net::SocketTables tables_;
   net::SocketFields fields_;
@@ -301,8 +331,8 @@ class SocketsView final : public View {
     auto namespaces = TRY(net::NetNamespaces::open(kernel));
     auto tables = TRY(net::SocketTables::open(kernel));
     auto fields = TRY(net::SocketFields::open(kernel));
-    return std::make_unique<Reader>(std::move(namespaces), std::move(tables), std::move(fields),
-                                    net::SocketOwners::open(kernel));
+    return std::make_unique<Reader>(kernel.read_ahead(), std::move(namespaces), std::move(tables),
+                                    std::move(fields), net::SocketOwners::open(kernel));
   }
 };
 
