@@ -2,7 +2,8 @@
 """./dev bench events: what watching costs a guest.
 
     ./dev bench events                     all parts
-    ./dev bench events --only counting     one of idle, counting, mix, boot, peers, stability, killed
+    ./dev bench events --only counting     one of idle, counting, mix, boot, peers, stability, killed,
+                                           stub-killed
 
 What watching costs is measured in one guest: its work alone; under a plugin that looks at each
 block that is translated and does nothing (tests/bench/null_plugin.cpp: what QEMU itself charges
@@ -15,6 +16,7 @@ result: a count that is wrong fails the bench.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -25,12 +27,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
 from events_test import Watch  # noqa: E402
+from sources_test import Test as SourcesTest  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
@@ -255,42 +259,184 @@ class Early(threading.Thread):
         self.join()
 
 
+class Run:
+    """`vitrine run` with the trace, as its user starts it; then its records."""
+
+    def __init__(self, guest, script, *words):
+        self.lines, self.counts, self.what = [], Counter(), Counter()
+        self.log = tempfile.TemporaryFile("w+")
+        script = 'Start { Print("started") }\n' + script
+        self.process = subprocess.Popen([VITRINE, "run", "--json", "-e", script, str(guest.pid), *words], stdout=self.log, stderr=subprocess.STDOUT)
+
+    def read(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def __enter__(self):
+        while "started" not in self.read():
+            if self.process.poll() is not None:
+                raise SystemExit(f"the script did not start: {self.read()}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *unused):
+        time.sleep(0.3)
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        for line in self.read().splitlines():
+            if line.startswith("{"):
+                self.lines.append(json.loads(line))
+        for line in self.lines:
+            if line["type"] == "print" and line["event"] != "Start":
+                self.counts[line["event"]] += 1
+                path = line["values"][1] or "?" if line["event"] in ("Syscall(open)", "Syscall(openat)") else ""
+                self.what[line["event"], path] += 1
+        self.end = next((line for line in self.lines if line["type"] == "end"), {})
+
+    @property
+    def lost(self):
+        return self.end.get("lost_records", -1) + self.end.get("lost_firings", -1)
+
+
+GDB_PLACES = {"taskstats_exit": "ProcessExit", "proc_exec_connector": "ProcessExec", "__x64_sys_open": "Syscall(open)",
+              "__x64_sys_openat": "Syscall(openat)", "__x64_sys_connect": "Syscall(connect)"}  # fmt: skip
+# At a call's own function rdi leads to a pt_regs: the program's rdi lies at 112 there, its rsi at 104.
+GDB_SCRIPT = """
+import gdb, struct
+
+PATHS = {"__x64_sys_open": 112, "__x64_sys_openat": 104}
+
+def path(name):
+    try:
+        inferior, frame = gdb.selected_inferior(), int(gdb.parse_and_eval("$rdi")) % 2**64
+        at = struct.unpack("<Q", inferior.read_memory(frame + PATHS[name], 8))[0]
+        return bytes(inferior.read_memory(at, min(64, 4096 - at % 4096))).split(b"\\0")[0].decode(errors="replace")
+    except gdb.error:
+        return "?"
+
+class Place(gdb.Breakpoint):
+    def __init__(self, name, address):
+        super().__init__(f"*{address:#x}", type=gdb.BP_HARDWARE_BREAKPOINT)
+        self.name = name
+    def stop(self):
+        if self.name == "taskstats_exit" and int(gdb.parse_and_eval("$rsi")) & 0xff == 0:
+            return False  # a thread, not the last of its process
+        gdb.write(f"{self.name} {path(self.name)}\\n" if self.name in PATHS else f"{self.name} {int(gdb.parse_and_eval('$rsi')) % 2**64:#x}\\n")
+        gdb.flush()
+        return False
+
+gdb.execute("set pagination off")
+gdb.execute("set confirm off")
+gdb.execute("set architecture i386:x86-64")
+gdb.execute("target remote STUB")
+for name, address in SYMBOLS:
+    Place(name, address)
+gdb.write("in place\\n")
+gdb.flush()
+gdb.execute("continue")
+"""
+
+
+class GdbRun:
+    """What a gdb's log tells."""
+
+    lost = 0
+
+    def __init__(self, log):
+        self.counts, self.what = Counter(), Counter()
+        for line in log.decode(errors="replace").splitlines():
+            name, _, rest = line.partition(" ")
+            if name in GDB_PLACES:
+                event = GDB_PLACES[name]
+                self.counts[event] += 1
+                self.what[event, rest if event in ("Syscall(open)", "Syscall(openat)") else ""] += 1
+
+
+def by_gdb(guest):
+    """The mix under a gdb that stops at the same places and prints the same: (what work() says, what it saw)."""
+    symbols = [(name, int(address, 16)) for address, _, name, *_ in map(str.split, guest.kallsyms().splitlines()) if name in GDB_PLACES]
+    stub, script, log = (guest.folder / name for name in ("gdb.sock", "trace.py", "gdb.log"))
+    stub.unlink(missing_ok=True)
+    guest.qmp("human-monitor-command", **{"command-line": f"gdbserver unix:{stub},server=on,wait=off"})
+    script.write_text(GDB_SCRIPT.replace("STUB", str(stub)).replace("SYMBOLS", repr(symbols)))
+    with open(log, "wb") as out:
+        process = subprocess.Popen(["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        while b"in place" not in log.read_bytes() or not guest.qmp("query-status")["running"]:
+            if process.poll() is not None:
+                raise SystemExit(f"gdb ended: {log.read_text()}")
+            time.sleep(0.1)
+        measured = work(guest, MIX)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)  # it stops the machine, and its script ends: detached
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+        guest.qmp("human-monitor-command", **{"command-line": "gdbserver none"})
+        guest.qmp("cont")
+    return measured, GdbRun(log.read_bytes())
+
+
+def forks(guest):
+    return int(next(line for line in guest.file("/proc/stat").decode().splitlines() if line.startswith("processes")).split()[1])
+
+
 def peers(options):
-    """The same trace by a plain gdb script at QEMU's gdbstub: wall time, as a gdb stops the whole machine."""
-    print("the mix once more: by the agent, and by a plain gdb script", flush=True)
-    functions = ("do_exit", "__x64_sys_openat", "__x64_sys_connect", "__x64_sys_execve")
+    """One trace three ways: the agent, our gdbstub source, a plain gdb script. A gdbstub stops the whole machine, so wall time counts."""
+    print("the mix traced by the agent, by our gdbstub source, and by a plain gdb script, over the same machine's alone", flush=True)
+    costs, seen = {}, {}
+
+    def figures(who, alone):
+        wall, cpu = (statistics.median(one[i] for one in costs[who]) / statistics.median(one[i] for one in alone) for i in (1, 0))
+        Report.figure(f"{who}: wall time", wall, "times")
+        Report.fact("    processor time of the vCPU; runs", f"{cpu:.2f} times; {len(costs[who])}")
+
     with Guest(options.kernel, extra=agent_options()) as guest:
         guest.run("ip link set lo up")
         work(guest, MIX)
-        alone = statistics.median(work(guest, MIX)[1] for _ in range(3))
-        with Watch(PROBE, guest, TRACE) as watch:
+        alone = [work(guest, MIX) for _ in range(3)]
+        Report.figure("alone: wall time", statistics.median(one[1] for one in alone), "s")
+        with Run(guest, TRACE, "--rate-limit", "0"):
+            work(guest, MIX)  # the code is translated anew
+            costs["by the agent"] = [work(guest, MIX) for _ in range(3)]
+        with Run(guest, TRACE, "--rate-limit", "0") as run:
             work(guest, MIX)
-            traced = statistics.median(work(guest, MIX)[1] for _ in range(3))
-        Report.figure("alone: wall time", alone, "s")
-        Report.figure(f"by the agent ({len(watch.records) // 4} records a run)", traced / alone, "times")
-        if shutil.which("gdb") is None:
-            Report.fact("by gdb", "not tried: no gdb here")
+        seen["agent"] = run
+        figures("by the agent", alone)
+    with Guest(options.kernel) as guest:
+        guest.run("ip link set lo up")
+        work(guest, MIX)
+        alone = [work(guest, MIX) for _ in range(3)]
+        has_gdb = shutil.which("gdb") is not None
+        costs["by our gdbstub source"], costs["by a gdb script"] = [], []
+        for _ in range(2):  # in turn, as a host is not always as busy
+            before = forks(guest)
+            with Run(guest, TRACE, "--rate-limit", "0") as run:
+                costs["by our gdbstub source"].append(work(guest, MIX))
+            started = forks(guest) - before
+            seen["gdbstub"] = run
+            status = guest.qmp("query-status")["status"]
+            Report.fact("    exits, and the guest's own count of forks", f"{run.counts['ProcessExit']}, {started}; the machine afterwards: {status}", run.counts["ProcessExit"] == started and status == "running")
+            if status != "running":
+                return
+            if has_gdb:
+                measured, seen["gdb"] = by_gdb(guest)
+                costs["by a gdb script"].append(measured)
+        figures("by our gdbstub source", alone)
+        if not has_gdb:
+            Report.fact("by a gdb script", "not tried: no gdb here")
             return
-        symbols = {line.split()[2]: line.split()[0] for line in guest.kallsyms().splitlines() if line.split()[2] in functions}
-        stub = guest.folder / "gdb.sock"
-        guest.qmp("human-monitor-command", **{"command-line": f"gdbserver unix:{stub},server=on,wait=off"})
-        script = guest.folder / "trace.gdb"
-        lines = ["set pagination off", "set confirm off", "set architecture i386:x86-64", f"target remote {stub}"]
-        for name, address in symbols.items():
-            lines += [f"hbreak *0x{address}", "commands", "silent", f'printf "{name} %lx %lx\\n", $rdi, $rsi', "continue", "end"]
-        script.write_text("\n".join([*lines, "continue", ""]))
-        log = guest.folder / "gdb.log"
-        with open(log, "wb") as out:
-            process = subprocess.Popen(["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        try:
-            time.sleep(3)
-            _, wall, _ = work(guest, MIX)
-            events = sum(line.split(b" ")[0].decode() in functions for line in log.read_bytes().splitlines())
-            Report.figure(f"by a gdb script ({events} stops)", wall / alone, "times")
-            Report.fact("    gdb's breakpoints were hit", str(events), events > 50)
-        finally:
-            process.kill()
-            process.wait()
+        figures("by a gdb script", alone)
+        ratio = statistics.median(ours[1] / theirs[1] for ours, theirs in zip(costs["by our gdbstub source"], costs["by a gdb script"]))
+        Report.figure("our gdbstub source over the gdb script: wall time", ratio, "times")
+    for who, run in seen.items():
+        Report.fact(f"    what {who} saw in a run", f"{dict(sorted(run.counts.items()))}; {run.lost} lost", run.lost == 0)
+    # `nc -w` gives up after a second by itself: on a machine that is stopped all the time it may ask twice.
+    for who in ("gdbstub", "gdb"):
+        more, less = seen[who].what - seen["agent"].what, seen["agent"].what - seen[who].what
+        rest = {key: count for key, count in (more | less).items() if key[0] != "Syscall(connect)"}
+        Report.fact(f"    {who} beside the agent", f"{rest or 'the same execs, exits and opens, by number and by path'}", not rest)
 
 
 def stability(options):
@@ -350,7 +496,36 @@ def killed(options):
         complaints(guest)
 
 
-PARTS = {"idle": idle, "counting": counting, "mix": mix, "boot": boot, "peers": peers, "stability": stability, "killed": killed}
+def stub_killed(options):
+    """The same without an agent: breakpoints through the gdbstub must not outlive their owner."""
+    print(f"`vitrine run` by the gdbstub killed by SIGKILL {options.kills} times", flush=True)
+    script = 'ProcessExec { Print("%s", process.path) }\nSyscall(openat) { @n = count() }\nExecuteAt(do_exit) { @e = count() }\nReturn(do_sys_openat2) { @r = count() }'
+    chance = random.Random(1)
+    with Guest(options.kernel, cpus=2) as guest:
+        guest.run("(while true; do /bin/true; cat /proc/self/stat; done) >/dev/null 2>&1 &")
+        test = SourcesTest(guest, None)
+        started, slowest = 0, 0.0
+        for _ in range(options.kills):
+            with tempfile.TemporaryFile() as log:
+                process = subprocess.Popen([VITRINE, "run", "-e", 'Start { Print("started\\n") }\n' + script, str(guest.pid)], stdout=log, stderr=log)
+                time.sleep(chance.uniform(0, 2))
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                log.seek(0)
+                started += b"started" in log.read()
+            slowest = max(slowest, test.settled(30))
+        Report.fact("    killed after it had started the script", f"{started} of {options.kills}", started > options.kills // 4)
+        Report.fact("    QEMU's objects, devices, events and state", f"as before after each, within {slowest:.2f} s")
+        status, said = guest.run("echo alive")
+        Report.fact("    the guest", said.decode().strip(), (status, said) == (0, b"alive\n"))
+        begin = time.perf_counter()
+        with Run(guest, 'Syscall(mkdir) { Print("x") }', "--rate-limit", "0") as run:
+            work(guest, "for i in 1 2 3 4 5 6 7 8 9 10; do mkdir /tmp/d$i; done")
+        Report.fact("    the next attach, counting 10 calls of mkdir", f"{run.counts.total()} after {time.perf_counter() - begin:.1f} s", run.counts.total() == 10)
+        complaints(guest)
+
+
+PARTS = {"idle": idle, "counting": counting, "mix": mix, "boot": boot, "peers": peers, "stability": stability, "killed": killed, "stub-killed": stub_killed}
 
 
 def main():
