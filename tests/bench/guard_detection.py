@@ -2,10 +2,13 @@
 that to a frozen guest. The findings are read where they end: in the evidence."""
 
 import contextlib
+import json
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,6 +30,19 @@ MARKER = """Symptom marker {
 POLICY = '[symptom.marker]\nactions = ["freeze"]\n'
 
 
+FINDING, GONE, ACTION = 1, 2, 3  # src/evidence/entry.h: Kind
+
+
+def entries_of(lab, name, after):
+    """Entries of a guest's evidence beyond number `after`, with all that they hold."""
+    store = lab.state / "evidence" / name / "evidence.db"
+    if not store.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as base:
+        rows = base.execute("SELECT sequence, kind, wall_ns, subject, key, body FROM entries WHERE sequence > ? ORDER BY sequence", (after,)).fetchall()
+    return [dict(zip(("sequence", "kind", "wall_ns", "subject", "key", "body"), (*row[:5], json.loads(row[5])))) for row in rows]
+
+
 class EvidenceReader:
     """What a guard wrote down, as scan_test's Scanner tells it."""
 
@@ -34,14 +50,15 @@ class EvidenceReader:
         self.lab, self.name, self.seen, self.waiting, self.remarks = lab, name, 0, [], []
 
     def _poll(self):
-        for entry in self.lab.evidence(self.name)[self.seen :]:
-            self.seen += 1
-            if entry["kind"] not in ("finding", "gone"):
+        for entry in entries_of(self.lab, self.name, self.seen):
+            self.seen = entry["sequence"]
+            if entry["kind"] not in (FINDING, GONE):
                 continue
             body = entry["body"]
+            told = body.get("finding") or {}
             when = time.monotonic() - (time.time_ns() - entry["wall_ns"]) / 1e9
-            finding = {"state": "fresh" if entry["kind"] == "finding" else "gone", "symptom": entry["subject"], "identity": entry["key"],
-                       "evidence": body.get("evidence") or {}, "pid": body.get("pid"), "message": body.get("message", "")}  # fmt: skip
+            finding = {"state": "fresh" if entry["kind"] == FINDING else "gone", "symptom": entry["subject"], "identity": entry["key"],
+                       "evidence": told.get("evidence") or {}, "pid": told.get("pid"), "message": body["words"]}  # fmt: skip
             self.waiting.append((when, finding))
 
     def settle(self, seconds):
@@ -123,19 +140,26 @@ class GuardRun(scan_test.Run):
             lab.verify("web1")
 
     def freeze(self, lab, guest, times):
-        """A process appears that the policy freezes the guest for; the evidence says when, by one clock."""
+        """A process appears that the policy freezes the guest for: from the start of the pass that saw it until it is done
+        and written down."""
         for _ in range(times):
-            before = len(lab.evidence("web1"))
+            last = max((entry["sequence"] for entry in entries_of(lab, "web1", 0)), default=0)
             with contextlib.suppress(Exception):  # it may be frozen before it can answer
                 guest.run("/tmp/freeze-me wait >/dev/null 2>&1 </dev/null &", timeout=3)
-            until(lambda: guest.qmp("query-status")["status"] == "paused", self.patience)
-            entries = lab.evidence("web1")[before:]
-            found = next(e for e in entries if e["kind"] == "finding" and e["subject"] == "marker")
-            done = next(e for e in entries if e["kind"] == "action" and e["monotonic_ns"] >= found["monotonic_ns"])
-            self.frozen.append((done["monotonic_ns"] - found["monotonic_ns"]) / 1e6)
+
+            def frozen():
+                new = entries_of(lab, "web1", last)
+                return next((e for e in new if e["kind"] == ACTION and e["subject"] == "freeze"), None)
+
+            done = until(frozen, self.patience)
+            found = next(e for e in entries_of(lab, "web1", last) if e["kind"] == FINDING and e["key"] == done["body"]["because"])
+            if not done["body"]["done"] or guest.qmp("query-status")["status"] != "paused":
+                self.fail(f"freeze: {done['body']}")
+            seen = found["body"]["finding"]["first_seen"]
+            self.frozen.append(done["wall_ns"] / 1e6 - datetime.fromisoformat(seen[:26].rstrip("Z") + "+00:00").timestamp() * 1e3)
             guest.qmp("cont")
-            until(lambda: guest.run("killall -9 freeze-me; ! pidof freeze-me")[0] == 0, 20)
-            until(lambda: any(e["kind"] == "gone" and e["subject"] == "marker" for e in lab.evidence("web1")[before:]), self.patience)
+            until(lambda: guest.run("killall -9 freeze-me 2>/dev/null; sleep 1; ! pidof freeze-me")[0] == 0, 30)
+            until(lambda: any(e["kind"] == GONE and e["subject"] == "marker" for e in entries_of(lab, "web1", last)), self.patience)
 
 
 def detection(programs, labels=("6.1", "6.12", "7.x"), kinds=("process", "microvm")):

@@ -68,8 +68,9 @@ Outcome<std::string> Response::apply(Action action, const Policy& policy, Time n
 }
 
 Outcome<std::string> Response::freeze() {
-  if ((applied_ & kFrozen) != 0) return std::string("frozen already");
+  // Told again even if it was told before: somebody may have resumed the guest meanwhile.
   TRY(qmp_->execute("stop"));
+  if ((applied_ & kFrozen) != 0) return std::string("frozen, as it was told before");
   applied_ = (applied_ | kFrozen) & ~kThrottled;
   return std::string("frozen: no CPU runs, its memory stays as it is");
 }
