@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "probe/agent/agent_firing.h"
 #include "probe/agent/agent_link.h"
 #include "probe/agent/agent_planner.h"
 #include "probe/agent/memory_devices.h"
@@ -28,85 +29,6 @@ using namespace std::chrono_literals;
 constexpr auto kAnswerLimit = 10s;
 constexpr auto kMemoryPeriod = 2s;
 constexpr int kBusyMs = 1, kQuietMs = 8;
-
-/// By the catalogue's registers(), as the agent numbers the general ones.
-std::optional<std::uint32_t> general_register(unsigned catalogue) {
-  constexpr std::array<std::string_view, 16> kNames = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
-                                                       "rbp", "rsp", "r8",  "r9",  "r10", "r11",
-                                                       "r12", "r13", "r14", "r15"};
-  const auto all = vmipl::registers();
-  for (std::uint32_t i = 0; i < kNames.size() && catalogue < all.size(); ++i) {
-    if (all[catalogue].name == kNames[i]) return i;
-  }
-  return std::nullopt;
-}
-
-class AgentFiring final : public HeldFiring {
- public:
-  using Write = std::function<Outcome<void>(const HeldWrite&)>;
-  /// `write`: empty where this agent cannot.
-  AgentFiring(const Held& held, bool can_write, Write write)
-      : held_(held), can_write_(can_write), write_(std::move(write)) {
-    probe = held.probe;
-    monotonic_ns = held.monotonic_ns;
-    cpu = held.vcpu;
-    release_.vcpu = held.vcpu;
-    release_.token = held.token;
-  }
-  [[nodiscard]] const x86::Registers* registers() const override { return &held_.registers; }
-  [[nodiscard]] Told field(unsigned i) const override {
-    return i < held_.fields.size() ? told(held_.fields[i]) : Told{};
-  }
-  [[nodiscard]] Told moment(unsigned i) const override {
-    const auto all = vmipl::moments();
-    if (i >= all.size()) return {};
-    const auto& info = all[i];
-    if (info.group.empty() && info.name.size() == 4 && info.name.starts_with("arg")) {
-      const auto which = static_cast<std::size_t>(info.name[3] - '0');
-      return which < held_.arguments.size() ? told(held_.arguments[which]) : Told{};
-    }
-    if (info.group.empty() && info.name == "ret") return told(held_.result);
-    if (info.group == "syscall" && held_.syscall >= 0) {
-      const auto number = static_cast<std::uint64_t>(held_.syscall);
-      if (info.name == "number") return Told::of(number);
-      if (info.name == "compat") return Told::of(std::uint64_t{held_.compat});
-      const auto name =
-          held_.compat ? vmipl::compat_system_call_name(number) : vmipl::system_call_name(number);
-      return name.empty() ? Told::none() : Told::of(name);
-    }
-    if (held_.task != 0 && info.name == "task") return Told::of(held_.task);
-    return {};
-  }
-  Outcome<void> write_register(unsigned reg, std::uint64_t value) override {
-    const auto number = general_register(reg);
-    if (!can_write_ || !number)
-      return std::unexpected(Problem(
-          Errc::unsupported, number ? "this QEMU lets no agent write registers"
-                                    : "only the general registers can be written at an event"));
-    release_.writes.push_back({*number, value});
-    return {};
-  }
-  Outcome<void> write_memory(Gva at, Bytes bytes) override {
-    if (!write_) return HeldFiring::write_memory(at, bytes);
-    for (std::size_t done = 0; done < bytes.size();) {
-      const auto part = bytes.subspan(done, std::min(bytes.size() - done, kMaxHeldWrite));
-      TRY(write_({held_.vcpu, held_.token, at.value + done, {part.begin(), part.end()}}));
-      done += part.size();
-    }
-    return {};
-  }
-  [[nodiscard]] const Release& release() const { return release_; }
-
- private:
-  static Told told(const Value& value) {
-    if (!value.there) return Told::none();
-    return value.textual ? Told::of(std::string_view(value.text)) : Told::of(value.number);
-  }
-  const Held& held_;
-  bool can_write_;
-  Write write_;
-  Release release_;
-};
 
 class Source;
 

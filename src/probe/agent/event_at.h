@@ -25,4 +25,9 @@ struct EventAt {
   std::array<std::optional<std::uint64_t>, kEventFields> fields{};
 };
 
+/// The lowest `size` bytes of a value.
+[[nodiscard]] constexpr std::uint64_t low_bytes(std::uint64_t value, unsigned size) {
+  return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
+}
+
 }  // namespace vitrine::probe
