@@ -1,5 +1,7 @@
 #include "fvm/guard/fvm_watch.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "fvm/canary.h"
@@ -33,8 +35,12 @@ WatchLimits WatchLimits::of(Isolation isolation, bool emulated, unsigned patienc
   return limits;
 }
 
-void FvmWatch::condemn(Cause cause) {
-  if (!bad_) bad_ = cause;
+void FvmWatch::condemn(Cause cause, std::string_view what, std::chrono::nanoseconds time) {
+  if (bad_) return;
+  bad_ = cause;
+  if (!what.empty())
+    detail_ = fmt::format("{}, {:.0f} ms, {}", what, static_cast<double>(time.count()) / 1e6,
+                          name(heartbeat_.phase));
 }
 
 void FvmWatch::take(Bytes bytes, Time now, std::vector<Message>& messages) {
@@ -94,13 +100,14 @@ void FvmWatch::check(const Heartbeat& heartbeat, Time now) {
   heartbeat_ = heartbeat;
   if (watching_ && heartbeat.engine_ns - stepped_ns_ >
                        static_cast<std::uint64_t>(std::chrono::nanoseconds(limits_.step).count()))
-    return condemn(Cause::stuck);
+    return condemn(Cause::stuck, "CPU time in one step",
+                   std::chrono::nanoseconds(heartbeat.engine_ns - stepped_ns_));
   // The first ones after planting may have been on their way before. From then on, two more steps
   // are one whole look at the control page.
   if (planted_ && watching_) {
     if (++beats_since_planted_ == kOnTheirWay) progress_when_planted_ = heartbeat.progress;
     if (beats_since_planted_ > kOnTheirWay && heartbeat.progress - progress_when_planted_ > 2)
-      return condemn(Cause::stuck);
+      return condemn(Cause::stuck, "steps without an answer", now - planted_at_);
   }
   beat_ = now;
   last_good_ = now;
@@ -137,8 +144,10 @@ void FvmWatch::tick(Time now, std::chrono::nanoseconds late) {
     return;
   }
   if (now - beat_ > limits_.silent) return condemn(Cause::silent);
-  if (beat_ - moved_ > limits_.still) return condemn(Cause::stuck);
-  if (planted_ && now - planted_at_ > limits_.canary_most) return condemn(Cause::stuck);
+  if (beat_ - moved_ > limits_.still)
+    return condemn(Cause::stuck, "neither a step nor CPU time", beat_ - moved_);
+  if (planted_ && now - planted_at_ > limits_.canary_most)
+    return condemn(Cause::stuck, "no answer", now - planted_at_);
   if (heartbeat_.phase == Phase::attaching && now - attaching_since_ > limits_.attach_most)
     condemn(Cause::stuck);
 }

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "fvm/control_page.h"
@@ -26,8 +28,8 @@ struct WatchLimits {
   using Time = std::chrono::milliseconds;
   Time silent{80};           ///< without a heartbeat
   Time canary_every{25};     ///< between challenges
-  Time step{60};             ///< CPU time of the engine in one step
-  Time still{60};            ///< without a step and without CPU time
+  Time step{75};             ///< CPU time of the engine in one step
+  Time still{70};            ///< without a step and without CPU time
   Time canary_most{2'000};   ///< without an answer, whatever its heartbeats say
   Time first{1'000};         ///< until the first answer of a new assignment
   Time attach_most{60'000};  ///< in the phase of attaching without a break
@@ -63,6 +65,8 @@ class FvmWatch {
 
   /// What is wrong with it; stays.
   [[nodiscard]] std::optional<Cause> bad() const noexcept { return bad_; }
+  /// What it was seen by, for the log; empty where the cause says it all.
+  [[nodiscard]] const std::string& detail() const noexcept { return detail_; }
   [[nodiscard]] Time last_good() const noexcept { return last_good_; }
   /// It has answered a challenge for this assignment.
   [[nodiscard]] bool watching() const noexcept { return watching_; }
@@ -70,7 +74,7 @@ class FvmWatch {
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
 
  private:
-  void condemn(Cause cause);
+  void condemn(Cause cause, std::string_view what = {}, std::chrono::nanoseconds time = {});
   void check(const Heartbeat& heartbeat, Time now);
   void check(const CanaryAnswer& answer, std::uint64_t generation, Time now);
 
@@ -89,6 +93,7 @@ class FvmWatch {
   std::uint64_t moved_ns_ = 0;    ///< and when it was last seen to move at all
   bool watching_ = false;
   std::optional<Cause> bad_;
+  std::string detail_;
   std::uint64_t refused_ = 0;
 };
 

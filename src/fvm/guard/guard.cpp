@@ -203,6 +203,9 @@ void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
   if (const auto cause = fvm.watch.bad()) {
     fvm.reported_bad = true;
     refused_ += fvm.watch.refused();
+    if (!fvm.watch.detail().empty())
+      fmt::print(stderr, "vitrine-guard: {}: FVM {}: {}\n", options_.guest, fvm.generation,
+                 fvm.watch.detail());
     const BadPacket bad{.cause = *cause,
                         .generation = fvm.generation,
                         .since_ns = nanoseconds_of(fvm.watch.last_good())};
