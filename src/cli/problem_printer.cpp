@@ -6,7 +6,14 @@ namespace vitrine::cli {
 
 void print(const Problem& problem, Console& console) {
   console.out.flush();
-  std::string text = "vitrine: " + escape(problem.message, console.charset) + "\n";
+  // Several lines (a refusal for each probe) go under each other; all else is shown, not obeyed.
+  std::string text = "vitrine: ";
+  std::string_view rest = problem.message;
+  for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+    text += escape(rest.substr(0, end), console.charset) + "\n         ";
+    rest.remove_prefix(end + 1);
+  }
+  text += escape(rest, console.charset) + "\n";
   for (const auto& line : split(problem.hint, '\n')) {
     text += "  " + escape(line, console.charset) + "\n";
   }

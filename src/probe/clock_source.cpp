@@ -32,6 +32,12 @@ std::uint64_t argument(const vmipl::ProgramProbe& probe) {
   return probe.arguments.empty() ? 0 : probe.arguments.front().number_value;
 }
 
+Offer in_an_image() {
+  return Offer::refuse("an image is one moment: nothing happens in it",
+                       "take the running machine; of an image Start (and Stop) run once, over its "
+                       "views, memory and types");
+}
+
 }  // namespace
 
 ClockSource::~ClockSource() { stop(); }
@@ -49,13 +55,13 @@ std::vector<Offer> ClockSource::offers(const vmipl::Program& program) const {
       offer("when the script is detached");
     } else if (name == "Every" || name == "OnExternalRequest") {
       if (image_)
-        out.push_back(Offer::refuse("nothing happens in an image", "Start runs once"));
+        out.push_back(in_an_image());
       else
         offer(name == "Every" ? "the host's clock"
                               : fmt::format("vitrine request VM {}", argument(probe)));
     } else {
       // Where it is the only one, the planner says that no source is at hand.
-      out.push_back(Offer::refuse({}));
+      out.push_back(image_ ? in_an_image() : Offer::refuse({}));
     }
   }
   return out;

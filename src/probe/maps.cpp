@@ -7,7 +7,6 @@
 #include <bit>
 #include <cstring>
 #include <mutex>
-#include <random>
 
 namespace vitrine::probe {
 namespace {
@@ -94,8 +93,8 @@ class LocalMaps::Table {
   }
 
   [[nodiscard]] bool open() {
-    std::random_device random;
-    for (auto& part : secret_) part = (std::uint64_t{random()} << 32 | random()) | 1;
+    if (::getrandom(secret_, sizeof secret_, 0) != sizeof secret_) return false;
+    for (auto& part : secret_) part |= 1;
     return slots_.open(std::size_t{limits_.entries} * 2 * 8) &&
            entries_.open(std::size_t{limits_.entries} * entry_words_ * 8) &&
            heap_.open(std::max<std::size_t>(limits_.text_bytes, kPage));

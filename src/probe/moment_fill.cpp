@@ -10,6 +10,8 @@ namespace vitrine::probe {
 namespace {
 
 std::optional<std::uint32_t> offset_of(const linux::TypeCatalogue& types, std::string_view path) {
+  // What a type that is not there might have been called instead is a look at all types.
+  if (!types.find(path.substr(0, path.find('.')))) return std::nullopt;
   const auto found = linux::MemberPath::compile(types, path);
   if (!found || found->route().hop_count != 0) return std::nullopt;
   return found->route().offset;

@@ -19,8 +19,30 @@ enum class StmtId : std::uint32_t { none = UINT32_MAX };
 enum class ItemId : std::uint32_t { none = UINT32_MAX };
 
 enum class Op : std::uint8_t {
-  none, add, sub, mul, div, rem, bit_and, bit_or, bit_xor, shl, shr,
-  eq, ne, lt, le, gt, ge, logic_and, logic_or, negate, bit_not, logic_not, address_of, dereference,
+  none,
+  add,
+  sub,
+  mul,
+  div,
+  rem,
+  bit_and,
+  bit_or,
+  bit_xor,
+  shl,
+  shr,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  logic_and,
+  logic_or,
+  negate,
+  bit_not,
+  logic_not,
+  address_of,
+  dereference,
 };
 [[nodiscard]] std::string_view text(Op op) noexcept;  ///< "+"
 
@@ -59,15 +81,15 @@ struct Expr {
   Op op = Op::none;
   bool bare = false;
   bool parenthesized = false;
-  bool has_keys = false;      ///< map: written with [ ]
+  bool has_keys = false;  ///< map: written with [ ]
   std::uint16_t depth = 1;
   Span span;
-  Span name_span;             ///< of `text` where it is a part
+  Span name_span;  ///< of `text` where it is a part
   std::string text;
   std::uint64_t value = 0;
   ExprId a = ExprId::none, b = ExprId::none, c = ExprId::none;
   std::vector<ExprId> args;
-  std::uint32_t type = 0;     ///< index into Script::types
+  std::uint32_t type = 0;  ///< index into Script::types
 };
 
 struct Stmt {
@@ -82,7 +104,8 @@ struct Stmt {
     block,       ///< body
     filter,      ///< a: the call; body
     return_,     ///< a or none
-    break_, continue_,
+    break_,
+    continue_,
   };
   Kind kind = Kind::bad;
   Op op = Op::none;
@@ -121,16 +144,16 @@ struct Parameter {
 struct Item {
   enum class Kind : std::uint8_t { bad, configuration, event, stream, constant, function, symptom };
   Kind kind = Kind::bad;
-  Span span;       ///< all of it
+  Span span;  ///< all of it
   Span name_span;
   std::string name;
-  std::vector<ProbeHead> heads;        ///< event: one or more, sharing when and body; stream: one
+  std::vector<ProbeHead> heads;  ///< event: one or more, sharing when and body; stream: one
   ExprId when = ExprId::none;
-  std::vector<StmtId> body;            ///< event, function
-  ExprId value = ExprId::none;         ///< constant; function written fn f(x) = value
+  std::vector<StmtId> body;     ///< event, function
+  ExprId value = ExprId::none;  ///< constant; function written fn f(x) = value
   std::vector<Parameter> parameters;
-  std::vector<Property> properties;    ///< configuration, symptom
-  std::vector<ItemId> items;           ///< symptom: its probes
+  std::vector<Property> properties;  ///< configuration, symptom
+  std::vector<ItemId> items;         ///< symptom: its probes
 };
 
 struct Script {
@@ -150,8 +173,18 @@ struct LaidToken {
   Span span;
   TokenKind kind = TokenKind::end;
   enum Role : std::uint8_t {
-    plain, prefix /* unary operator */, call_paren, call_close, block_open, block_close, cast_close,
-    head_paren /* if ( for ( when ( */, head_close, glued /* no space before */, type_star, key_colon,
+    plain,
+    prefix /* unary operator */,
+    call_paren,
+    call_close,
+    block_open,
+    block_close,
+    cast_close,
+    head_paren /* if ( for ( when ( */,
+    head_close,
+    glued /* no space before */,
+    type_star,
+    key_colon,
   } role = plain;
   bool begins_statement = false;
   bool begins_item = false;  ///< at the top of the script or of a symptom

@@ -36,7 +36,8 @@ constexpr Param kValueAtAddressIs[] = {{"address", address}, {"value", integer}}
 
 constexpr Param kReadRegister[] = {{"register", reg}, {"output", output}};
 constexpr Param kReadMemory[] = {{"address", address}, {"size", length}, {"output", output}};
-constexpr Param kReadMemoryAt[] = {{"register", reg}, {"size", length}, {"offset", integer}, {"output", output}};
+constexpr Param kReadMemoryAt[] = {
+    {"register", reg}, {"size", length}, {"offset", integer}, {"output", output}};
 constexpr Param kProcessList[] = {{"field", process_field, false, true}, {"output", output}};
 constexpr Param kReadVmcs[] = {{"field", vmcs_field, false, true}, {"output", output}};
 
@@ -45,8 +46,12 @@ constexpr Param kOutput[] = {{"output", output}};
 constexpr Param kDisk[] = {{"device or *", device}, {"output", output}};
 constexpr Param kScreen[] = {{"period", duration}, {"output", output}};
 
-constexpr Param kPrint[] = {{"output", optional_output, true}, {"format", format}, {"value", value, true, true}};
-constexpr Param kReport[] = {{"symptom", text, true}, {"severity", severity, true}, {"format", format}, {"value", value, true, true}};
+constexpr Param kPrint[] = {
+    {"output", optional_output, true}, {"format", format}, {"value", value, true, true}};
+constexpr Param kReport[] = {{"symptom", text, true},
+                             {"severity", severity, true},
+                             {"format", format},
+                             {"value", value, true, true}};
 constexpr Param kWriteRegister[] = {{"register", reg}, {"value", integer}};
 constexpr Param kWriteMemory[] = {{"address", address}, {"value or bytes", value}};
 constexpr Param kPath[] = {{"path", output}};
@@ -55,25 +60,40 @@ constexpr Param kPercent[] = {{"percent", percent}};
 constexpr Param kPid[] = {{"pid", integer}};
 
 // ---- fields of `event`
-constexpr Field kWriteFields[] = {{"old", U, "the value before"}, {"value", U, "the value written"}};
-constexpr Field kMsrFields[] = {{"index", U, "the register's number"}, {"old", U, "the value before"}, {"value", U, "the value written"}};
-constexpr Field kTableRegisterFields[] = {{"old", A, "the base before"}, {"value", A, "the new base"}, {"limit", U, "the new limit"}};
-constexpr Field kTableFields[] = {{"address", A, "where was written"}, {"entry", U, "which entry of the table"}, {"size", U, "bytes"},
-                                  {"old", U, "the bytes before"}, {"value", U, "the bytes written"}};
-constexpr Field kAccessFields[] = {{"address", A, "where"}, {"size", U, "bytes"}, {"value", U, "what was read or written"},
-                                   {"old", U, "what stood there before a write"}, {"is_write", B, "a write"}};
-constexpr Field kExecuteFields[] = {{"address", A, "of the instruction"}, {"symbol", T, "its name, as symbol(event.address)"}};
+constexpr Field kWriteFields[] = {{"old", U, "the value before"},
+                                  {"value", U, "the value written"}};
+constexpr Field kMsrFields[] = {{"index", U, "the register's number"},
+                                {"old", U, "the value before"},
+                                {"value", U, "the value written"}};
+constexpr Field kTableRegisterFields[] = {
+    {"old", A, "the base before"}, {"value", A, "the new base"}, {"limit", U, "the new limit"}};
+constexpr Field kTableFields[] = {{"address", A, "where was written"},
+                                  {"entry", U, "which entry of the table"},
+                                  {"size", U, "bytes"},
+                                  {"old", U, "the bytes before"},
+                                  {"value", U, "the bytes written"}};
+constexpr Field kAccessFields[] = {{"address", A, "where"},
+                                   {"size", U, "bytes"},
+                                   {"value", U, "what was read or written"},
+                                   {"old", U, "what stood there before a write"},
+                                   {"is_write", B, "a write"}};
+constexpr Field kExecuteFields[] = {{"address", A, "of the instruction"},
+                                    {"symbol", T, "its name, as symbol(event.address)"}};
 constexpr Field kReturnFields[] = {{"address", A, "of the function"}, {"symbol", T, "its name"}};
 constexpr Field kRequestFields[] = {{"request", U, "its number"}};
 constexpr Field kStartFields[] = {{"parent_pid", I, "of the process that forked"}};
 constexpr Field kExitFields[] = {{"code", I, "exit code: status << 8 | signal"}};
-constexpr Field kModuleFields[] = {{"name", T, "of the module"}, {"address", A, "of its core"}, {"size", U, "bytes"}};
-constexpr Field kVectorFields[] = {{"vector", U, "0 to 255"}, {"error_code", U, "missing where the exception has none"}};
-constexpr Field kPortFields[] = {{"port", U, "its number"}, {"size", U, "bytes"}, {"value", U, "what was read or written"}};
+constexpr Field kModuleFields[] = {
+    {"name", T, "of the module"}, {"address", A, "of its core"}, {"size", U, "bytes"}};
+constexpr Field kVectorFields[] = {{"vector", U, "0 to 255"},
+                                   {"error_code", U, "missing where the exception has none"}};
+constexpr Field kPortFields[] = {
+    {"port", U, "its number"}, {"size", U, "bytes"}, {"value", U, "what was read or written"}};
 
 constexpr auto M = static_cast<std::uint32_t>(Carries::moment);
 constexpr auto kCall = static_cast<std::uint32_t>(Carries::moment | Carries::arguments);
-constexpr auto kSys = static_cast<std::uint32_t>(Carries::moment | Carries::arguments | Carries::system_call);
+constexpr auto kSys =
+    static_cast<std::uint32_t>(Carries::moment | Carries::arguments | Carries::system_call);
 constexpr auto kSysReturn = static_cast<std::uint32_t>(kSys | Carries::result);
 constexpr auto N = static_cast<std::uint32_t>(Needs::events);
 constexpr auto F = static_cast<std::uint32_t>(Needs::none);
@@ -81,23 +101,33 @@ constexpr auto F = static_cast<std::uint32_t>(Needs::none);
 constexpr auto kProbes = std::to_array<ProbeInfo>({
     // events, classic
     {"CRWrite", event, true, kCr, kWriteFields, M, N, "a control register is written"},
-    {"IDTRWrite", event, true, kNoParams, kTableRegisterFields, M, N, "the interrupt descriptor table's register is loaded"},
-    {"GDTRWrite", event, true, kNoParams, kTableRegisterFields, M, N, "the global descriptor table's register is loaded"},
-    {"IDTWrite", event, true, kNoParams, kTableFields, M, N, "the interrupt descriptor table is written in memory"},
-    {"GDTWrite", event, true, kNoParams, kTableFields, M, N, "the global descriptor table is written in memory"},
+    {"IDTRWrite", event, true, kNoParams, kTableRegisterFields, M, N,
+     "the interrupt descriptor table's register is loaded"},
+    {"GDTRWrite", event, true, kNoParams, kTableRegisterFields, M, N,
+     "the global descriptor table's register is loaded"},
+    {"IDTWrite", event, true, kNoParams, kTableFields, M, N,
+     "the interrupt descriptor table is written in memory"},
+    {"GDTWrite", event, true, kNoParams, kTableFields, M, N,
+     "the global descriptor table is written in memory"},
     {"MSRWrite", event, true, kMsr, kMsrFields, M, N, "a model-specific register is written"},
-    {"OnResume", event, true, kNoParams, kNoFields, M, N, "the machine goes on after it had left to the hypervisor"},
+    {"OnResume", event, true, kNoParams, kNoFields, M, N,
+     "the machine goes on after it had left to the hypervisor"},
     {"ReadAt", event, true, kAt, kAccessFields, M, N, "any byte of the range is read as data"},
     {"WriteAt", event, true, kAt, kAccessFields, M, N, "any byte of the range is written"},
     {"ExecuteAt", event, true, kCode, kExecuteFields, kCall, N, "before an instruction runs"},
-    {"OnExternalRequest", event, true, kRequest, kRequestFields, F, F, "the user sends request n: `vitrine request VM n`"},
-    {"Syscall", event, true, kSyscall, kNoFields, kSys, N, "a system call begins, 64-bit or compat"},
+    {"OnExternalRequest", event, true, kRequest, kRequestFields, F, F,
+     "the user sends request n: `vitrine request VM n`"},
+    {"Syscall", event, true, kSyscall, kNoFields, kSys, N,
+     "a system call begins, 64-bit or compat"},
     // events, extended
-    {"AccessAt", event, false, kAt, kAccessFields, M, N, "any byte of the range is read or written"},
+    {"AccessAt", event, false, kAt, kAccessFields, M, N,
+     "any byte of the range is read or written"},
     {"Return", event, false, kCode, kReturnFields, M | Carries::result, N, "a function returns"},
     {"SyscallReturn", event, false, kSyscall, kNoFields, kSysReturn, N, "a system call ends"},
-    {"ProcessStart", event, false, kNoParams, kStartFields, M, N, "a process was forked; process is the new one"},
-    {"ProcessExec", event, false, kNoParams, kNoFields, M, N, "a process runs another program; process is the new image"},
+    {"ProcessStart", event, false, kNoParams, kStartFields, M, N,
+     "a process was forked; process is the new one"},
+    {"ProcessExec", event, false, kNoParams, kNoFields, M, N,
+     "a process runs another program; process is the new image"},
     {"ProcessExit", event, false, kNoParams, kExitFields, M, N, "a process ends"},
     {"ModuleLoad", event, false, kNoParams, kModuleFields, M, N, "a kernel module was loaded"},
     {"ModuleUnload", event, false, kNoParams, kModuleFields, M, N, "a kernel module goes"},
@@ -108,40 +138,63 @@ constexpr auto kProbes = std::to_array<ProbeInfo>({
     {"Sample", event, false, kHertz, kNoFields, M, N, "so many times a second on each virtual CPU"},
     {"Every", event, false, kDuration, kNoFields, F, F, "by the host's clock; the guest runs on"},
     {"Start", event, false, kNoParams, kNoFields, F, F, "once, when the script is attached"},
-    {"Stop", event, false, kNoParams, kNoFields, F, F, "once, when the script is detached; as an action, it detaches it"},
+    {"Stop", event, false, kNoParams, kNoFields, F, F,
+     "once, when the script is detached; as an action, it detaches it"},
     // filters
-    {"RegisterHasValue", filter, true, kRegisterHasValue, kNoFields, F, F, "runs its block if the register holds the value"},
-    {"ValueAtAddressIs", filter, true, kValueAtAddressIs, kNoFields, F, F, "runs its block if the 8 bytes at the address (4 on a 32-bit guest) hold the value"},
+    {"RegisterHasValue", filter, true, kRegisterHasValue, kNoFields, F, F,
+     "runs its block if the register holds the value"},
+    {"ValueAtAddressIs", filter, true, kValueAtAddressIs, kNoFields, F, F,
+     "runs its block if the 8 bytes at the address (4 on a 32-bit guest) hold the value"},
     // data probes
-    {"ReadRegister", data, true, kReadRegister, kNoFields, F, F, "a register; of segment and table registers all parts"},
-    {"ReadMemory", data, true, kReadMemory, kNoFields, F, F, "bytes at an address, by the current page tables"},
+    {"ReadRegister", data, true, kReadRegister, kNoFields, F, F,
+     "a register; of segment and table registers all parts"},
+    {"ReadMemory", data, true, kReadMemory, kNoFields, F, F,
+     "bytes at an address, by the current page tables"},
     {"ReadMemoryAt", data, true, kReadMemoryAt, kNoFields, F, F, "bytes at register + offset"},
-    {"ProcessList", data, true, kProcessList, kNoFields, F, F, "all processes, with the fields named"},
-    {"ReadVMCS", data, true, kReadVmcs, kNoFields, F, F, "fields of the virtual machine control structure"},
+    {"ProcessList", data, true, kProcessList, kNoFields, F, F,
+     "all processes, with the fields named"},
+    {"ReadVMCS", data, true, kReadVmcs, kNoFields, F, F,
+     "fields of the virtual machine control structure"},
     // streams
-    {"CaptureNetwork", stream, true, kNetwork, kNoFields, F, Needs::network, "the packets of a network card, as pcapng"},
-    {"CaptureKeyboardInput", stream, true, kOutput, kNoFields, F, Needs::keyboard, "keys: text with times, and scan codes"},
-    {"CaptureConsole", stream, false, kOutput, kNoFields, F, Needs::console, "what the serial console prints"},
+    {"CaptureNetwork", stream, true, kNetwork, kNoFields, F, Needs::network,
+     "the packets of a network card, as pcapng"},
+    {"CaptureKeyboardInput", stream, true, kOutput, kNoFields, F, Needs::keyboard,
+     "keys: text with times, and scan codes"},
+    {"CaptureConsole", stream, false, kOutput, kNoFields, F, Needs::console,
+     "what the serial console prints"},
     {"CaptureDisk", stream, false, kDisk, kNoFields, F, Needs::disk, "reads and writes of a disk"},
-    {"CaptureScreen", stream, false, kScreen, kNoFields, F, Needs::screen, "a picture of the screen, again and again"},
+    {"CaptureScreen", stream, false, kScreen, kNoFields, F, Needs::screen,
+     "a picture of the screen, again and again"},
     // actions
     {"Print", action, false, kPrint, kNoFields, F, F, "prints by a format"},
-    {"Report", action, false, kReport, kNoFields, F, F, "reports a symptom; name and severity are the Symptom's own within one"},
-    {"Pause", action, false, kNoParams, kNoFields, F, Needs::control, "stops the machine until Resume()"},
+    {"Report", action, false, kReport, kNoFields, F, F,
+     "reports a symptom; name and severity are the Symptom's own within one"},
+    {"Pause", action, false, kNoParams, kNoFields, F, Needs::control,
+     "stops the machine until Resume()"},
     {"Resume", action, false, kNoParams, kNoFields, F, Needs::control, "lets the machine run"},
-    {"WriteRegister", action, false, kWriteRegister, kNoFields, F, Needs::writes, "writes a register"},
-    {"WriteMemory", action, false, kWriteMemory, kNoFields, F, Needs::writes, "writes memory: a number of its type's width, or bytes"},
-    {"Snapshot", action, false, kPath, kNoFields, F, Needs::files, "saves the machine's memory to a file"},
-    {"DumpProcess", action, false, kDump, kNoFields, F, Needs::files, "saves a process's memory to a file"},
-    {"Screenshot", action, false, kPath, kNoFields, F, Needs::files, "saves a picture of the screen"},
-    {"Isolate", action, false, kNoParams, kNoFields, F, Needs::control, "takes the network links down"},
-    {"Reconnect", action, false, kNoParams, kNoFields, F, Needs::control, "brings the network links up"},
-    {"Throttle", action, false, kPercent, kNoFields, F, Needs::control, "slows the machine down to a share of its speed"},
-    {"Kill", action, false, kPid, kNoFields, F, Needs::control, "ends a process of the guest by the kernel's own signal path"},
+    {"WriteRegister", action, false, kWriteRegister, kNoFields, F, Needs::writes,
+     "writes a register"},
+    {"WriteMemory", action, false, kWriteMemory, kNoFields, F, Needs::writes,
+     "writes memory: a number of its type's width, or bytes"},
+    {"Snapshot", action, false, kPath, kNoFields, F, Needs::files,
+     "saves the machine's memory to a file"},
+    {"DumpProcess", action, false, kDump, kNoFields, F, Needs::files,
+     "saves a process's memory to a file"},
+    {"Screenshot", action, false, kPath, kNoFields, F, Needs::files,
+     "saves a picture of the screen"},
+    {"Isolate", action, false, kNoParams, kNoFields, F, Needs::control,
+     "takes the network links down"},
+    {"Reconnect", action, false, kNoParams, kNoFields, F, Needs::control,
+     "brings the network links up"},
+    {"Throttle", action, false, kPercent, kNoFields, F, Needs::control,
+     "slows the machine down to a share of its speed"},
+    {"Kill", action, false, kPid, kNoFields, F, Needs::control,
+     "ends a process of the guest by the kernel's own signal path"},
 });
 
 // Stop is both an event and an action.
-constexpr ProbeInfo kStopAction{"Stop", action, false, kNoParams, kNoFields, F, F, "ends the script"};
+constexpr ProbeInfo kStopAction{"Stop",    action, false, kNoParams,
+                                kNoFields, F,      F,     "ends the script"};
 
 constexpr auto kMoments = std::to_array<MomentInfo>({
     {"", "now", FieldType::time, 0, "the host's time"},
@@ -186,16 +239,43 @@ constexpr auto kMoments = std::to_array<MomentInfo>({
 
 constexpr auto G = RegisterInfo::general;
 constexpr auto kRegisters = std::to_array<RegisterInfo>({
-    {"rax", "EAX", G}, {"rbx", "EBX", G}, {"rcx", "ECX", G}, {"rdx", "EDX", G}, {"rsi", "ESI", G}, {"rdi", "EDI", G},
-    {"rsp", "ESP", G}, {"rbp", "EBP", G}, {"r8", "", G}, {"r9", "", G}, {"r10", "", G}, {"r11", "", G}, {"r12", "", G},
-    {"r13", "", G}, {"r14", "", G}, {"r15", "", G}, {"rip", "EIP", G}, {"rflags", "EFLAGS", G},
-    {"cs", "CS", RegisterInfo::segment}, {"ss", "SS", RegisterInfo::segment}, {"ds", "DS", RegisterInfo::segment},
-    {"es", "ES", RegisterInfo::segment}, {"fs", "FS", RegisterInfo::segment}, {"gs", "GS", RegisterInfo::segment},
-    {"tr", "TR", RegisterInfo::segment}, {"ldtr", "LDTR", RegisterInfo::segment},
-    {"gdtr", "GDTR", RegisterInfo::table}, {"idtr", "IDTR", RegisterInfo::table},
-    {"cr0", "CR0", RegisterInfo::control}, {"cr2", "CR2", RegisterInfo::control}, {"cr3", "CR3", RegisterInfo::control},
-    {"cr4", "CR4", RegisterInfo::control}, {"cr8", "CR8", RegisterInfo::control},
-    {"fs_base", "", G}, {"gs_base", "", G}, {"kernel_gs_base", "", G}, {"efer", "", RegisterInfo::control},
+    {"rax", "EAX", G},
+    {"rbx", "EBX", G},
+    {"rcx", "ECX", G},
+    {"rdx", "EDX", G},
+    {"rsi", "ESI", G},
+    {"rdi", "EDI", G},
+    {"rsp", "ESP", G},
+    {"rbp", "EBP", G},
+    {"r8", "", G},
+    {"r9", "", G},
+    {"r10", "", G},
+    {"r11", "", G},
+    {"r12", "", G},
+    {"r13", "", G},
+    {"r14", "", G},
+    {"r15", "", G},
+    {"rip", "EIP", G},
+    {"rflags", "EFLAGS", G},
+    {"cs", "CS", RegisterInfo::segment},
+    {"ss", "SS", RegisterInfo::segment},
+    {"ds", "DS", RegisterInfo::segment},
+    {"es", "ES", RegisterInfo::segment},
+    {"fs", "FS", RegisterInfo::segment},
+    {"gs", "GS", RegisterInfo::segment},
+    {"tr", "TR", RegisterInfo::segment},
+    {"ldtr", "LDTR", RegisterInfo::segment},
+    {"gdtr", "GDTR", RegisterInfo::table},
+    {"idtr", "IDTR", RegisterInfo::table},
+    {"cr0", "CR0", RegisterInfo::control},
+    {"cr2", "CR2", RegisterInfo::control},
+    {"cr3", "CR3", RegisterInfo::control},
+    {"cr4", "CR4", RegisterInfo::control},
+    {"cr8", "CR8", RegisterInfo::control},
+    {"fs_base", "", G},
+    {"gs_base", "", G},
+    {"kernel_gs_base", "", G},
+    {"efer", "", RegisterInfo::control},
 });
 
 using FK = FunctionKind;
@@ -208,20 +288,29 @@ constexpr auto kFunctions = std::to_array<FunctionInfo>({
     {"s16", FK::read_number, 1, 1, "s16(address)", "two bytes, signed", 16, true},
     {"s32", FK::read_number, 1, 1, "s32(address)", "four bytes, signed", 32, true},
     {"s64", FK::read_number, 1, 1, "s64(address)", "eight bytes, signed", 64, true},
-    {"phys.u8", FK::read_number, 1, 1, "phys.u8(address)", "a byte of physical memory", 8, false, true},
-    {"phys.u16", FK::read_number, 1, 1, "phys.u16(address)", "two bytes of physical memory", 16, false, true},
-    {"phys.u32", FK::read_number, 1, 1, "phys.u32(address)", "four bytes of physical memory", 32, false, true},
-    {"phys.u64", FK::read_number, 1, 1, "phys.u64(address)", "eight bytes of physical memory", 64, false, true},
-    {"string", FK::text, 1, 2, "string(address [, max])", "the text at the address up to its NUL, at most max bytes (256; up to 4096)"},
+    {"phys.u8", FK::read_number, 1, 1, "phys.u8(address)", "a byte of physical memory", 8, false,
+     true},
+    {"phys.u16", FK::read_number, 1, 1, "phys.u16(address)", "two bytes of physical memory", 16,
+     false, true},
+    {"phys.u32", FK::read_number, 1, 1, "phys.u32(address)", "four bytes of physical memory", 32,
+     false, true},
+    {"phys.u64", FK::read_number, 1, 1, "phys.u64(address)", "eight bytes of physical memory", 64,
+     false, true},
+    {"string", FK::text, 1, 2, "string(address [, max])",
+     "the text at the address up to its NUL, at most max bytes (256; up to 4096)"},
     {"bytes", FK::bytes, 2, 2, "bytes(address, n)", "n bytes at the address (up to 4096)"},
-    {"symbol", FK::symbol, 1, 1, "symbol(address)", "the kernel symbol there, with the distance: \"do_exit+0x12\""},
-    {"per_cpu", FK::per_cpu, 1, 2, "per_cpu(symbol [, cpu])", "where a per-CPU variable lies for this or that CPU"},
+    {"symbol", FK::symbol, 1, 1, "symbol(address)",
+     "the kernel symbol there, with the distance: \"do_exit+0x12\""},
+    {"per_cpu", FK::per_cpu, 1, 2, "per_cpu(symbol [, cpu])",
+     "where a per-CPU variable lies for this or that CPU"},
     {"listed", FK::listed, 1, 1, "listed(pid)", "the process list has that pid"},
     {"missing", FK::missing, 1, 1, "missing(value)", "true if the value could not be had"},
     {"len", FK::length, 1, 1, "len(text or @map)", "bytes of a text; entries of a map"},
-    {"matches", FK::matches, 2, 2, "matches(text, \"glob*\")", "the whole text fits the pattern of * and ?"},
+    {"matches", FK::matches, 2, 2, "matches(text, \"glob*\")",
+     "the whole text fits the pattern of * and ?"},
     {"contains", FK::contains, 2, 2, "contains(text, part)", "the text holds the part"},
-    {"starts_with", FK::starts_with, 2, 2, "starts_with(text, part)", "the text begins with the part"},
+    {"starts_with", FK::starts_with, 2, 2, "starts_with(text, part)",
+     "the text begins with the part"},
     {"ends_with", FK::ends_with, 2, 2, "ends_with(text, part)", "the text ends with the part"},
     {"hex", FK::hex, 1, 1, "hex(bytes)", "bytes as hexadecimal text"},
     {"lower", FK::lower, 1, 1, "lower(text)", "A-Z as a-z"},
@@ -234,10 +323,12 @@ constexpr auto kFunctions = std::to_array<FunctionInfo>({
     {"avg", FK::aggregate, 1, 1, "avg(number)", "the mean"},
     {"stats", FK::aggregate, 1, 1, "stats(number)", "count, least, greatest, mean and sum"},
     {"histogram", FK::aggregate, 1, 1, "histogram(number)", "how many in each power of two"},
-    {"linear", FK::aggregate, 4, 4, "linear(number, low, high, step)", "how many in each step from low to high"},
+    {"linear", FK::aggregate, 4, 4, "linear(number, low, high, step)",
+     "how many in each step from low to high"},
     {"delete", FK::map_statement, 1, 1, "delete(@map[keys])", "removes an entry"},
     {"clear", FK::map_statement, 1, 1, "clear(@map)", "removes all entries"},
-    {"print", FK::map_statement, 1, 2, "print(@map [, top])", "prints the map now, its `top` greatest entries"},
+    {"print", FK::map_statement, 1, 2, "print(@map [, top])",
+     "prints the map now, its `top` greatest entries"},
 });
 
 constexpr auto kKeys = std::to_array<KeyInfo>({
@@ -251,24 +342,34 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"ParentOffset", KeyKind::offset, "dentry.d_parent", "dentry.d_parent"},
     {"DNameOffset", KeyKind::offset, "dentry.d_name.name", "dentry.d_name.name"},
     {"PGDOffset", KeyKind::offset, "mm_struct.pgd", "mm_struct.pgd"},
-    {"SyscallDispatcherAddress", KeyKind::address, "entry_SYSCALL_64", "the kernel's system call entry"},
+    {"SyscallDispatcherAddress", KeyKind::address, "entry_SYSCALL_64",
+     "the kernel's system call entry"},
     {"SyscallInterruptNumber", KeyKind::offset, "", "vector of the old system call interrupt: 128"},
-    {"SyscallNumberLocation", KeyKind::reg, "", "register that holds the system call's number: EAX"},
+    {"SyscallNumberLocation", KeyKind::reg, "",
+     "register that holds the system call's number: EAX"},
     {"PollPeriod", KeyKind::duration, "", "how long polling waits between two looks: 100ms"},
-    {"RateLimit", KeyKind::rate, "", "events a second of each probe, beyond which it is thinned; 0: no limit"},
+    {"RateLimit", KeyKind::rate, "",
+     "events a second of each probe, beyond which it is thinned; 0: no limit"},
 });
 
-constexpr auto kSeverities = std::to_array<std::string_view>({"info", "low", "medium", "high", "critical"});
+constexpr auto kSeverities =
+    std::to_array<std::string_view>({"info", "low", "medium", "high", "critical"});
 constexpr auto kProcessFields = std::to_array<std::string_view>({"PID", "NAME", "PATH", "PGDP"});
-constexpr auto kVmcsFields = std::to_array<std::string_view>({
-    "VIRTUAL_PROCESSOR_ID", "VM_EXIT_REASON", "VM_EXIT_INTR_INFO", "VM_EXIT_INTR_ERROR_CODE", "IDT_VECTORING_INFO_FIELD",
-    "IDT_VECTORING_ERROR_CODE", "EXIT_QUALIFICATION"});
+constexpr auto kVmcsFields = std::to_array<std::string_view>(
+    {"VIRTUAL_PROCESSOR_ID", "VM_EXIT_REASON", "VM_EXIT_INTR_INFO", "VM_EXIT_INTR_ERROR_CODE",
+     "IDT_VECTORING_INFO_FIELD", "IDT_VECTORING_ERROR_CODE", "EXIT_QUALIFICATION"});
 // Source: Intel SDM vol. 4; AMD APM vol. 2, appendix A; names as in Linux, asm/msr-index.h.
 constexpr auto kMsrs = std::to_array<MsrName>({
-    {"EFER", 0xc0000080}, {"STAR", 0xc0000081}, {"LSTAR", 0xc0000082}, {"CSTAR", 0xc0000083}, {"SYSCALL_MASK", 0xc0000084},
-    {"FS_BASE", 0xc0000100}, {"GS_BASE", 0xc0000101}, {"KERNEL_GS_BASE", 0xc0000102}, {"TSC_AUX", 0xc0000103},
-    {"SYSENTER_CS", 0x174}, {"SYSENTER_ESP", 0x175}, {"SYSENTER_EIP", 0x176}, {"APIC_BASE", 0x1b}, {"PAT", 0x277},
-    {"MISC_ENABLE", 0x1a0}, {"DEBUGCTL", 0x1d9}, {"TSC_DEADLINE", 0x6e0}, {"SPEC_CTRL", 0x48}, {"PRED_CMD", 0x49},
+    {"EFER", 0xc0000080},         {"STAR", 0xc0000081},
+    {"LSTAR", 0xc0000082},        {"CSTAR", 0xc0000083},
+    {"SYSCALL_MASK", 0xc0000084}, {"FS_BASE", 0xc0000100},
+    {"GS_BASE", 0xc0000101},      {"KERNEL_GS_BASE", 0xc0000102},
+    {"TSC_AUX", 0xc0000103},      {"SYSENTER_CS", 0x174},
+    {"SYSENTER_ESP", 0x175},      {"SYSENTER_EIP", 0x176},
+    {"APIC_BASE", 0x1b},          {"PAT", 0x277},
+    {"MISC_ENABLE", 0x1a0},       {"DEBUGCTL", 0x1d9},
+    {"TSC_DEADLINE", 0x6e0},      {"SPEC_CTRL", 0x48},
+    {"PRED_CMD", 0x49},
 });
 
 bool same_letters(std::string_view a, std::string_view b) noexcept {
@@ -283,7 +384,8 @@ bool same_letters(std::string_view a, std::string_view b) noexcept {
 }  // namespace
 
 std::string_view name(FieldType type) noexcept {
-  constexpr std::string_view kNames[] = {"bool", "integer", "unsigned", "address", "text", "bytes", "duration", "time", "list", "stack"};
+  constexpr std::string_view kNames[] = {"bool",  "integer",  "unsigned", "address", "text",
+                                         "bytes", "duration", "time",     "list",    "stack"};
   return kNames[static_cast<std::size_t>(type)];
 }
 
@@ -294,41 +396,70 @@ std::string_view name(ProbeKind kind) noexcept {
 
 std::string_view describe(ParamKind kind) noexcept {
   switch (kind) {
-    case value: return "a value";
-    case integer: return "a number";
-    case address: return "an address: 0x..., a symbol, symbol+offset";
-    case code: return "an address, a symbol, symbol+offset, or a \"pattern*\" of symbols";
-    case length: return "a number of bytes";
-    case reg: return "a register";
-    case control_register: return "the number of a control register: 0, 2, 3, 4 or 8";
-    case msr: return "a model-specific register: its number, or a name such as LSTAR";
-    case system_call: return "a system call: its number, its name, or a \"pattern*\"";
-    case vector: return "a vector: 0 to 255";
-    case port: return "a port: 0 to 65535";
-    case hertz: return "times a second: 1 to 10000";
-    case ParamKind::duration: return "a duration such as 1s";
-    case request: return "the number of a request: 0 to 63";
-    case process_field: return "PID, NAME, PATH or PGDP";
-    case vmcs_field: return "a field of the VMCS";
-    case mac: return "a MAC address such as 52:54:00:12:34:56, or *";
-    case device: return "a device's name, or *";
-    case output: return "an output: #channel, /a/path, or \"a path\"";
-    case optional_output: return "an output: #channel";
-    case format: return "a format string";
-    case severity: return "info, low, medium, high or critical";
-    case ParamKind::text: return "text";
-    case percent: return "a percentage: 0 to 100";
+    case value:
+      return "a value";
+    case integer:
+      return "a number";
+    case address:
+      return "an address: 0x..., a symbol, symbol+offset";
+    case code:
+      return "an address, a symbol, symbol+offset, or a \"pattern*\" of symbols";
+    case length:
+      return "a number of bytes";
+    case reg:
+      return "a register";
+    case control_register:
+      return "the number of a control register: 0, 2, 3, 4 or 8";
+    case msr:
+      return "a model-specific register: its number, or a name such as LSTAR";
+    case system_call:
+      return "a system call: its number, its name, or a \"pattern*\"";
+    case vector:
+      return "a vector: 0 to 255";
+    case port:
+      return "a port: 0 to 65535";
+    case hertz:
+      return "times a second: 1 to 10000";
+    case ParamKind::duration:
+      return "a duration such as 1s";
+    case request:
+      return "the number of a request: 0 to 63";
+    case process_field:
+      return "PID, NAME, PATH or PGDP";
+    case vmcs_field:
+      return "a field of the VMCS";
+    case mac:
+      return "a MAC address such as 52:54:00:12:34:56, or *";
+    case device:
+      return "a device's name, or *";
+    case output:
+      return "an output: #channel, /a/path, or \"a path\"";
+    case optional_output:
+      return "an output: #channel";
+    case format:
+      return "a format string";
+    case severity:
+      return "info, low, medium, high or critical";
+    case ParamKind::text:
+      return "text";
+    case percent:
+      return "a percentage: 0 to 100";
   }
   return "a value";
 }
 
 std::string_view describe(KeyKind kind) noexcept {
   switch (kind) {
-    case KeyKind::address: return "an address";
-    case KeyKind::offset: return "a number";
-    case KeyKind::reg: return "a register";
-    case KeyKind::duration: return "a duration";
-    case KeyKind::rate: return "a number";
+    case KeyKind::address:
+      return "an address";
+    case KeyKind::offset:
+      return "a number";
+    case KeyKind::reg:
+      return "a register";
+    case KeyKind::duration:
+      return "a duration";
+    case KeyKind::rate:
+      return "a number";
   }
   return "a value";
 }
@@ -366,11 +497,14 @@ const MomentInfo* find_moment(std::string_view group, std::string_view name) noe
   return nullptr;
 }
 
-bool is_moment_group(std::string_view name) noexcept { return name == "process" || name == "thread" || name == "syscall"; }
+bool is_moment_group(std::string_view name) noexcept {
+  return name == "process" || name == "thread" || name == "syscall";
+}
 
 std::optional<std::uint8_t> find_register(std::string_view name) noexcept {
   for (std::size_t i = 0; i < kRegisters.size(); ++i) {
-    if (same_letters(kRegisters[i].name, name) || (!kRegisters[i].classic.empty() && same_letters(kRegisters[i].classic, name))) {
+    if (same_letters(kRegisters[i].name, name) ||
+        (!kRegisters[i].classic.empty() && same_letters(kRegisters[i].classic, name))) {
       return static_cast<std::uint8_t>(i);
     }
   }
@@ -399,7 +533,8 @@ std::string signature(const ProbeInfo& probe) {
   for (const auto& param : probe.params) {
     const std::string_view comma = first ? "" : ", ";
     const std::string_view more = param.repeated ? " ..." : "";
-    out += param.optional ? fmt::format("[{}{}{}]", comma, param.name, more) : fmt::format("{}{}{}", comma, param.name, more);
+    out += param.optional ? fmt::format("[{}{}{}]", comma, param.name, more)
+                          : fmt::format("{}{}{}", comma, param.name, more);
     first = false;
   }
   return out + ')';

@@ -14,7 +14,18 @@
 namespace vitrine::vmipl {
 
 /// What a value is, for the fields of the catalogue. The checker's own types are in types.h.
-enum class FieldType : std::uint8_t { boolean, integer, word, address, text, bytes, duration, time, list, stack };
+enum class FieldType : std::uint8_t {
+  boolean,
+  integer,
+  word,
+  address,
+  text,
+  bytes,
+  duration,
+  time,
+  list,
+  stack
+};
 [[nodiscard]] std::string_view name(FieldType type) noexcept;
 
 enum class ProbeKind : std::uint8_t { event, filter, data, stream, action };
@@ -22,30 +33,30 @@ enum class ProbeKind : std::uint8_t { event, filter, data, stream, action };
 
 /// How an argument is written and what it may be.
 enum class ParamKind : std::uint8_t {
-  value,        ///< any expression
-  integer,      ///< an expression that is a number
-  address,      ///< 0x..., eight bare hexadecimal digits, symbol, symbol+offset, an expression
-  code,         ///< address, or "glob*" over symbols
-  length,       ///< bytes, constant in event probes
-  reg,          ///< a register's name
+  value,             ///< any expression
+  integer,           ///< an expression that is a number
+  address,           ///< 0x..., eight bare hexadecimal digits, symbol, symbol+offset, an expression
+  code,              ///< address, or "glob*" over symbols
+  length,            ///< bytes, constant in event probes
+  reg,               ///< a register's name
   control_register,  ///< 0, 2, 3, 4, 8
-  msr,          ///< index or name
-  system_call,  ///< number, name, "glob*"
-  vector,       ///< 0..255
-  port,         ///< 0..65535
-  hertz,        ///< 1..10000
-  duration,     ///< 1ms..1d
-  request,      ///< 0..63
-  process_field,///< PID NAME PATH PGDP
+  msr,               ///< index or name
+  system_call,       ///< number, name, "glob*"
+  vector,            ///< 0..255
+  port,              ///< 0..65535
+  hertz,             ///< 1..10000
+  duration,          ///< 1ms..1d
+  request,           ///< 0..63
+  process_field,     ///< PID NAME PATH PGDP
   vmcs_field,
-  mac,          ///< six pairs, or *
-  device,       ///< a name, a string, or *
-  output,       ///< #channel, path, "path"
+  mac,              ///< six pairs, or *
+  device,           ///< a name, a string, or *
+  output,           ///< #channel, path, "path"
   optional_output,  ///< #channel before the other arguments
-  format,       ///< a format string, its values following
-  severity,     ///< info low medium high critical
-  text,         ///< an expression that is text
-  percent,      ///< 0..100
+  format,           ///< a format string, its values following
+  severity,         ///< info low medium high critical
+  text,             ///< an expression that is text
+  percent,          ///< 0..100
 };
 /// For people: "a register", "an address".
 [[nodiscard]] std::string_view describe(ParamKind kind) noexcept;
@@ -68,11 +79,15 @@ struct Field {
 struct Needs {
   enum : std::uint32_t {
     none = 0,
-    events = 1,      ///< an event source: agent, gdbstub or polling
-    writes = 2,      ///< --allow-writes
-    control = 4,     ///< --allow-control
-    network = 8, keyboard = 16, console = 32, disk = 64, screen = 128,
-    files = 256,     ///< it writes files on the host
+    events = 1,   ///< an event source: agent, gdbstub or polling
+    writes = 2,   ///< --allow-writes
+    control = 4,  ///< --allow-control
+    network = 8,
+    keyboard = 16,
+    console = 32,
+    disk = 64,
+    screen = 128,
+    files = 256,  ///< it writes files on the host
   };
 };
 
@@ -80,10 +95,10 @@ struct Needs {
 struct Carries {
   enum : std::uint32_t {
     none = 0,
-    moment = 1,     ///< a virtual CPU stands at the event: process, thread, cpu, stacks
-    arguments = 2,  ///< arg0..arg5
-    result = 4,     ///< ret
-    system_call = 8,///< syscall.*
+    moment = 1,       ///< a virtual CPU stands at the event: process, thread, cpu, stacks
+    arguments = 2,    ///< arg0..arg5
+    result = 4,       ///< ret
+    system_call = 8,  ///< syscall.*
   };
 };
 
@@ -106,7 +121,7 @@ struct MomentInfo {
   std::string_view group;  ///< "process"; empty for a value that stands alone
   std::string_view name;
   FieldType type;
-  std::uint32_t carries;   ///< what the event must carry
+  std::uint32_t carries;  ///< what the event must carry
   std::string_view summary;
   std::string_view guest_type = {};
 };
@@ -118,20 +133,33 @@ struct RegisterInfo {
 };
 
 enum class FunctionKind : std::uint8_t {
-  read_number,   ///< u8(a) .. s64(a), phys.u8(a)
-  text, bytes, symbol, per_cpu, listed, missing, length, matches, contains, starts_with, ends_with,
-  hex, lower, basename, absolute,
-  aggregate,     ///< count() ...
-  map_statement, ///< delete(@m[k]), clear(@m), print(@m)
+  read_number,  ///< u8(a) .. s64(a), phys.u8(a)
+  text,
+  bytes,
+  symbol,
+  per_cpu,
+  listed,
+  missing,
+  length,
+  matches,
+  contains,
+  starts_with,
+  ends_with,
+  hex,
+  lower,
+  basename,
+  absolute,
+  aggregate,      ///< count() ...
+  map_statement,  ///< delete(@m[k]), clear(@m), print(@m)
 };
 
 struct FunctionInfo {
   std::string_view name;
   FunctionKind kind;
-  std::uint8_t least, most;      ///< arguments
-  std::string_view written;      ///< "u32(address)"
+  std::uint8_t least, most;  ///< arguments
+  std::string_view written;  ///< "u32(address)"
   std::string_view summary;
-  std::uint8_t bits = 0;         ///< read_number
+  std::uint8_t bits = 0;  ///< read_number
   bool is_signed = false, physical = false;
 };
 
@@ -182,7 +210,8 @@ struct MsrName {
 [[nodiscard]] std::string_view system_call_name(std::uint64_t number) noexcept;
 /// Those of 32-bit programs, which have numbers of their own.
 [[nodiscard]] std::string_view compat_system_call_name(std::uint64_t number) noexcept;
-[[nodiscard]] std::optional<std::uint64_t> compat_system_call_number(std::string_view name) noexcept;
+[[nodiscard]] std::optional<std::uint64_t> compat_system_call_number(
+    std::string_view name) noexcept;
 
 /// How it is written: "ReadMemory(address, size, output)".
 [[nodiscard]] std::string signature(const ProbeInfo& probe);

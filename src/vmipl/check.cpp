@@ -24,7 +24,8 @@ Span reach(const Source& source, const Script& script, const Allowance& allowanc
   const Span following = source.line_span(next);
   reach.end = following.end;
   for (const auto& item : script.items) {
-    if (item.span.begin >= following.begin && item.span.begin <= following.end) reach.end = std::max(reach.end, item.span.end);
+    if (item.span.begin >= following.begin && item.span.begin <= following.end)
+      reach.end = std::max(reach.end, item.span.end);
   }
   return reach;
 }
@@ -44,24 +45,32 @@ Checked check(const Source& source, const CheckOptions& options, Diagnostics& di
     for (std::size_t i = 0; i < allowance.names.size(); ++i) {
       const auto& name = allowance.names[i];
       const auto* code = find_code(name);
-      if (name == "all" || (code != nullptr && code->name == name && code->severity == Severity::warning)) continue;
+      if (name == "all" ||
+          (code != nullptr && code->name == name && code->severity == Severity::warning))
+        continue;
       Nearest nearest(name);
       for (const auto& candidate : all_codes()) {
         if (candidate.severity == Severity::warning) nearest.offer(candidate.name);
       }
-      Diagnostic diagnostic{.code = Code::unknown_warning, .span = allowance.spans[i],
-                            .message = code != nullptr ? fmt::format("{} is not the name of a warning", name) : fmt::format("there is no warning called {}", name)};
+      Diagnostic diagnostic{.code = Code::unknown_warning,
+                            .span = allowance.spans[i],
+                            .message = code != nullptr
+                                           ? fmt::format("{} is not the name of a warning", name)
+                                           : fmt::format("there is no warning called {}", name)};
       if (nearest.found()) {
         diagnostic.label = fmt::format("did you mean {}?", nearest.best());
-        diagnostic.fix = Fix{allowance.spans[i], nearest.best(), fmt::format("write {}", nearest.best())};
+        diagnostic.fix =
+            Fix{allowance.spans[i], nearest.best(), fmt::format("write {}", nearest.best())};
       }
       diagnostics.add(std::move(diagnostic));
     }
   }
   // Of a script that could not be read whole, nobody knows what is used and what does nothing.
   if (torn) {
-    static const std::vector<std::string> kNoise{"unused-let", "unused-const", "unused-fn", "unused-parameter", "unused-row", "unwritten-map",
-                                                 "no-effect", "empty-block", "empty-script", "unreachable", "unchecked-symbol"};
+    static const std::vector<std::string> kNoise{
+        "unused-let",   "unused-const",  "unused-fn",       "unused-parameter",
+        "unused-row",   "unwritten-map", "no-effect",       "empty-block",
+        "empty-script", "unreachable",   "unchecked-symbol"};
     diagnostics.silence(kNoise);
   }
   diagnostics.silence(options.allow);

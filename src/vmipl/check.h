@@ -16,7 +16,7 @@ namespace vitrine::vmipl {
 
 struct CheckOptions {
   Ports ports;
-  std::vector<std::string> allow;   ///< names of warnings not to tell; "all"
+  std::vector<std::string> allow;  ///< names of warnings not to tell; "all"
   /// Judge permissions: a script that needs one that is not given is refused (E131, E132).
   bool judge_permissions = false;
   bool allow_writes = false;
@@ -28,9 +28,9 @@ struct CheckOptions {
 /// A probe, action or stream of the script and what running it takes: for the planner, which
 /// finds a mechanism for each, or refuses it by its line.
 struct CheckedProbe {
-  std::string written;     ///< "Syscall(openat)"
+  std::string written;  ///< "Syscall(openat)"
   const ProbeInfo* probe = nullptr;
-  std::uint32_t needs = 0; ///< Needs, of the probe and of what its block does
+  std::uint32_t needs = 0;  ///< Needs, of the probe and of what its block does
   Span span;
   std::uint32_t line = 0;
   std::vector<std::string> unchecked;  ///< symbols that only a machine can confirm
@@ -46,6 +46,7 @@ struct Checked {
 /// Parses and checks. `diagnostics` come sorted, silenced as the script and `options` ask.
 /// No error among them: the script does what it says, as far as can be known without what
 /// the ports lack.
-[[nodiscard]] Checked check(const Source& source, const CheckOptions& options, Diagnostics& diagnostics);
+[[nodiscard]] Checked check(const Source& source, const CheckOptions& options,
+                            Diagnostics& diagnostics);
 
 }  // namespace vitrine::vmipl

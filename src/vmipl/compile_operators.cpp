@@ -5,19 +5,9 @@
 #include <bit>
 #include <limits>
 
-#include "vmipl/compiler.h"
+#include "vmipl/operands.h"
 
 namespace vitrine::vmipl {
-namespace {
-
-bool wordlike(const Type& type) { return type.is(TypeKind::integer) || type.is(TypeKind::address) || type.is(TypeKind::pointer); }
-bool addresslike(const Type& type) { return type.is(TypeKind::address) || type.is(TypeKind::pointer); }
-std::int64_t as_signed(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-// The sign with which a value takes part: a number as written takes the other side's.
-bool flexible(const Value& value) { return value.constant && value.type.is(TypeKind::integer) && value.number <= INT64_MAX; }
-
-}  // namespace
 
 Value Compiler::unary(const Expr& expr) {
   if (expr.op == Op::address_of) {
@@ -28,12 +18,18 @@ Value Compiler::unary(const Expr& expr) {
       --in_address_;
       value.span = expr.span;
       if (value.is_symbol || value.type.open()) return value;
-      return mistake({.code = Code::wrong_type, .span = expr.span, .message = fmt::format("{} has no address in the guest", inner.text), .hint = "& is of a symbol, or of a place in the guest's memory"});
+      return mistake({.code = Code::wrong_type,
+                      .span = expr.span,
+                      .message = fmt::format("{} has no address in the guest", inner.text),
+                      .hint = "& is of a symbol, or of a place in the guest's memory"});
     }
     auto place = expression(expr.a);
     if (place.type.open()) return place;
     if (!place.is_place) {
-      return mistake({.code = Code::wrong_type, .span = expr.span, .message = fmt::format("{} has no address in the guest", quote(inner.span)), .hint = "& is of a symbol, or of a place in the guest's memory"});
+      return mistake({.code = Code::wrong_type,
+                      .span = expr.span,
+                      .message = fmt::format("{} has no address in the guest", quote(inner.span)),
+                      .hint = "& is of a symbol, or of a place in the guest's memory"});
     }
     auto value = address_of_place(place);
     value.span = expr.span;
@@ -43,8 +39,12 @@ Value Compiler::unary(const Expr& expr) {
     auto pointer = address_expression(expr.a);
     if (pointer.type.open()) return pointer;
     if (!pointer.type.is(TypeKind::pointer)) {
-      return mistake({.code = Code::not_a_pointer, .span = expr.span, .message = fmt::format("{} is {}: it does not say how much to read", quote(script_.at(expr.a).span), describe(pointer.type.kind)),
-                      .hint = fmt::format("u64({})", source_.text(script_.at(expr.a).span))});
+      return mistake(
+          {.code = Code::not_a_pointer,
+           .span = expr.span,
+           .message = fmt::format("{} is {}: it does not say how much to read",
+                                  quote(script_.at(expr.a).span), describe(pointer.type.kind)),
+           .hint = fmt::format("u64({})", source_.text(script_.at(expr.a).span))});
     }
     if (!pointer.type.has_guest) return untyped(pointer, expr.span);
     return place_at(pointer, pointer.type.guest, expr.span);
@@ -60,9 +60,14 @@ Value Compiler::unary(const Expr& expr) {
   auto value = rvalue(expr.a);
   if (value.type.open()) return value;
   const bool negate = expr.op == Op::negate;
-  if (!value.type.is(TypeKind::integer) && !(negate && value.type.is(TypeKind::duration)) && !(!negate && value.type.is(TypeKind::address))) {
-    return mistake({.code = Code::type_mismatch, .span = expr.span, .message = fmt::format("`{}` takes a number; this is {}", text(expr.op), describe(value.type.kind)),
-                    .hint = value.type.is(TypeKind::boolean) ? "the opposite of a truth value is !x" : ""});
+  if (!value.type.is(TypeKind::integer) && !(negate && value.type.is(TypeKind::duration)) &&
+      !(!negate && value.type.is(TypeKind::address))) {
+    return mistake(
+        {.code = Code::type_mismatch,
+         .span = expr.span,
+         .message = fmt::format("`{}` takes a number; this is {}", text(expr.op),
+                                describe(value.type.kind)),
+         .hint = value.type.is(TypeKind::boolean) ? "the opposite of a truth value is !x" : ""});
   }
   Type type = value.type;
   type.bits = 64;
@@ -84,8 +89,16 @@ Value Compiler::binary(const Expr& expr) {
   auto right = rvalue(expr.b);
   if (left.type.is(TypeKind::error) || right.type.is(TypeKind::error)) return error(expr.span);
   switch (expr.op) {
-    case Op::eq: case Op::ne: case Op::lt: case Op::le: case Op::gt: case Op::ge: return compare(expr, std::move(left), std::move(right));
-    default: return arithmetic(expr, expr.op, std::move(left), std::move(right), expr.name_span, expr.span);
+    case Op::eq:
+    case Op::ne:
+    case Op::lt:
+    case Op::le:
+    case Op::gt:
+    case Op::ge:
+      return compare(expr, std::move(left), std::move(right));
+    default:
+      return arithmetic(expr, expr.op, std::move(left), std::move(right), expr.name_span,
+                        expr.span);
   }
 }
 
@@ -104,7 +117,8 @@ Value Compiler::logic(const Expr& expr) {
   auto right = condition(expr.b, false);
   if (left.type.open() || right.type.open()) {
     if (jump != 0) patch(jump);
-    return left.type.is(TypeKind::error) || right.type.is(TypeKind::error) ? error(expr.span) : unknown(expr.span);
+    return left.type.is(TypeKind::error) || right.type.is(TypeKind::error) ? error(expr.span)
+                                                                           : unknown(expr.span);
   }
   if (left_known) {
     if ((left.number != 0) != conjunction) return boolean(!conjunction, expr.span);
@@ -117,121 +131,8 @@ Value Compiler::logic(const Expr& expr) {
   return result(type_of(TypeKind::boolean), expr.span, reg);
 }
 
-Value Compiler::compare(const Expr& expr, Value left, Value right) {
-  if (left.type.open() || right.type.open()) return unknown(expr.span);
-  const bool equality = expr.op == Op::eq || expr.op == Op::ne;
-  const auto sign = text(expr.op);
-  const auto always = [&](bool outcome, std::string why) {
-    tell({.code = outcome ? Code::always_true : Code::always_false, .span = expr.span, .message = fmt::format("this is always {}: {}", outcome, why)});
-  };
-  const auto mismatch = [&](std::string hint = {}, std::optional<Fix> fix = {}) {
-    return mistake({.code = Code::type_mismatch, .span = expr.span, .message = fmt::format("`{}` compares {} with {}", sign, describe(left.type.kind), describe(right.type.kind)),
-                    .hint = std::move(hint), .fix = std::move(fix)});
-  };
-  const bool textual = (left.type.is(TypeKind::text) || left.type.is(TypeKind::bytes)) && (right.type.is(TypeKind::text) || right.type.is(TypeKind::bytes));
-  if (textual) {
-    if (left.constant && right.constant) {
-      const int order = left.text.compare(right.text);
-      return boolean(expr.op == Op::eq ? order == 0 : expr.op == Op::ne ? order != 0 : expr.op == Op::lt ? order < 0 : expr.op == Op::le ? order <= 0 : expr.op == Op::gt ? order > 0 : order >= 0, expr.span);
-    }
-    const Value& known = left.constant ? left : right;
-    const Value& open = left.constant ? right : left;
-    if (equality && known.constant && known.text.size() > open.longest) {
-      always(expr.op == Op::ne, fmt::format("{} has at most {} bytes, and this text has {}", quote(open.span), open.longest, known.text.size()));
-    }
-    if (equality && known.constant && known.text.find_first_of("*?") != std::string::npos) {
-      tell({.code = Code::always_false, .span = known.span, .message = "`==` compares letter by letter: * and ? are no pattern here",
-            .hint = fmt::format("matches({}, {})", source_.text(open.span), source_.text(known.span))});
-    }
-    const bool swap = expr.op == Op::gt || expr.op == Op::le;
-    const bool invert = expr.op == Op::ne || expr.op == Op::le || expr.op == Op::ge;
-    const auto a = text(swap ? right : left);
-    const auto b = text(swap ? left : right);
-    const auto reg = new_number();
-    emit(equality ? Opcode::text_eq : Opcode::text_lt, reg, a, b);
-    if (invert) emit(Opcode::logic_not, reg, reg);
-    return result(type_of(TypeKind::boolean), expr.span, reg);
-  }
-  const auto a = left.type.kind, b = right.type.kind;
-  const bool words = wordlike(left.type) && wordlike(right.type);
-  const bool zero = (a == TypeKind::duration && right.literal && right.number == 0) || (b == TypeKind::duration && left.literal && left.number == 0);
-  if (!words && !zero && !(a == b && left.type.numeric() && (a != TypeKind::boolean || equality))) {
-    if (a == TypeKind::duration && right.literal && b == TypeKind::integer) {
-      return mismatch("durations have a unit", Fix{right.span, std::string(source_.text(right.span)) + "ns", fmt::format("write {}ns, if nanoseconds are meant", source_.text(right.span))});
-    }
-    if ((a == TypeKind::text && b == TypeKind::integer) || (b == TypeKind::text && a == TypeKind::integer)) {
-      const Value& digits = a == TypeKind::integer ? left : right;
-      const Value& textual_side = a == TypeKind::integer ? right : left;
-      if (digits.literal) return mismatch("text is compared with text", Fix{digits.span, fmt::format("\"{}\"", source_.text(digits.span)), fmt::format("write \"{}\"", source_.text(digits.span))});
-      if (textual_side.constant) {
-        if (const auto* call = find_system_call(textual_side.text); call != nullptr) return mismatch(fmt::format("the number of {} is {}", call->name, call->number));
-      }
-    }
-    if (a == TypeKind::boolean || b == TypeKind::boolean) return mismatch("a truth value stands alone: `x`, `!x`");
-    if (a == TypeKind::list || b == TypeKind::list) return mismatch("contains(list, text) looks into a list");
-    return mismatch();
-  }
-  const Type& l = left.type;
-  const Type& r = right.type;
-  bool left_signed = l.is_signed, right_signed = r.is_signed;
-  if (flexible(left)) left_signed = right_signed;
-  if (flexible(right)) right_signed = left_signed;
-  if (flexible(left) && flexible(right)) left_signed = right_signed = true;
-  if (left.constant && right.constant && !left.is_symbol && !right.is_symbol) {
-    const bool less = left_signed && right_signed ? as_signed(left.number) < as_signed(right.number)
-                      : left_signed               ? as_signed(left.number) < 0 || left.number < right.number
-                      : right_signed              ? as_signed(right.number) >= 0 && left.number < right.number
-                                                  : left.number < right.number;
-    const bool same = left.number == right.number && (left_signed == right_signed || as_signed(left.number) >= 0);
-    return boolean(expr.op == Op::eq ? same : expr.op == Op::ne ? !same : expr.op == Op::lt ? less : expr.op == Op::le ? less || same : expr.op == Op::gt ? !less && !same : !less, expr.span);
-  }
-  // What the values' widths tell beforehand.
-  const auto judge = [&](const Value& value, const Value& known, bool swapped) {
-    if (!known.constant || known.is_symbol || !value.type.is(TypeKind::integer) || value.constant) return;
-    __extension__ using Wide = __int128;
-    const unsigned bits = value.type.bits;
-    const Wide least = value.type.is_signed ? -(Wide{1} << (bits - 1)) : 0;
-    const Wide most = value.type.is_signed ? (Wide{1} << (bits - 1)) - 1 : (Wide{1} << bits) - 1;
-    const Wide constant = known.type.is_signed ? Wide{as_signed(known.number)} : Wide{known.number};
-    Op op = expr.op;
-    if (swapped) op = op == Op::lt ? Op::gt : op == Op::le ? Op::ge : op == Op::gt ? Op::lt : op == Op::ge ? Op::le : op;
-    int outcome = -1;
-    if (op == Op::eq && (constant < least || constant > most)) outcome = 0;
-    if (op == Op::ne && (constant < least || constant > most)) outcome = 1;
-    if (op == Op::lt) outcome = constant > most ? 1 : constant <= least ? 0 : -1;
-    if (op == Op::le) outcome = constant >= most ? 1 : constant < least ? 0 : -1;
-    if (op == Op::gt) outcome = constant >= most ? 0 : constant < least ? 1 : -1;
-    if (op == Op::ge) outcome = constant > most ? 0 : constant <= least ? 1 : -1;
-    if (outcome < 0) return;
-    // -1 against an unsigned word is the classic way to say "all bits": let it be told what it is.
-    always(outcome == 1, value.type.is_signed || bits < 64 ? fmt::format("{} is {} with {} bits", quote(value.span), value.type.is_signed ? "a signed number" : "an unsigned number", bits)
-                                                           : fmt::format("{} is never negative", quote(value.span)));
-  };
-  judge(left, right, false);
-  judge(right, left, true);
-  const auto same_text = source_.text(left.span);
-  if (!left.constant && same_text == source_.text(right.span) && same_text.find('(') == std::string_view::npos && left.span.begin != right.span.begin) {
-    always(expr.op == Op::eq || expr.op == Op::le || expr.op == Op::ge, "both sides are the same");
-  }
-  const bool swap = expr.op == Op::gt || expr.op == Op::le;
-  const bool invert = expr.op == Op::ne || expr.op == Op::le || expr.op == Op::ge;
-  const auto x = number(left);
-  const auto y = number(right);
-  const auto reg = new_number();
-  if (equality) {
-    if (left_signed == right_signed) emit(Opcode::eq, reg, x, y);
-    else if (left_signed) emit(Opcode::eq_su, reg, x, y);
-    else emit(Opcode::eq_su, reg, y, x);
-  } else {
-    const bool first = swap ? right_signed : left_signed;
-    const bool second = swap ? left_signed : right_signed;
-    emit(first && second ? Opcode::lt_s : first ? Opcode::lt_su : second ? Opcode::lt_us : Opcode::lt_u, reg, swap ? y : x, swap ? x : y);
-  }
-  if (invert) emit(Opcode::logic_not, reg, reg);
-  return result(type_of(TypeKind::boolean), expr.span, reg);
-}
-
-Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Span sign, Span whole) {
+Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Span sign,
+                           Span whole) {
   (void)expr;
   if (left.type.open() || right.type.open()) return unknown(whole);
   const auto a = left.type.kind, b = right.type.kind;
@@ -241,50 +142,81 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
   bool scale_right = false;
   switch (op) {
     case Op::add:
-      if (ints) kind = a;
-      else if (addresslike(left.type) && b == TypeKind::integer) kind = a, scale_right = a == TypeKind::pointer;
+      if (ints)
+        kind = a;
+      else if (addresslike(left.type) && b == TypeKind::integer)
+        kind = a, scale_right = a == TypeKind::pointer;
       else if (a == TypeKind::integer && addresslike(right.type)) {
         std::swap(left, right);
         kind = b;
         scale_right = b == TypeKind::pointer;
-      } else if ((a == TypeKind::time && b == TypeKind::duration) || (a == TypeKind::duration && b == TypeKind::time)) kind = TypeKind::time;
-      else if (a == TypeKind::duration && b == a) kind = a;
+      } else if ((a == TypeKind::time && b == TypeKind::duration) ||
+                 (a == TypeKind::duration && b == TypeKind::time))
+        kind = TypeKind::time;
+      else if (a == TypeKind::duration && b == a)
+        kind = a;
       break;
     case Op::sub:
-      if (ints) kind = a;
-      else if (addresslike(left.type) && b == TypeKind::integer) kind = a, scale_right = a == TypeKind::pointer;
-      else if (addresslike(left.type) && addresslike(right.type)) kind = TypeKind::integer;
-      else if (a == TypeKind::time && b == TypeKind::time) kind = TypeKind::duration;
-      else if (a == TypeKind::time && b == TypeKind::duration) kind = a;
-      else if (a == TypeKind::duration && b == a) kind = a;
+      if (ints)
+        kind = a;
+      else if (addresslike(left.type) && b == TypeKind::integer)
+        kind = a, scale_right = a == TypeKind::pointer;
+      else if (addresslike(left.type) && addresslike(right.type))
+        kind = TypeKind::integer;
+      else if (a == TypeKind::time && b == TypeKind::time)
+        kind = TypeKind::duration;
+      else if (a == TypeKind::time && b == TypeKind::duration)
+        kind = a;
+      else if (a == TypeKind::duration && b == a)
+        kind = a;
       break;
     case Op::mul:
-      if (ints) kind = a;
-      else if (a == TypeKind::duration && b == TypeKind::integer) kind = a;
-      else if (a == TypeKind::integer && b == TypeKind::duration) kind = b;
+      if (ints)
+        kind = a;
+      else if (a == TypeKind::duration && b == TypeKind::integer)
+        kind = a;
+      else if (a == TypeKind::integer && b == TypeKind::duration)
+        kind = b;
       break;
     case Op::div:
-      if (ints) kind = a;
-      else if (a == TypeKind::duration && b == TypeKind::integer) kind = a;
-      else if (a == TypeKind::duration && b == a) kind = TypeKind::integer;
+      if (ints)
+        kind = a;
+      else if (a == TypeKind::duration && b == TypeKind::integer)
+        kind = a;
+      else if (a == TypeKind::duration && b == a)
+        kind = TypeKind::integer;
       break;
     case Op::rem:
-      if (ints) kind = a;
-      else if (a == TypeKind::duration && b == a) kind = a;
-      else if (a == TypeKind::address && b == TypeKind::integer) kind = b;
+      if (ints)
+        kind = a;
+      else if (a == TypeKind::duration && b == a)
+        kind = a;
+      else if (a == TypeKind::address && b == TypeKind::integer)
+        kind = b;
       break;
-    case Op::bit_and: case Op::bit_or: case Op::bit_xor:
-      if (ints) kind = a;
-      else if (wordlike(left.type) && wordlike(right.type)) kind = TypeKind::address;
+    case Op::bit_and:
+    case Op::bit_or:
+    case Op::bit_xor:
+      if (ints)
+        kind = a;
+      else if (wordlike(left.type) && wordlike(right.type))
+        kind = TypeKind::address;
       break;
-    case Op::shl: case Op::shr:
-      if (ints) kind = a;
-      else if (addresslike(left.type) && b == TypeKind::integer) kind = TypeKind::integer;
+    case Op::shl:
+    case Op::shr:
+      if (ints)
+        kind = a;
+      else if (addresslike(left.type) && b == TypeKind::integer)
+        kind = TypeKind::integer;
       break;
-    default: break;
+    default:
+      break;
   }
   if (!kind) {
-    Diagnostic diagnostic{.code = Code::type_mismatch, .span = whole, .message = fmt::format("`{}` does not take {} and {}", text(op), describe(a), describe(b))};
+    Diagnostic diagnostic{
+        .code = Code::type_mismatch,
+        .span = whole,
+        .message = fmt::format("`{}` does not take {} and {}", text(op), describe(a), describe(b))};
     if (left.type.textual() || right.type.textual()) {
       diagnostic.hint = op == Op::add ? "texts are put together by Print's format: \"%s%s\"" : "";
     } else if (bitwise && (a == TypeKind::boolean || b == TypeKind::boolean)) {
@@ -305,15 +237,20 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
   if (*kind == TypeKind::integer) {
     const bool l = flexible(left) ? (flexible(right) || right.type.is_signed) : left.type.is_signed;
     const bool r = flexible(right) ? (flexible(left) || left.type.is_signed) : right.type.is_signed;
-    type.is_signed = (op == Op::shl || op == Op::shr) ? left.type.is_signed || flexible(left) : l || r;
+    type.is_signed =
+        (op == Op::shl || op == Op::shr) ? left.type.is_signed || flexible(left) : l || r;
     if (ints && !type.is_signed) type.bits = 64;
-    if (addresslike(left.type) && (op == Op::shl || op == Op::shr || op == Op::rem)) type.is_signed = false;
+    if (addresslike(left.type) && (op == Op::shl || op == Op::shr || op == Op::rem))
+      type.is_signed = false;
   }
   if ((op == Op::div || op == Op::rem) && right.constant && right.number == 0) {
-    return mistake({.code = Code::division_by_zero, .span = whole, .message = "this divides by zero"});
+    return mistake(
+        {.code = Code::division_by_zero, .span = whole, .message = "this divides by zero"});
   }
   if ((op == Op::shl || op == Op::shr) && right.constant && right.number >= 64) {
-    tell({.code = Code::shift_out, .span = whole, .message = fmt::format("a shift by {} loses every bit", right.number)});
+    tell({.code = Code::shift_out,
+          .span = whole,
+          .message = fmt::format("a shift by {} loses every bit", right.number)});
   }
   if (left.is_symbol && right.constant && !right.is_symbol && (op == Op::add || op == Op::sub)) {
     left.number += op == Op::add ? right.number : 0 - right.number;
@@ -327,25 +264,58 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
     bool overflow = false;
     std::int64_t narrow = 0;
     switch (op) {
-      case Op::add: value = x + y; overflow = is_signed ? __builtin_add_overflow(as_signed(x), as_signed(y), &narrow) : value < x; break;
-      case Op::sub: value = x - y; overflow = is_signed ? __builtin_sub_overflow(as_signed(x), as_signed(y), &narrow) : false; break;
+      case Op::add:
+        value = x + y;
+        overflow =
+            is_signed ? __builtin_add_overflow(as_signed(x), as_signed(y), &narrow) : value < x;
+        break;
+      case Op::sub:
+        value = x - y;
+        overflow = is_signed ? __builtin_sub_overflow(as_signed(x), as_signed(y), &narrow) : false;
+        break;
       case Op::mul: {
         std::uint64_t wide = 0;
-        overflow = is_signed ? __builtin_mul_overflow(as_signed(x), as_signed(y), &narrow) : __builtin_mul_overflow(x, y, &wide);
+        overflow = is_signed ? __builtin_mul_overflow(as_signed(x), as_signed(y), &narrow)
+                             : __builtin_mul_overflow(x, y, &wide);
         value = x * y;
         break;
       }
-      case Op::div: value = !is_signed ? x / y : (as_signed(y) == -1 ? 0 - x : static_cast<std::uint64_t>(as_signed(x) / as_signed(y))); break;
-      case Op::rem: value = !is_signed ? x % y : (as_signed(y) == -1 ? 0 : static_cast<std::uint64_t>(as_signed(x) % as_signed(y))); break;
-      case Op::bit_and: value = x & y; break;
-      case Op::bit_or: value = x | y; break;
-      case Op::bit_xor: value = x ^ y; break;
-      case Op::shl: value = y >= 64 ? 0 : x << y; break;
-      case Op::shr: value = y >= 64 ? (is_signed && as_signed(x) < 0 ? ~0ULL : 0) : is_signed ? static_cast<std::uint64_t>(as_signed(x) >> y) : x >> y; break;
-      default: break;
+      case Op::div:
+        value = !is_signed ? x / y
+                           : (as_signed(y) == -1
+                                  ? 0 - x
+                                  : static_cast<std::uint64_t>(as_signed(x) / as_signed(y)));
+        break;
+      case Op::rem:
+        value = !is_signed ? x % y
+                           : (as_signed(y) == -1
+                                  ? 0
+                                  : static_cast<std::uint64_t>(as_signed(x) % as_signed(y)));
+        break;
+      case Op::bit_and:
+        value = x & y;
+        break;
+      case Op::bit_or:
+        value = x | y;
+        break;
+      case Op::bit_xor:
+        value = x ^ y;
+        break;
+      case Op::shl:
+        value = y >= 64 ? 0 : x << y;
+        break;
+      case Op::shr:
+        value = y >= 64     ? (is_signed && as_signed(x) < 0 ? ~0ULL : 0)
+                : is_signed ? static_cast<std::uint64_t>(as_signed(x) >> y)
+                            : x >> y;
+        break;
+      default:
+        break;
     }
     if (overflow && !addresslike(type)) {
-      return mistake({.code = Code::number_too_large, .span = whole, .message = "the result does not fit 64 bits"});
+      return mistake({.code = Code::number_too_large,
+                      .span = whole,
+                      .message = "the result does not fit 64 bits"});
     }
     auto folded = number_constant(value, type, whole);
     folded.literal = left.literal && right.literal;
@@ -363,7 +333,9 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
     }
     if (size != 1) {
       const auto factor = new_number();
-      emit(Opcode::number, factor, 0, 0, name.empty() ? pool(size) : relocated({.kind = Relocation::type_size, .name = name}, size));
+      emit(Opcode::number, factor, 0, 0,
+           name.empty() ? pool(size)
+                        : relocated({.kind = Relocation::type_size, .name = name}, size));
       const auto scaled = new_number();
       emit(Opcode::mul, scaled, number(right), factor);
       right = result(right.type, right.span, scaled);
@@ -372,17 +344,38 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
   const bool is_signed = type.is_signed || *kind == TypeKind::duration || *kind == TypeKind::time;
   Opcode opcode = Opcode::add;
   switch (op) {
-    case Op::add: opcode = Opcode::add; break;
-    case Op::sub: opcode = Opcode::sub; break;
-    case Op::mul: opcode = Opcode::mul; break;
-    case Op::div: opcode = is_signed ? Opcode::div_s : Opcode::div_u; break;
-    case Op::rem: opcode = is_signed ? Opcode::rem_s : Opcode::rem_u; break;
-    case Op::bit_and: opcode = Opcode::bit_and; break;
-    case Op::bit_or: opcode = Opcode::bit_or; break;
-    case Op::bit_xor: opcode = Opcode::bit_xor; break;
-    case Op::shl: opcode = Opcode::shl; break;
-    case Op::shr: opcode = is_signed ? Opcode::shr_s : Opcode::shr_u; break;
-    default: break;
+    case Op::add:
+      opcode = Opcode::add;
+      break;
+    case Op::sub:
+      opcode = Opcode::sub;
+      break;
+    case Op::mul:
+      opcode = Opcode::mul;
+      break;
+    case Op::div:
+      opcode = is_signed ? Opcode::div_s : Opcode::div_u;
+      break;
+    case Op::rem:
+      opcode = is_signed ? Opcode::rem_s : Opcode::rem_u;
+      break;
+    case Op::bit_and:
+      opcode = Opcode::bit_and;
+      break;
+    case Op::bit_or:
+      opcode = Opcode::bit_or;
+      break;
+    case Op::bit_xor:
+      opcode = Opcode::bit_xor;
+      break;
+    case Op::shl:
+      opcode = Opcode::shl;
+      break;
+    case Op::shr:
+      opcode = is_signed ? Opcode::shr_s : Opcode::shr_u;
+      break;
+    default:
+      break;
   }
   const auto x = number(left);
   const auto y = number(right);
@@ -402,8 +395,10 @@ Value Compiler::conditional(const Expr& expr) {
   auto yes = rvalue(expr.b);
   const auto store = [&](Value& value) {
     if (value.type.open()) return;
-    if (value.type.textual()) emit(Opcode::move_text, text_reg, text(value));
-    else emit(Opcode::move, number_reg, number(value));
+    if (value.type.textual())
+      emit(Opcode::move_text, text_reg, text(value));
+    else
+      emit(Opcode::move, number_reg, number(value));
   };
   store(yes);
   const auto to_end = emit(Opcode::jump);
@@ -411,9 +406,14 @@ Value Compiler::conditional(const Expr& expr) {
   auto no = rvalue(expr.c);
   store(no);
   patch(to_end);
-  if (yes.type.is(TypeKind::error) || no.type.is(TypeKind::error) || decide.type.is(TypeKind::error)) return error(expr.span);
+  if (yes.type.is(TypeKind::error) || no.type.is(TypeKind::error) ||
+      decide.type.is(TypeKind::error))
+    return error(expr.span);
   if (!yes.type.open() && !no.type.open() && !same_family(yes.type, no.type)) {
-    return mistake({.code = Code::type_mismatch, .span = expr.span, .message = fmt::format("one way this is {}, the other way {}", describe(yes.type.kind), describe(no.type.kind))});
+    return mistake({.code = Code::type_mismatch,
+                    .span = expr.span,
+                    .message = fmt::format("one way this is {}, the other way {}",
+                                           describe(yes.type.kind), describe(no.type.kind))});
   }
   if (yes.type.open() || no.type.open() || decide.type.open()) return unknown(expr.span);
   if (known && yes.constant && no.constant) {
@@ -423,11 +423,18 @@ Value Compiler::conditional(const Expr& expr) {
     return chosen;
   }
   Type type = yes.constant ? no.type : yes.type;
-  type.is_signed = type.is(TypeKind::integer) ? (flexible(yes) ? no.type.is_signed : flexible(no) ? yes.type.is_signed : yes.type.is_signed || no.type.is_signed) : type.is_signed;
+  type.is_signed = type.is(TypeKind::integer)
+                       ? (flexible(yes)  ? no.type.is_signed
+                          : flexible(no) ? yes.type.is_signed
+                                         : yes.type.is_signed || no.type.is_signed)
+                       : type.is_signed;
   type.bits = std::max(yes.type.bits, no.type.bits);
   auto value = result(type, expr.span, type.textual() ? text_reg : number_reg);
-  value.longest = std::max(yes.constant ? static_cast<std::uint16_t>(std::min<std::size_t>(yes.text.size(), UINT16_MAX)) : yes.longest,
-                           no.constant ? static_cast<std::uint16_t>(std::min<std::size_t>(no.text.size(), UINT16_MAX)) : no.longest);
+  value.longest = std::max(
+      yes.constant ? static_cast<std::uint16_t>(std::min<std::size_t>(yes.text.size(), UINT16_MAX))
+                   : yes.longest,
+      no.constant ? static_cast<std::uint16_t>(std::min<std::size_t>(no.text.size(), UINT16_MAX))
+                  : no.longest);
   return value;
 }
 

@@ -25,31 +25,35 @@ namespace vitrine::vmipl {
 struct Value {
   Type type;
   Span span;
-  bool constant = false;        ///< number or text is known
+  bool constant = false;  ///< number or text is known
   std::uint64_t number = 0;
   std::string text;
 
   // Where it is, if it is anywhere: a register, or a place in the guest still to be read.
   bool in_register = false;
   std::uint8_t reg = 0;
-  bool is_place = false;        ///< n[reg] is the base, and:
-  std::string path;             ///< "struct task_struct.mm": to relocate; empty: `offset` as it stands
+  bool is_place = false;  ///< n[reg] is the base, and:
+  std::string path;       ///< "struct task_struct.mm": to relocate; empty: `offset` as it stands
   std::uint64_t offset_bits = 0;
-  std::uint8_t bit_width = 0;   ///< of a bit field
+  std::uint8_t bit_width = 0;  ///< of a bit field
 
-  bool is_symbol = false;       ///< address of `text` + number
-  std::string group;            ///< of kind group: "process"
-  std::uint8_t slot = 0;        ///< row: which view slot
-  std::uint32_t use = 0;        ///< row: index into Program::views
+  bool is_symbol = false;  ///< address of `text` + number
+  std::string group;       ///< of kind group: "process"
+  std::uint8_t slot = 0;   ///< row: which view slot
+  std::uint32_t use = 0;   ///< row: index into Program::views
   Aggregate aggregate = Aggregate::none;
   std::int64_t low = 0, high = 0, step = 0;
   std::uint16_t longest = UINT16_MAX;  ///< text: bytes that can occur
-  bool literal = false;         ///< a number as written: takes the other side's sign
+  bool literal = false;                ///< a number as written: takes the other side's sign
 };
+
+/// Its number in the catalogue.
+[[nodiscard]] std::uint8_t probe_index(const ProbeInfo& probe);
 
 class Compiler {
  public:
-  Compiler(const Source& source, const Script& script, const CheckOptions& options, Diagnostics& diagnostics);
+  Compiler(const Source& source, const Script& script, const CheckOptions& options,
+           Diagnostics& diagnostics);
   /// @returns the program, if nothing was wrong and nothing unknown.
   std::optional<Program> run();
   [[nodiscard]] const std::vector<CheckedProbe>& checked() const { return checked_; }
@@ -94,7 +98,8 @@ class Compiler {
   void function_alone(const Item& item);
   void finish();
   std::vector<ProbeArgument> probe_arguments(const ProbeInfo& probe, const ProbeHead& head);
-  std::optional<ProbeArgument> probe_argument(const ProbeInfo& probe, const Param& param, ExprId id);
+  std::optional<ProbeArgument> probe_argument(const ProbeInfo& probe, const Param& param,
+                                              ExprId id);
   bool count_arguments(const ProbeInfo& probe, Span name, const std::vector<ExprId>& args);
 
   // ---- compile_statements.cpp
@@ -113,7 +118,7 @@ class Compiler {
 
   // ---- compile_expressions.cpp
   Value expression(ExprId id);
-  Value rvalue(ExprId id);            // read, if it is a place; never a structure, group ...
+  Value rvalue(ExprId id);  // read, if it is a place; never a structure, group ...
   Value rvalue(Value value);
   Value name(const Expr& expr);
   Value constant_item(const Item& item, const Expr& use);
@@ -140,6 +145,7 @@ class Compiler {
   std::optional<GuestType> guest_type(const TypeName& type);
   Type guest_value_type(GuestType type);  // of a value read from there
   Value place_at(Value base_address, GuestType type, Span span);
+  const std::vector<ViewColumn>* columns_of(const std::string& view);  // null: unknown
 
   // ---- compile_calls.cpp
   Value call(const Expr& expr);
@@ -159,41 +165,76 @@ class Compiler {
 
   // ---- compile_maps.cpp
   MapState& map_state(const std::string& name);
-  std::optional<std::vector<Operand>> map_keys(MapState& map, const Expr& expr, std::vector<Value>& keep);
+  std::optional<std::vector<Operand>> map_keys(MapState& map, const Expr& expr,
+                                               std::vector<Value>& keep);
   bool same_family(const Type& a, const Type& b) const;
 
   // ---- mistakes
   void tell(Diagnostic diagnostic);
-  Value mistake(Diagnostic diagnostic) { const Span span = diagnostic.span; tell(std::move(diagnostic)); return error(span); }
-  Value error(Span span) { broken_ = true; return Value{.type = type_of(TypeKind::error), .span = span}; }
-  Value unknown(Span span) { if (!incomplete_ && first_unknown_.empty()) first_unknown_ = span; incomplete_ = true; return Value{.type = type_of(TypeKind::unknown), .span = span}; }
+  Value mistake(Diagnostic diagnostic) {
+    const Span span = diagnostic.span;
+    tell(std::move(diagnostic));
+    return error(span);
+  }
+  Value error(Span span) {
+    broken_ = true;
+    return Value{.type = type_of(TypeKind::error), .span = span};
+  }
+  Value unknown(Span span) {
+    if (!incomplete_ && first_unknown_.empty()) first_unknown_ = span;
+    incomplete_ = true;
+    return Value{.type = type_of(TypeKind::unknown), .span = span};
+  }
   /// @param meant  what it is for certain, whatever is near; may be empty.
-  void suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span, std::string_view meant = {});
+  void suggest(Diagnostic& diagnostic, const Nearest& nearest, Span span,
+               std::string_view meant = {});
   [[nodiscard]] std::string quote(Span span) const;
 
   // ---- code (compile_code.cpp)
-  OpPlace emit(Opcode op, std::uint8_t a = 0, std::uint8_t b = 0, std::uint8_t c = 0, std::int32_t imm = 0);
-  void patch(OpPlace at) { if (at < program_.code.size()) program_.code[at].imm = here(); }
-  [[nodiscard]] std::int32_t here() const { return static_cast<std::int32_t>(program_.code.size()); }
+  OpPlace emit(Opcode op, std::uint8_t a = 0, std::uint8_t b = 0, std::uint8_t c = 0,
+               std::int32_t imm = 0);
+  void patch(OpPlace at) {
+    if (at < program_.code.size()) program_.code[at].imm = here();
+  }
+  [[nodiscard]] std::int32_t here() const {
+    return static_cast<std::int32_t>(program_.code.size());
+  }
   std::uint8_t new_number();
   std::uint8_t new_text();
   std::int32_t pool(std::uint64_t number);
   std::int32_t pool(const std::string& text);
-  std::int32_t relocated(Relocation relocation, std::uint64_t value, unsigned count = 1, std::uint64_t second = 0, std::uint64_t third = 0);
+  std::int32_t relocated(Relocation relocation, std::uint64_t value, unsigned count = 1,
+                         std::uint64_t second = 0, std::uint64_t third = 0);
   std::int32_t operand_list(const std::vector<Operand>& operands);
   std::uint8_t number(Value& value);  // into a number register
   std::uint8_t text(Value& value);    // into a text register
   static std::string_view text(Op op) { return vmipl::text(op); }
   Operand in_operand(Value& value);
-  Value result(Type type, Span span, std::uint8_t reg) { return Value{.type = type, .span = span, .in_register = true, .reg = reg}; }
-  Value number_constant(std::uint64_t value, Type type, Span span) { return Value{.type = type, .span = span, .constant = true, .number = value}; }
-  Value boolean(bool value, Span span) { return number_constant(value, type_of(TypeKind::boolean), span); }
+  Value result(Type type, Span span, std::uint8_t reg) {
+    return Value{.type = type, .span = span, .in_register = true, .reg = reg};
+  }
+  Value number_constant(std::uint64_t value, Type type, Span span) {
+    return Value{.type = type, .span = span, .constant = true, .number = value};
+  }
+  Value boolean(bool value, Span span) {
+    return number_constant(value, type_of(TypeKind::boolean), span);
+  }
   Value read_place(const Value& place);
   Value address_of_place(const Value& place);
 
   struct Scope {
-    explicit Scope(Compiler& compiler) : c(compiler), locals(c.locals_.size()), numbers(c.next_number_), texts(c.next_text_), slots(c.next_slot_) {}
-    ~Scope() { c.locals_.resize(locals); c.next_number_ = numbers; c.next_text_ = texts; c.next_slot_ = slots; }
+    explicit Scope(Compiler& compiler)
+        : c(compiler),
+          locals(c.locals_.size()),
+          numbers(c.next_number_),
+          texts(c.next_text_),
+          slots(c.next_slot_) {}
+    ~Scope() {
+      c.locals_.resize(locals);
+      c.next_number_ = numbers;
+      c.next_text_ = texts;
+      c.next_slot_ = slots;
+    }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
     Compiler& c;
@@ -216,25 +257,27 @@ class Compiler {
   std::map<std::string, MapState, std::less<>> maps_;
   std::map<std::uint64_t, std::int32_t> number_pool_;
   std::map<std::string, std::int32_t> text_pool_;
-  std::set<std::uint32_t> used_;                       // declarations, by where they stand
+  std::set<std::uint32_t> used_;  // declarations, by where they stand
   std::map<std::uint32_t, std::pair<Span, Code>> declared_;
   std::vector<CheckedProbe> checked_;
+  std::map<std::string, std::optional<std::vector<ViewColumn>>, std::less<>>
+      columns_;  // of views asked for
 
   // of the probe being walked
   const ProbeInfo* probe_ = nullptr;
   const Item* symptom_ = nullptr;
   std::uint64_t symptom_severity_ = 0;
   std::uint32_t needs_ = 0;  // of the probe being walked
-  bool lenient_ = false;  // a function that nobody calls: any event
+  bool lenient_ = false;     // a function that nobody calls: any event
   std::vector<Local> locals_;
   std::vector<Loop> loops_;
   std::vector<Inlined> inlined_;
   std::vector<std::string> const_stack_;
   unsigned next_number_ = 0, next_text_ = 0, next_slot_ = 0, most_numbers_ = 0, most_texts_ = 0;
-  bool left_ = false;     // the code so far always leaves
-  bool full_ = false;     // E134 was told
-  std::size_t floor_ = 0; // locals below it belong to the caller
-  unsigned in_address_ = 0;  // names may be symbols here, without a word
+  bool left_ = false;                 // the code so far always leaves
+  bool full_ = false;                 // E134 was told
+  std::size_t floor_ = 0;             // locals below it belong to the caller
+  unsigned in_address_ = 0;           // names may be symbols here, without a word
   std::vector<std::string> assumed_;  // symbols taken for granted, of this probe
 };
 

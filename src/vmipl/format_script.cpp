@@ -14,8 +14,8 @@ constexpr std::size_t kShortBlock = 80;  // a one-line block's line
 
 struct Comment {
   std::string_view text;
-  bool own_line = false;   // nothing before it on its line
-  bool line = false;       // to the end of the line
+  bool own_line = false;  // nothing before it on its line
+  bool line = false;      // to the end of the line
   bool empty_before = false;
 };
 
@@ -47,7 +47,8 @@ class Formatter {
     for (auto& piece : pieces_) {
       // `a /* of b */ b` on one line: the comment goes with what follows.
       const bool begins = piece.token.begins_statement || piece.token.begins_item;
-      if (begins && !piece.newline_before && !piece.comments.empty()) piece.comments.front().own_line = true;
+      if (begins && !piece.newline_before && !piece.comments.empty())
+        piece.comments.front().own_line = true;
     }
     match_blocks();
     write();
@@ -74,7 +75,9 @@ class Formatter {
           while (end < to && text_[end] != '\r' && text_[end] != '\n') ++end;
         } else {
           const auto close = text_.find("*/", i + 2);
-          end = close == std::string_view::npos || close + 2 > to ? to : static_cast<std::uint32_t>(close + 2);
+          end = close == std::string_view::npos || close + 2 > to
+                    ? to
+                    : static_cast<std::uint32_t>(close + 2);
         }
         auto body = text_.substr(i, end - i);
         while (!body.empty() && (body.back() == ' ' || body.back() == '\t')) body.remove_suffix(1);
@@ -97,9 +100,13 @@ class Formatter {
       std::size_t next = i + 1;
       while (next + 1 < pieces_.size() && pieces_[next].token.kind == TokenKind::semicolon) ++next;
       const auto kind = pieces_[next].token.kind;
-      const bool needed = kind == TokenKind::left_paren || kind == TokenKind::left_bracket || kind == TokenKind::minus || kind == TokenKind::star ||
-                          kind == TokenKind::amp || kind == TokenKind::plus || kind == TokenKind::tilde || kind == TokenKind::bang || kind == TokenKind::string;
-      const bool after_start = i == 0 || pieces_[i - 1].token.role == LaidToken::block_open || pieces_[i - 1].token.kind == TokenKind::semicolon;
+      const bool needed = kind == TokenKind::left_paren || kind == TokenKind::left_bracket ||
+                          kind == TokenKind::minus || kind == TokenKind::star ||
+                          kind == TokenKind::amp || kind == TokenKind::plus ||
+                          kind == TokenKind::tilde || kind == TokenKind::bang ||
+                          kind == TokenKind::string;
+      const bool after_start = i == 0 || pieces_[i - 1].token.role == LaidToken::block_open ||
+                               pieces_[i - 1].token.kind == TokenKind::semicolon;
       if (needed && next == i + 1 && !after_start) {
         pieces_[i].token.role = LaidToken::glued;
         pieces_[i].token.begins_statement = pieces_[i].token.begins_item = false;
@@ -109,7 +116,8 @@ class Formatter {
       // Its comments go to what follows; so does that it began a statement.
       pieces_[i].dropped = true;
       auto& heir = pieces_[i + 1];
-      heir.comments.insert(heir.comments.begin(), pieces_[i].comments.begin(), pieces_[i].comments.end());
+      heir.comments.insert(heir.comments.begin(), pieces_[i].comments.begin(),
+                           pieces_[i].comments.end());
       heir.empty_before = heir.empty_before || pieces_[i].empty_before;
       heir.newline_before = heir.newline_before || pieces_[i].newline_before;
     }
@@ -132,9 +140,15 @@ class Formatter {
   [[nodiscard]] bool space_between(const Piece& left, const Piece& right) const {
     const auto l = left.token, r = right.token;
     // `- -x` and `& &x` are other tokens without their space.
-    if (l.role == LaidToken::prefix && l.kind == r.kind && (l.kind == TokenKind::minus || l.kind == TokenKind::plus || l.kind == TokenKind::amp)) return true;
-    if (r.role == LaidToken::glued || l.role == LaidToken::prefix || l.role == LaidToken::cast_close) return false;
-    if (r.role == LaidToken::call_paren || l.role == LaidToken::call_paren || r.role == LaidToken::call_close) return false;
+    if (l.role == LaidToken::prefix && l.kind == r.kind &&
+        (l.kind == TokenKind::minus || l.kind == TokenKind::plus || l.kind == TokenKind::amp))
+      return true;
+    if (r.role == LaidToken::glued || l.role == LaidToken::prefix ||
+        l.role == LaidToken::cast_close)
+      return false;
+    if (r.role == LaidToken::call_paren || l.role == LaidToken::call_paren ||
+        r.role == LaidToken::call_close)
+      return false;
     if (l.role == LaidToken::head_paren || r.role == LaidToken::head_close) return false;
     if (r.role == LaidToken::cast_close || r.role == LaidToken::key_colon) return false;
     if (r.kind == TokenKind::comma || r.kind == TokenKind::semicolon) return false;
@@ -155,7 +169,9 @@ class Formatter {
       while (i < pieces_.size() && pieces_[i].token.role != LaidToken::head_close) ++i;
       ++i;
     }
-    return i < pieces_.size() && pieces_[i].token.role == LaidToken::block_open && closes_[i] != 0 ? i : 0;
+    return i < pieces_.size() && pieces_[i].token.role == LaidToken::block_open && closes_[i] != 0
+               ? i
+               : 0;
   }
 
   // Would it fit on the current line? The blocks of one if / else are laid out alike.
@@ -170,10 +186,14 @@ class Formatter {
       }
       for (auto i = open + 1; i <= last && fits; ++i) {
         const auto before = pieces_[i - 1].token.role;
-        column += pieces_[i].text.size() + (i == last || before == LaidToken::block_open || space_between(pieces_[i - 1], pieces_[i]) ? 1 : 0);
+        column += pieces_[i].text.size() + (i == last || before == LaidToken::block_open ||
+                                                    space_between(pieces_[i - 1], pieces_[i])
+                                                ? 1
+                                                : 0);
         fits = column <= kShortBlock && pieces_[i].comments.empty();
       }
-      for (auto block = open; block != 0; block = closes_[block] == 0 ? 0 : else_block(block)) decided_[block] = fits ? 1 : 2;
+      for (auto block = open; block != 0; block = closes_[block] == 0 ? 0 : else_block(block))
+        decided_[block] = fits ? 1 : 2;
     }
     return decided_[open] == 1;
   }
@@ -184,9 +204,12 @@ class Formatter {
     std::size_t statements = 0;
     for (std::size_t i = open + 1; i <= close; ++i) {
       const auto& piece = pieces_[i];
-      if (!piece.comments.empty() || piece.text.find_first_of("\r\n") != std::string_view::npos) return false;
+      if (!piece.comments.empty() || piece.text.find_first_of("\r\n") != std::string_view::npos)
+        return false;
       if (i == close) break;
-      if (piece.token.role == LaidToken::block_open || piece.token.begins_item || piece.token.role == LaidToken::key_colon) return false;
+      if (piece.token.role == LaidToken::block_open || piece.token.begins_item ||
+          piece.token.role == LaidToken::key_colon)
+        return false;
       statements += piece.token.begins_statement;
     }
     return statements <= 1;
@@ -211,11 +234,20 @@ class Formatter {
     unsigned nested = 0;
     for (auto j = i; j < pieces_.size(); ++j) {
       const auto& piece = pieces_[j];
-      if (j > i && (piece.token.begins_statement || piece.token.begins_item || piece.token.role == LaidToken::block_open || piece.token.role == LaidToken::block_close)) break;
+      if (j > i &&
+          (piece.token.begins_statement || piece.token.begins_item ||
+           piece.token.role == LaidToken::block_open || piece.token.role == LaidToken::block_close))
+        break;
       length += piece.text.size() + (j > i && space_between(pieces_[j - 1], piece));
-      if (piece.token.role == LaidToken::call_paren || piece.token.kind == TokenKind::left_paren) ++nested;
-      if (nested > 0 && (piece.token.role == LaidToken::call_close || piece.token.kind == TokenKind::right_paren)) --nested;
-      if (nested == 0 && (piece.token.kind == TokenKind::comma || piece.token.kind == TokenKind::and_and || piece.token.kind == TokenKind::or_or)) break;
+      if (piece.token.role == LaidToken::call_paren || piece.token.kind == TokenKind::left_paren)
+        ++nested;
+      if (nested > 0 &&
+          (piece.token.role == LaidToken::call_close || piece.token.kind == TokenKind::right_paren))
+        --nested;
+      if (nested == 0 &&
+          (piece.token.kind == TokenKind::comma || piece.token.kind == TokenKind::and_and ||
+           piece.token.kind == TokenKind::or_or))
+        break;
     }
     return length;
   }
@@ -228,8 +260,10 @@ class Formatter {
         if (comment.empty_before && !out_.empty() && !after_open_) newline();
         indent(at_statement ? 0 : 1);
         out_ += comment.text;
-        if (comment.line || at_statement) newline();
-        else out_ += ' ';
+        if (comment.line || at_statement)
+          newline();
+        else
+          out_ += ' ';
       } else {
         if (fresh_ && out_.size() > 1) {
           // It stood behind the last token on its line: back there.
@@ -238,9 +272,13 @@ class Formatter {
         }
         if (!out_.empty() && out_.back() != ' ' && !fresh_) out_ += comment.line ? "  " : " ";
         out_ += comment.text;
-        if (comment.line) newline();
-        else if (at_statement && (c + 1 < piece.comments.size() ? piece.comments[c + 1].own_line : true)) out_ += ' ';
-        else out_ += ' ';
+        if (comment.line)
+          newline();
+        else if (at_statement &&
+                 (c + 1 < piece.comments.size() ? piece.comments[c + 1].own_line : true))
+          out_ += ' ';
+        else
+          out_ += ' ';
       }
       after_open_ = false;
     }
@@ -272,7 +310,8 @@ class Formatter {
         continue;
       }
       const bool is_else = piece.text == "else" && ended_block_;
-      const bool begins = last || ((piece.token.begins_statement || piece.token.begins_item) && !in_line);
+      const bool begins =
+          last || ((piece.token.begins_statement || piece.token.begins_item) && !in_line);
       if (begins && !body_of_head_) {
         const bool trailing = !piece.comments.empty() && !piece.comments.front().own_line;
         if (!trailing && !fresh_ && !out_.empty()) newline();
@@ -287,9 +326,14 @@ class Formatter {
           if (fresh_) indent(1);
         }
         if (last) break;
-        const bool space = !out_.empty() && out_.back() != ' ' && !fresh_ && (is_else || in_line_start(i, in_line) || space_between(pieces_[i - 1], piece));
-        if (!in_line && !is_else && role != LaidToken::block_open && role != LaidToken::glued && i > 0 &&
-            (pieces_[i - 1].token.kind == TokenKind::comma || pieces_[i - 1].token.kind == TokenKind::and_and || pieces_[i - 1].token.kind == TokenKind::or_or) &&
+        const bool space =
+            !out_.empty() && out_.back() != ' ' && !fresh_ &&
+            (is_else || in_line_start(i, in_line) || space_between(pieces_[i - 1], piece));
+        if (!in_line && !is_else && role != LaidToken::block_open && role != LaidToken::glued &&
+            i > 0 &&
+            (pieces_[i - 1].token.kind == TokenKind::comma ||
+             pieces_[i - 1].token.kind == TokenKind::and_and ||
+             pieces_[i - 1].token.kind == TokenKind::or_or) &&
             column() + run_length(i) + 1 > kWidth && column() > (depth_ + 2) * 4) {
           newline();
           indent(1);
@@ -309,7 +353,9 @@ class Formatter {
         if (!fits) {
           ++depth_;
           after_open_ = true;
-          if (i + 1 < pieces_.size() && (pieces_[i + 1].comments.empty() || pieces_[i + 1].comments.front().own_line)) newline();
+          if (i + 1 < pieces_.size() &&
+              (pieces_[i + 1].comments.empty() || pieces_[i + 1].comments.front().own_line))
+            newline();
         }
         continue;
       }
@@ -322,9 +368,12 @@ class Formatter {
     if (!out_.empty()) out_ += '\n';
   }
 
-  [[nodiscard]] bool closes_of_empty(std::size_t i) const { return i > 0 && pieces_[i - 1].token.role == LaidToken::block_open; }
+  [[nodiscard]] bool closes_of_empty(std::size_t i) const {
+    return i > 0 && pieces_[i - 1].token.role == LaidToken::block_open;
+  }
   [[nodiscard]] bool in_line_start(std::size_t i, bool in_line) const {
-    return (in_line && pieces_[i].token.begins_statement) || (i > 0 && pieces_[i - 1].token.role == LaidToken::block_open) || body_of_head_;
+    return (in_line && pieces_[i].token.begins_statement) ||
+           (i > 0 && pieces_[i - 1].token.role == LaidToken::block_open) || body_of_head_;
   }
 
   std::string_view text_;

@@ -14,6 +14,7 @@ namespace vitrine::vmipl {
 /// row, no semicolons but where one is needed. Formatting twice changes nothing more; the
 /// tokens (semicolons aside) and their order stay.
 /// @returns nothing  the script does not parse: `diagnostics` say why.
-[[nodiscard]] std::optional<std::string> format_script(const Source& source, Diagnostics& diagnostics);
+[[nodiscard]] std::optional<std::string> format_script(const Source& source,
+                                                       Diagnostics& diagnostics);
 
 }  // namespace vitrine::vmipl

@@ -46,7 +46,9 @@ struct KernelDescription::Data final : TypePort {
     std::size_t count(std::string_view glob, std::size_t most) const override {
       std::size_t found = 0;
       for (const auto& [name, what] : all) {
-        if ((what.second == 't' || what.second == 'T') && glob_matches(glob, name) && ++found >= most) break;
+        if ((what.second == 't' || what.second == 'T') && glob_matches(glob, name) &&
+            ++found >= most)
+          break;
       }
       return found;
     }
@@ -80,9 +82,14 @@ struct KernelDescription::Data final : TypePort {
   std::map<std::uint32_t, std::vector<std::pair<std::string, GuestMember>>> members;
 
   Data() {
-    const auto base = [&](std::string_view name, std::string c_name, GuestKind kind, std::uint64_t size, bool is_signed, bool character = false) {
+    const auto base = [&](std::string_view name, std::string c_name, GuestKind kind,
+                          std::uint64_t size, bool is_signed, bool character = false) {
       types.emplace(name, static_cast<GuestType>(shapes.size()));
-      shapes.push_back({.kind = kind, .name = std::move(c_name), .size = size, .is_signed = is_signed, .is_character = character});
+      shapes.push_back({.kind = kind,
+                        .name = std::move(c_name),
+                        .size = size,
+                        .is_signed = is_signed,
+                        .is_character = character});
     };
     base("void", "void", GuestKind::none, 0, false);
     base("bool", "_Bool", GuestKind::boolean, 1, false);
@@ -111,7 +118,11 @@ struct KernelDescription::Data final : TypePort {
       const auto target = intern(rest, depth + 1);
       if (!target) return std::nullopt;
       const auto& pointed = shapes[static_cast<std::size_t>(*target)];
-      shape = {.kind = GuestKind::pointer, .name = pointed.name + " *", .size = 8, .target = *target, .has_target = pointed.kind != GuestKind::none};
+      shape = {.kind = GuestKind::pointer,
+               .name = pointed.name + " *",
+               .size = 8,
+               .target = *target,
+               .has_target = pointed.kind != GuestKind::none};
     } else if (head == "array") {
       std::uint64_t count = 0;
       if (!number(word(rest), count) || count > UINT32_MAX) return std::nullopt;
@@ -120,10 +131,16 @@ struct KernelDescription::Data final : TypePort {
       const auto& of = shapes[static_cast<std::size_t>(*element)];
       std::uint64_t size = 0;
       if (__builtin_mul_overflow(of.size, count, &size)) size = 0;
-      shape = {.kind = GuestKind::array, .name = fmt::format("{}[{}]", of.name, count), .size = size, .target = *element, .has_target = true, .count = count};
+      shape = {.kind = GuestKind::array,
+               .name = fmt::format("{}[{}]", of.name, count),
+               .size = size,
+               .target = *element,
+               .has_target = true,
+               .count = count};
     } else if ((head == "struct" || head == "union") && !rest.empty()) {
       // Named before it is described, or never.
-      shape = {.kind = GuestKind::structure, .name = std::string(text), .is_union = head == "union"};
+      shape = {
+          .kind = GuestKind::structure, .name = std::string(text), .is_union = head == "union"};
     } else {
       return std::nullopt;
     }
@@ -134,9 +151,21 @@ struct KernelDescription::Data final : TypePort {
   }
 
   std::optional<GuestType> find(std::string_view name) const override {
-    static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kC{{{"unsigned char", "u8"}, {"signed char", "s8"}, {"short", "s16"}, {"unsigned short", "u16"},
-        {"int", "s32"}, {"unsigned int", "u32"}, {"unsigned", "u32"}, {"long", "s64"}, {"unsigned long", "u64"}, {"long long", "s64"}, {"unsigned long long", "u64"},
-        {"_Bool", "bool"}, {"signed", "s32"}, {"short int", "s16"}}};
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kC{
+        {{"unsigned char", "u8"},
+         {"signed char", "s8"},
+         {"short", "s16"},
+         {"unsigned short", "u16"},
+         {"int", "s32"},
+         {"unsigned int", "u32"},
+         {"unsigned", "u32"},
+         {"long", "s64"},
+         {"unsigned long", "u64"},
+         {"long long", "s64"},
+         {"unsigned long long", "u64"},
+         {"_Bool", "bool"},
+         {"signed", "s32"},
+         {"short int", "s16"}}};
     for (const auto& [c, ours] : kC) {
       if (name == c) name = ours;
     }
@@ -144,7 +173,9 @@ struct KernelDescription::Data final : TypePort {
       const auto at = types.find(key);
       if (at == types.end()) return std::nullopt;
       const auto& shape = shapes[static_cast<std::size_t>(at->second)];
-      if (shape.kind == GuestKind::structure && shape.size == 0 && !members.contains(static_cast<std::uint32_t>(at->second))) return std::nullopt;
+      if (shape.kind == GuestKind::structure && shape.size == 0 &&
+          !members.contains(static_cast<std::uint32_t>(at->second)))
+        return std::nullopt;
       return at->second;
     };
     if (const auto found = described(name)) return found;
@@ -159,7 +190,8 @@ struct KernelDescription::Data final : TypePort {
     // Its elements may have been described after it was named.
     if (shape.kind == GuestKind::array) {
       std::uint64_t size = 0;
-      shape.size = __builtin_mul_overflow(this->shape(shape.target).size, shape.count, &size) ? 0 : size;
+      shape.size =
+          __builtin_mul_overflow(this->shape(shape.target).size, shape.count, &size) ? 0 : size;
     }
     return shape;
   }
@@ -189,7 +221,8 @@ struct KernelDescription::Data final : TypePort {
   std::string similar(std::string_view name) const override {
     Nearest nearest(name);
     for (const auto& [text, id] : types) {
-      if (text.starts_with("struct ") || text.starts_with("union ")) nearest.offer(std::string_view(text).substr(text.find(' ') + 1));
+      if (text.starts_with("struct ") || text.starts_with("union "))
+        nearest.offer(std::string_view(text).substr(text.find(' ') + 1));
     }
     for (const auto& type : typedefs) nearest.offer(type.first);
     return nearest.best();
@@ -205,7 +238,8 @@ const std::string& KernelDescription::release() const { return data_->release; }
 
 Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
   constexpr std::size_t kMost = 64 * 1024 * 1024;
-  if (text.size() > kMost) return std::unexpected(Problem{Errc::too_large, "a kernel description has at most 64 MiB"});
+  if (text.size() > kMost)
+    return std::unexpected(Problem{Errc::too_large, "a kernel description has at most 64 MiB"});
   auto data = std::make_unique<Data>();
   std::optional<GuestType> structure;
   std::vector<ViewColumn>* view = nullptr;
@@ -220,7 +254,8 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
     const auto head = word(rest);
     if (head.empty() || head.front() == '#') continue;
     const auto bad = [&](std::string_view why) {
-      return std::unexpected(Problem{Errc::malformed, fmt::format("line {} of the kernel description: {}", line_number, why)});
+      return std::unexpected(Problem{
+          Errc::malformed, fmt::format("line {} of the kernel description: {}", line_number, why)});
     };
     if (first) {
       if (head != "vitrine-kernel") return bad("it does not begin with `vitrine-kernel 1`");
@@ -240,7 +275,8 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
     } else if (head == "struct" || head == "union") {
       const auto name = word(rest);
       std::uint64_t size = 0;
-      if (name.empty() || !number(word(rest), size) || size > UINT32_MAX) return bad("struct NAME BYTES");
+      if (name.empty() || !number(word(rest), size) || size > UINT32_MAX)
+        return bad("struct NAME BYTES");
       structure = data->intern(fmt::format("{} {}", head, name));
       data->shapes[static_cast<std::size_t>(*structure)].size = size;
       data->members[static_cast<std::uint32_t>(*structure)];
@@ -248,7 +284,10 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
       if (!structure) return bad("a member without its struct");
       const auto name = word(rest);
       GuestMember member;
-      if (name.empty() || !number(word(rest), member.offset_bits) || member.offset_bits > (1ULL << 40) || !number(word(rest), member.bit_width) || member.bit_width > 64) return bad("member NAME BITS WIDTH TYPE");
+      if (name.empty() || !number(word(rest), member.offset_bits) ||
+          member.offset_bits > (1ULL << 40) || !number(word(rest), member.bit_width) ||
+          member.bit_width > 64)
+        return bad("member NAME BITS WIDTH TYPE");
       const auto type = data->intern(rest);
       if (!type) return bad(fmt::format("there is no type{}", rest));
       member.type = *type;
@@ -261,12 +300,15 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
     } else if (head == "enum") {
       const auto name = word(rest);
       const auto type = data->intern(rest);
-      if (name.empty() || !type || data->shapes[static_cast<std::size_t>(*type)].kind != GuestKind::integer) return bad("enum NAME TYPE");
+      if (name.empty() || !type ||
+          data->shapes[static_cast<std::size_t>(*type)].kind != GuestKind::integer)
+        return bad("enum NAME TYPE");
       auto shape = data->shapes[static_cast<std::size_t>(*type)];
       shape.kind = GuestKind::enumeration;
       shape.is_character = false;
       shape.name = fmt::format("enum {}", name);
-      if (data->types.try_emplace(shape.name, static_cast<GuestType>(data->shapes.size())).second) data->shapes.push_back(std::move(shape));
+      if (data->types.try_emplace(shape.name, static_cast<GuestType>(data->shapes.size())).second)
+        data->shapes.push_back(std::move(shape));
     } else if (head == "enumerator") {
       const auto name = word(rest);
       std::int64_t value = 0;
@@ -277,11 +319,13 @@ Outcome<KernelDescription> KernelDescription::parse(std::string_view text) {
       if (name.empty()) return bad("view NAME");
       view = &data->views.all[std::string(name)];
     } else if (head == "column") {
-      constexpr std::array<std::string_view, 9> kKinds{"boolean", "integer", "address", "mask", "size", "duration", "time", "text", "list"};
+      constexpr std::array<std::string_view, 9> kKinds{
+          "boolean", "integer", "address", "mask", "size", "duration", "time", "text", "list"};
       const auto name = word(rest);
       const auto kind = word(rest);
       const auto at = std::find(kKinds.begin(), kKinds.end(), kind);
-      if (view == nullptr || name.empty() || at == kKinds.end()) return bad("column NAME TYPE, after its view");
+      if (view == nullptr || name.empty() || at == kKinds.end())
+        return bad("column NAME TYPE, after its view");
       view->push_back({std::string(name), static_cast<ColumnKind>(at - kKinds.begin())});
     } else {
       return bad(fmt::format("there is no `{}`", head));

@@ -7,16 +7,12 @@
 //   release 6.1.0-37-amd64
 //   symbol ffffffff810a1b20 T do_exit
 //   struct task_struct 9792              (or union; bytes)
-//   member pid 10560 0 s32               (of the struct above: offset in bits, width of a bit field, type)
-//   typedef pid_t s32
-//   enum pid_type u32
-//   enumerator PIDTYPE_MAX 4
-//   variable runqueues struct rq
-//   view sockets
-//   column state text                    (of the view above)
+//   member pid 10560 0 s32               (of the struct above: offset in bits, width of a bit
+//   field, type) typedef pid_t s32 enum pid_type u32 enumerator PIDTYPE_MAX 4 variable runqueues
+//   struct rq view sockets column state text                    (of the view above)
 //
-// A vitrine writes it by `vitrine kernel VM`. Types: bool char s8..s64 u8..u64 void, struct NAME, union NAME, ptr TYPE, array N TYPE.
-// Members of anonymous structures stand as the structure's own.
+// A vitrine writes it by `vitrine kernel VM`. Types: bool char s8..s64 u8..u64 void, struct NAME,
+// union NAME, ptr TYPE, array N TYPE. Members of anonymous structures stand as the structure's own.
 #pragma once
 
 #include <memory>

@@ -17,21 +17,41 @@ struct Infix {
 // Comparisons bind less than | ^ &: `flags & 1 == 0` means what it looks like.
 constexpr int kComparison = 3;
 constexpr auto kInfix = std::to_array<Infix>({
-    {TokenKind::or_or, Op::logic_or, 1}, {TokenKind::and_and, Op::logic_and, 2},
-    {TokenKind::eq, Op::eq, 3}, {TokenKind::ne, Op::ne, 3}, {TokenKind::lt, Op::lt, 3}, {TokenKind::le, Op::le, 3},
-    {TokenKind::gt, Op::gt, 3}, {TokenKind::ge, Op::ge, 3},
-    {TokenKind::pipe, Op::bit_or, 4}, {TokenKind::caret, Op::bit_xor, 5}, {TokenKind::amp, Op::bit_and, 6},
-    {TokenKind::shl, Op::shl, 7}, {TokenKind::shr, Op::shr, 7}, {TokenKind::plus, Op::add, 8}, {TokenKind::minus, Op::sub, 8},
-    {TokenKind::star, Op::mul, 9}, {TokenKind::slash, Op::div, 9}, {TokenKind::percent, Op::rem, 9},
+    {TokenKind::or_or, Op::logic_or, 1},
+    {TokenKind::and_and, Op::logic_and, 2},
+    {TokenKind::eq, Op::eq, 3},
+    {TokenKind::ne, Op::ne, 3},
+    {TokenKind::lt, Op::lt, 3},
+    {TokenKind::le, Op::le, 3},
+    {TokenKind::gt, Op::gt, 3},
+    {TokenKind::ge, Op::ge, 3},
+    {TokenKind::pipe, Op::bit_or, 4},
+    {TokenKind::caret, Op::bit_xor, 5},
+    {TokenKind::amp, Op::bit_and, 6},
+    {TokenKind::shl, Op::shl, 7},
+    {TokenKind::shr, Op::shr, 7},
+    {TokenKind::plus, Op::add, 8},
+    {TokenKind::minus, Op::sub, 8},
+    {TokenKind::star, Op::mul, 9},
+    {TokenKind::slash, Op::div, 9},
+    {TokenKind::percent, Op::rem, 9},
 });
 
-constexpr auto kTypeWords = std::to_array<std::string_view>({"unsigned", "signed", "char", "short", "int", "long", "const", "volatile"});
-constexpr auto kPlainTypes = std::to_array<std::string_view>({"u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "bool", "_Bool", "void"});
+constexpr auto kTypeWords = std::to_array<std::string_view>(
+    {"unsigned", "signed", "char", "short", "int", "long", "const", "volatile"});
+constexpr auto kPlainTypes = std::to_array<std::string_view>(
+    {"u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "bool", "_Bool", "void"});
 
-bool is_type_word(std::string_view word) { return std::find(kTypeWords.begin(), kTypeWords.end(), word) != kTypeWords.end(); }
-bool is_plain_type(std::string_view word) { return std::find(kPlainTypes.begin(), kPlainTypes.end(), word) != kPlainTypes.end(); }
+bool is_type_word(std::string_view word) {
+  return std::find(kTypeWords.begin(), kTypeWords.end(), word) != kTypeWords.end();
+}
+bool is_plain_type(std::string_view word) {
+  return std::find(kPlainTypes.begin(), kPlainTypes.end(), word) != kPlainTypes.end();
+}
 bool is_keyword(std::string_view word) {
-  constexpr auto kKeywords = std::to_array<std::string_view>({"if", "else", "for", "let", "const", "fn", "return", "break", "continue", "when", "in", "struct", "union", "enum"});
+  constexpr auto kKeywords =
+      std::to_array<std::string_view>({"if", "else", "for", "let", "const", "fn", "return", "break",
+                                       "continue", "when", "in", "struct", "union", "enum"});
   return std::find(kKeywords.begin(), kKeywords.end(), word) != kKeywords.end();
 }
 bool is_tag(std::string_view word) { return word == "struct" || word == "union" || word == "enum"; }
@@ -68,7 +88,9 @@ ExprId Parser::binary(int least) {
     if (is(TokenKind::name) && !token_.first_on_line && !lost_) {
       ours = operator_habit(word());
       if (word() == "like" || word() == "LIKE") {
-        fail({.code = Code::foreign_syntax, .span = theirs, .message = "text is compared with a pattern by `matches`",
+        fail({.code = Code::foreign_syntax,
+              .span = theirs,
+              .message = "text is compared with a pattern by `matches`",
               .hint = fmt::format("matches({}, \"/etc/*\")", source_.text(at(left).span))});
       }
     } else if (is(TokenKind::lt)) {
@@ -87,18 +109,28 @@ ExprId Parser::binary(int least) {
     if (infix->level == kComparison && compared) {
       const Span span = token_.span;
       const Expr& compared_with = at(at(left).b);
-      if (compared_with.kind == Expr::Kind::binary && !compared_with.parenthesized && (compared_with.op == Op::bit_and || compared_with.op == Op::bit_or)) {
+      if (compared_with.kind == Expr::Kind::binary && !compared_with.parenthesized &&
+          (compared_with.op == Op::bit_and || compared_with.op == Op::bit_or)) {
         const auto twice = std::string(2, text(compared_with.op).front());
-        fail({.code = Code::chained_comparison, .span = compared_with.name_span, .message = fmt::format("`{}` binds more than comparisons; truth values go together by {}", text(compared_with.op), twice),
+        fail({.code = Code::chained_comparison,
+              .span = compared_with.name_span,
+              .message =
+                  fmt::format("`{}` binds more than comparisons; truth values go together by {}",
+                              text(compared_with.op), twice),
               .fix = Fix{compared_with.name_span, twice, fmt::format("write {}", twice)}});
       }
-      fail({.code = Code::chained_comparison, .span = span, .message = "comparisons do not chain", .hint = "write a < b && b < c"});
+      fail({.code = Code::chained_comparison,
+            .span = span,
+            .message = "comparisons do not chain",
+            .hint = "write a < b && b < c"});
       lost_ = false;
     }
     compared = infix->level == kComparison;
     const Span sign = token_.span;
     if (!ours.empty()) {
-      fail({.code = Code::foreign_syntax, .span = theirs, .message = fmt::format("`{}` is written `{}`", source_.text(theirs), ours),
+      fail({.code = Code::foreign_syntax,
+            .span = theirs,
+            .message = fmt::format("`{}` is written `{}`", source_.text(theirs), ours),
             .fix = Fix{theirs, std::string(ours), fmt::format("write {}", ours)}});
       lost_ = false;
       if (ours == "!=") take();
@@ -123,10 +155,16 @@ ExprId Parser::unary() {
     Nest nest(*this);
     return nest ? unary() : bad(token_.span);
   }
-  if (is_word("not") && lexer_.peek().kind != TokenKind::dot && lexer_.peek().kind != TokenKind::right_paren) {
+  if (is_word("not") && lexer_.peek().kind != TokenKind::dot &&
+      lexer_.peek().kind != TokenKind::right_paren) {
     const auto next = lexer_.peek();
-    if (!next.first_on_line && (next.kind == TokenKind::name || next.kind == TokenKind::left_paren || next.kind == TokenKind::map)) {
-      fail({.code = Code::foreign_syntax, .span = token_.span, .message = "`not` is written `!`", .fix = Fix{token_.span, "!", "write !"}});
+    if (!next.first_on_line &&
+        (next.kind == TokenKind::name || next.kind == TokenKind::left_paren ||
+         next.kind == TokenKind::map)) {
+      fail({.code = Code::foreign_syntax,
+            .span = token_.span,
+            .message = "`not` is written `!`",
+            .fix = Fix{token_.span, "!", "write !"}});
       lost_ = false;
       op = Op::logic_not;
     }
@@ -147,7 +185,10 @@ ExprId Parser::postfix(ExprId expr) {
     if (is(TokenKind::dot) || is(TokenKind::arrow)) {
       const bool arrow = is(TokenKind::arrow);
       take(LaidToken::glued);
-      Expr next{.kind = arrow ? Expr::Kind::arrow : Expr::Kind::field, .name_span = token_.span, .text = std::string(word()), .a = expr};
+      Expr next{.kind = arrow ? Expr::Kind::arrow : Expr::Kind::field,
+                .name_span = token_.span,
+                .text = std::string(word()),
+                .a = expr};
       next.span = at(expr).span.to(token_.span);
       if (!expect(TokenKind::name, "a member's name", LaidToken::glued)) return expr;
       if (is(TokenKind::left_paren) && !token_.first_on_line) {
@@ -160,7 +201,10 @@ ExprId Parser::postfix(ExprId expr) {
           expr = add(std::move(call));
           continue;
         }
-        fail({.code = Code::unexpected, .span = next.name_span, .message = fmt::format("`{}` is not called: functions stand before their arguments", next.text)});
+        fail({.code = Code::unexpected,
+              .span = next.name_span,
+              .message = fmt::format("`{}` is not called: functions stand before their arguments",
+                                     next.text)});
         return expr;
       }
       expr = add(std::move(next));
@@ -223,14 +267,20 @@ ExprId Parser::primary() {
         close(TokenKind::right_bracket, open, LaidToken::call_close);
         expr.span = expr.span.to(last_);
         if (is(TokenKind::left_bracket) && !token_.first_on_line && !lost_) {
-          fail({.code = Code::unexpected, .span = token_.span, .message = "keys stand in one pair of brackets", .expected = "@map[key, key]"});
+          fail({.code = Code::unexpected,
+                .span = token_.span,
+                .message = "keys stand in one pair of brackets",
+                .expected = "@map[key, key]"});
         }
       }
       return add(std::move(expr));
     }
-    case TokenKind::left_paren: return cast_or_group();
-    case TokenKind::name: return name_or_call();
-    default: break;
+    case TokenKind::left_paren:
+      return cast_or_group();
+    case TokenKind::name:
+      return name_or_call();
+    default:
+      break;
   }
   fail_here("a value");
   return bad(token_.span);
@@ -247,9 +297,12 @@ bool Parser::looks_like_cast() {
     if (is_plain_type(first)) return true;
     // (pid_t)x: two values do not stand side by side, so the first is a type.
     const auto second = word(next[1]);
-    return !next[1].first_on_line && (next[1].kind == TokenKind::integer || (next[1].kind == TokenKind::name && second.front() >= 'a' && second.front() <= 'z' && !is_keyword(second)));
+    return !next[1].first_on_line && (next[1].kind == TokenKind::integer ||
+                                      (next[1].kind == TokenKind::name && second.front() >= 'a' &&
+                                       second.front() <= 'z' && !is_keyword(second)));
   }
-  return next[0].kind == TokenKind::star && (next[1].kind == TokenKind::right_paren || next[1].kind == TokenKind::star);
+  return next[0].kind == TokenKind::star &&
+         (next[1].kind == TokenKind::right_paren || next[1].kind == TokenKind::star);
 }
 
 ExprId Parser::cast_or_group() {
@@ -270,7 +323,9 @@ ExprId Parser::cast_or_group() {
   }
   const auto inner = expression();
   if (is(TokenKind::assign) && !lost_) {
-    fail({.code = Code::assignment_in_condition, .span = token_.span, .message = "`=` assigns, and is a statement; a comparison is `==`",
+    fail({.code = Code::assignment_in_condition,
+          .span = token_.span,
+          .message = "`=` assigns, and is a statement; a comparison is `==`",
           .fix = Fix{token_.span, "==", "write =="}});
     take();
     lost_ = false;
@@ -286,13 +341,16 @@ bool Parser::type_name(TypeName& type) {
   type.span = token_.span;
   while (is_word("const") || is_word("volatile")) take();
   if (is(TokenKind::name) && is_tag(word())) {
-    type.tag = word() == "struct" ? TypeName::structure : word() == "union" ? TypeName::union_ : TypeName::enumeration;
+    type.tag = word() == "struct"  ? TypeName::structure
+               : word() == "union" ? TypeName::union_
+                                   : TypeName::enumeration;
     take();
     type.name = std::string(word());
     if (!expect(TokenKind::name, "the type's name")) return false;
   } else if (is(TokenKind::name) && is_type_word(word())) {
     while (is(TokenKind::name) && is_type_word(word())) {
-      if (word() != "const" && word() != "volatile") type.name += (type.name.empty() ? "" : " ") + std::string(word());
+      if (word() != "const" && word() != "volatile")
+        type.name += (type.name.empty() ? "" : " ") + std::string(word());
       take();
     }
   } else {
@@ -315,8 +373,10 @@ ExprId Parser::size_of() {
   Expr expr{.kind = Expr::Kind::size_of, .span = token_.span};
   take();
   const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(` and a type", LaidToken::call_paren)) return bad(expr.span);
-  const bool type = is(TokenKind::name) && (looks_like_cast() || lexer_.peek().kind == TokenKind::right_paren);
+  if (!expect(TokenKind::left_paren, "`(` and a type", LaidToken::call_paren))
+    return bad(expr.span);
+  const bool type =
+      is(TokenKind::name) && (looks_like_cast() || lexer_.peek().kind == TokenKind::right_paren);
   if (type) {
     TypeName name;
     if (!type_name(name)) return bad(expr.span);
@@ -334,7 +394,8 @@ ExprId Parser::offset_of() {
   Expr expr{.kind = Expr::Kind::offset_of, .span = token_.span};
   take();
   const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(`: offsetof(struct x, member)", LaidToken::call_paren)) return bad(expr.span);
+  if (!expect(TokenKind::left_paren, "`(`: offsetof(struct x, member)", LaidToken::call_paren))
+    return bad(expr.span);
   TypeName name;
   if (!type_name(name)) return bad(expr.span);
   script_.types.push_back(std::move(name));
@@ -354,7 +415,10 @@ ExprId Parser::offset_of() {
 }
 
 ExprId Parser::name_or_call() {
-  Expr expr{.kind = Expr::Kind::name, .span = token_.span, .name_span = token_.span, .text = std::string(word())};
+  Expr expr{.kind = Expr::Kind::name,
+            .span = token_.span,
+            .name_span = token_.span,
+            .text = std::string(word())};
   if (expr.text == "true" || expr.text == "false") {
     expr.kind = Expr::Kind::boolean;
     expr.value = expr.text == "true";
@@ -384,147 +448,6 @@ ExprId Parser::name_or_call() {
   expr.kind = Expr::Kind::call;
   expr.args = arguments(probe, open);
   expr.span = expr.span.to(last_);
-  return add(std::move(expr));
-}
-
-// ---- arguments
-
-std::vector<ExprId> Parser::arguments(const ProbeInfo* probe, const Token& open) {
-  std::vector<ExprId> args;
-  while (!is(TokenKind::right_paren) && !is(TokenKind::end) && !lost_) {
-    args.push_back(argument(probe, args.size()));
-    if (lost_) break;
-    if (!accept(TokenKind::comma)) break;
-    if (is(TokenKind::right_paren)) {
-      fail({.code = Code::unexpected, .span = last_, .message = "there is no argument after this comma", .fix = Fix{last_, "", "remove it"}});
-      lost_ = false;
-    }
-  }
-  close(TokenKind::right_paren, open, LaidToken::call_close);
-  // ProcessList(PID, out): the last name is a path, unless it is a field.
-  if (probe != nullptr && !args.empty() && !probe->params.empty() && probe->params.back().kind == ParamKind::output) {
-    Expr& last = at(args.back());
-    const auto is_field = [&](std::span<const std::string_view> names) { return std::find(names.begin(), names.end(), last.text) != names.end(); };
-    if (last.kind == Expr::Kind::name && !is_field(process_list_fields()) && !is_field(vmcs_fields()) &&
-        (probe->params.front().repeated || args.size() == probe->params.size())) {
-      last.kind = Expr::Kind::output;
-      last.value = 0;
-    }
-  }
-  return args;
-}
-
-ExprId Parser::argument(const ProbeInfo* probe, std::size_t index) {
-  if (probe == nullptr || probe->params.empty()) return expression();
-  const auto& params = probe->params;
-  const auto& param = params[std::min(index, params.size() - 1)];
-  const bool has_output = params.back().kind == ParamKind::output;
-  const bool repeated = params.front().repeated;
-  if (param.kind == ParamKind::optional_output && index == 0 && (is(TokenKind::slash) || is(TokenKind::dot))) return output_argument();
-  const bool at_output = has_output && (repeated ? index > 0 : index + 1 >= params.size());
-  // A path can stand nowhere else: where one begins, one is meant.
-  if (has_output && (is(TokenKind::slash) || is(TokenKind::dot) || is(TokenKind::range))) return output_argument();
-  if (at_output && !is(TokenKind::channel) && !is(TokenKind::string)) {
-    if (repeated && is(TokenKind::name)) {
-      const auto next = lexer_.peek().kind;
-      if (next == TokenKind::comma || next == TokenKind::right_paren) return expression();
-    }
-    if (is(TokenKind::name) || is(TokenKind::integer) || is(TokenKind::duration) || is(TokenKind::tilde)) return output_argument();
-  }
-  switch (param.kind) {
-    case ParamKind::mac: return mac_argument();
-    case ParamKind::device:
-      if (is(TokenKind::star)) {
-        Expr star{.kind = Expr::Kind::star, .span = token_.span};
-        take();
-        return add(std::move(star));
-      }
-      return expression();
-    case ParamKind::address:
-    case ParamKind::code: return address_argument(probe->classic);
-    case ParamKind::output:
-      if (is(TokenKind::string)) {
-        Expr path{.kind = Expr::Kind::output, .span = token_.span, .text = Lexer::unquote(word())};
-        take();
-        return add(std::move(path));
-      }
-      return expression();
-    default: return expression();
-  }
-}
-
-ExprId Parser::output_argument() {
-  Expr expr{.kind = Expr::Kind::output, .span = token_.span};
-  const auto raw = lexer_.read_path(token_);
-  if (!raw) {
-    fail({.code = Code::bad_output, .span = token_.span, .message = fmt::format("expected an output, found {}", found()), .expected = std::string(describe(ParamKind::output))});
-    return bad(expr.span);
-  }
-  token_ = *raw;
-  expr.span = token_.span;
-  expr.text = std::string(word());
-  take();
-  return add(std::move(expr));
-}
-
-ExprId Parser::address_argument(bool bare_hex) {
-  if (bare_hex) {
-    if (auto raw = lexer_.read_bare_address(token_)) {
-      const auto digits = word(*raw);
-      raw->kind = TokenKind::integer;
-      token_ = *raw;
-      bare_at_ = token_.span.begin;
-      if (std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-        diagnostics_.add({.code = Code::ambiguous_address, .span = token_.span, .message = fmt::format("{} is read as the hexadecimal address 0x{}", digits, digits),
-                          .fix = Fix{token_.span, "0x" + std::string(digits), fmt::format("write 0x{}", digits)}});
-      }
-    }
-  }
-  return expression();
-}
-
-ExprId Parser::mac_argument() {
-  Expr expr{.kind = Expr::Kind::mac, .span = token_.span};
-  if (is(TokenKind::star)) {
-    expr.kind = Expr::Kind::star;
-    take();
-    return add(std::move(expr));
-  }
-  std::string text;
-  if (is(TokenKind::string)) {
-    text = Lexer::unquote(word());
-    take();
-  } else {
-    const auto raw = is(TokenKind::channel) ? std::nullopt : lexer_.read_mac(token_);
-    if (!raw) {
-      fail({.code = Code::bad_mac, .span = token_.span, .message = fmt::format("expected a MAC address or *, found {}", found())});
-      return bad(expr.span);
-    }
-    token_ = *raw;
-    expr.span = token_.span;
-    text = std::string(word());
-    take();
-  }
-  unsigned digits = 0, groups = 1, in_group = 0;
-  bool good = true;
-  for (const char c : text) {
-    if (c == ':' || c == '-') {
-      good = good && in_group == 2;
-      in_group = 0;
-      ++groups;
-      continue;
-    }
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-    good = good && digit >= 0;
-    expr.value = expr.value * 16 + static_cast<std::uint64_t>(digit < 0 ? 0 : digit);
-    ++digits;
-    ++in_group;
-  }
-  if (!good || digits != 12 || (groups != 6 && groups != 1) || (groups == 6 && in_group != 2)) {
-    diagnostics_.add({.code = Code::bad_mac, .span = expr.span, .message = fmt::format("{} is not a MAC address", text.size() > 40 ? "this" : text),
-                      .expected = "six pairs of hexadecimal digits: 52:54:00:12:34:56, or *"});
-  }
-  expr.text = std::move(text);
   return add(std::move(expr));
 }
 

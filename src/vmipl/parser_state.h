@@ -20,11 +20,14 @@ class Parser {
   [[nodiscard]] std::string_view word() const { return source_.text(token_.span); }
   [[nodiscard]] std::string_view word(const Token& token) const { return source_.text(token.span); }
   [[nodiscard]] bool is(TokenKind kind) const { return token_.kind == kind; }
-  [[nodiscard]] bool is_word(std::string_view text) const { return is(TokenKind::name) && word() == text; }
+  [[nodiscard]] bool is_word(std::string_view text) const {
+    return is(TokenKind::name) && word() == text;
+  }
   Token take(LaidToken::Role role = LaidToken::plain);
   bool accept(TokenKind kind, LaidToken::Role role = LaidToken::plain);
   /// Takes it, or tells what was expected. `expected` in words, empty for the token's own.
-  bool expect(TokenKind kind, std::string_view expected = {}, LaidToken::Role role = LaidToken::plain);
+  bool expect(TokenKind kind, std::string_view expected = {},
+              LaidToken::Role role = LaidToken::plain);
   /// Takes the bracket that closes `open`, or tells of both.
   bool close(TokenKind kind, const Token& open, LaidToken::Role role = LaidToken::plain);
   [[nodiscard]] std::string found() const;  // "found `x`"
@@ -41,8 +44,14 @@ class Parser {
 
   // ---- tree
   ExprId add(Expr expr);
-  StmtId add(Stmt stmt) { script_.stmts.push_back(std::move(stmt)); return static_cast<StmtId>(script_.stmts.size() - 1); }
-  ItemId add(Item item) { script_.items.push_back(std::move(item)); return static_cast<ItemId>(script_.items.size() - 1); }
+  StmtId add(Stmt stmt) {
+    script_.stmts.push_back(std::move(stmt));
+    return static_cast<StmtId>(script_.stmts.size() - 1);
+  }
+  ItemId add(Item item) {
+    script_.items.push_back(std::move(item));
+    return static_cast<ItemId>(script_.items.size() - 1);
+  }
   Expr& at(ExprId id) { return script_.exprs[static_cast<std::size_t>(id)]; }
   ExprId bad(Span span) { return add(Expr{.kind = Expr::Kind::bad, .span = span}); }
 
@@ -58,7 +67,8 @@ class Parser {
   bool foreign_item(std::vector<ItemId>& into);
   void foreign_comment();  // to the end of the line
   void predicate_and_block(Item item, bool known, std::vector<ItemId>& into);
-  const ProbeInfo* probe_called(const Token& name, std::uint32_t kinds, Code code, bool tell = true);
+  const ProbeInfo* probe_called(const Token& name, std::uint32_t kinds, Code code,
+                                bool tell = true);
 
   // ---- statements (parser_statement.cpp)
   bool block(std::vector<StmtId>& into, std::string_view of);
@@ -95,10 +105,10 @@ class Parser {
   Diagnostics& diagnostics_;
   Lexer lexer_;
   Token token_;
-  Span last_;             // of the token last taken
-  bool lost_ = false;     // a mistake was told; be silent until recovered
+  Span last_;          // of the token last taken
+  bool lost_ = false;  // a mistake was told; be silent until recovered
   bool hit_depth_ = false;
-  Span suspect_;          // the first block whose `}` stands further left than it began
+  Span suspect_;  // the first block whose `}` stands further left than it began
   unsigned depth_ = 0;
   std::uint32_t bare_at_ = UINT32_MAX;  // where eight bare hexadecimal digits stand
   Script script_;

@@ -9,7 +9,9 @@ namespace vitrine::vmipl {
 
 bool Parser::block(std::vector<StmtId>& into, std::string_view of) {
   const Token open = token_;
-  if (!expect(TokenKind::left_brace, fmt::format("`{{` and what {} does", of), LaidToken::block_open)) return false;
+  if (!expect(TokenKind::left_brace, fmt::format("`{{` and what {} does", of),
+              LaidToken::block_open))
+    return false;
   Nest nest(*this);
   if (!nest) {
     // Too deep: skip to the matching brace without recursion.
@@ -25,7 +27,8 @@ bool Parser::block(std::vector<StmtId>& into, std::string_view of) {
     const auto before = token_.span.begin;
     statement(into);
     if (lost_) recover_statement();
-    if (token_.span.begin == before && !is(TokenKind::right_brace) && !is(TokenKind::end)) take();  // always on
+    if (token_.span.begin == before && !is(TokenKind::right_brace) && !is(TokenKind::end))
+      take();  // always on
   }
   return close(TokenKind::right_brace, open, LaidToken::block_close);
 }
@@ -49,12 +52,18 @@ bool Parser::foreign_statement(std::vector<StmtId>& into) {
   for (const auto& habit : statement_habits()) {
     if (word() != habit.word) continue;
     const auto next = lexer_.peek().kind;
-    const bool fits = habit.before == Before::call    ? next == TokenKind::left_paren
-                      : habit.before == Before::arrow ? next == TokenKind::arrow
-                                                      : next == TokenKind::left_brace || next == TokenKind::name;
+    const bool fits = habit.before == Before::call ? next == TokenKind::left_paren
+                      : habit.before == Before::arrow
+                          ? next == TokenKind::arrow
+                          : next == TokenKind::left_brace || next == TokenKind::name;
     if (!fits) return false;
-    Diagnostic diagnostic{.code = Code::foreign_syntax, .span = token_.span, .message = std::string(habit.why), .hint = std::string(habit.hint)};
-    if (!habit.ours.empty()) diagnostic.fix = Fix{token_.span, std::string(habit.ours), fmt::format("write {}", habit.ours)};
+    Diagnostic diagnostic{.code = Code::foreign_syntax,
+                          .span = token_.span,
+                          .message = std::string(habit.why),
+                          .hint = std::string(habit.hint)};
+    if (!habit.ours.empty())
+      diagnostic.fix =
+          Fix{token_.span, std::string(habit.ours), fmt::format("write {}", habit.ours)};
     const bool known = lost_;
     fail(std::move(diagnostic));
     if (habit.ours == "let" && !known) {
@@ -69,7 +78,10 @@ bool Parser::foreign_statement(std::vector<StmtId>& into) {
 void Parser::foreign_comment() {
   const auto line = source_.line_of(token_.span.begin);
   const Span sign{token_.span.begin, token_.span.begin + 1};
-  fail({.code = Code::foreign_syntax, .span = sign, .message = "a comment begins with `//`", .fix = Fix{sign, "//", "write //"}});
+  fail({.code = Code::foreign_syntax,
+        .span = sign,
+        .message = "a comment begins with `//`",
+        .fix = Fix{sign, "//", "write //"}});
   while (!is(TokenKind::end) && source_.line_of(token_.span.begin) == line) {
     token_.problem = 0;
     take();
@@ -88,11 +100,14 @@ void Parser::statement(std::vector<StmtId>& into) {
     return;
   }
   if (is(TokenKind::right_paren) || is(TokenKind::right_bracket)) {
-    fail({.code = Code::stray_close, .span = token_.span, .message = fmt::format("there is nothing open that this `{}` closes", word())});
+    fail({.code = Code::stray_close,
+          .span = token_.span,
+          .message = fmt::format("there is nothing open that this `{}` closes", word())});
     take();
     return;
   }
-  if (token_.first_on_line && (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#"))) return foreign_comment();
+  if (token_.first_on_line && (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")))
+    return foreign_comment();
   if (is(TokenKind::name)) {
     const auto text = word();
     const Span span = token_.span;
@@ -100,10 +115,14 @@ void Parser::statement(std::vector<StmtId>& into) {
     if (text == "if") return into.push_back(if_statement());
     if (text == "for") return into.push_back(for_statement());
     if (text == "return" || text == "break" || text == "continue") {
-      Stmt stmt{.kind = text == "return" ? Stmt::Kind::return_ : text == "break" ? Stmt::Kind::break_ : Stmt::Kind::continue_, .span = span};
+      Stmt stmt{.kind = text == "return"  ? Stmt::Kind::return_
+                        : text == "break" ? Stmt::Kind::break_
+                                          : Stmt::Kind::continue_,
+                .span = span};
       take();
       // A value stands on the same line: newlines are free, and `return` alone is common.
-      if (stmt.kind == Stmt::Kind::return_ && !token_.first_on_line && !is(TokenKind::semicolon) && !is(TokenKind::right_brace) && !is(TokenKind::end)) {
+      if (stmt.kind == Stmt::Kind::return_ && !token_.first_on_line && !is(TokenKind::semicolon) &&
+          !is(TokenKind::right_brace) && !is(TokenKind::end)) {
         stmt.a = expression();
         stmt.span = stmt.span.to(last_);
       }
@@ -117,15 +136,21 @@ void Parser::statement(std::vector<StmtId>& into) {
     }
     if (text == "const" || text == "fn" || text == "Symptom" || text == "Configuration") {
       const bool constant = text == "const";
-      fail({.code = Code::misplaced, .span = span, .message = fmt::format("`{}` stands at the top of a script", text),
+      fail({.code = Code::misplaced,
+            .span = span,
+            .message = fmt::format("`{}` stands at the top of a script", text),
             .fix = constant ? std::optional<Fix>(Fix{span, "let", "write let"}) : std::nullopt});
       return;
     }
     if (foreign_statement(into)) return;
     const auto* probe = find_probe(text);
-    if (probe != nullptr && (probe->kind == ProbeKind::event || probe->kind == ProbeKind::stream) && text != "Stop") {
-      fail({.code = Code::misplaced, .span = span,
-            .message = fmt::format("{} is {} probe: it stands at the top of a script, not in a block", text, probe->kind == ProbeKind::event ? "an event" : "a stream")});
+    if (probe != nullptr && (probe->kind == ProbeKind::event || probe->kind == ProbeKind::stream) &&
+        text != "Stop") {
+      fail({.code = Code::misplaced,
+            .span = span,
+            .message =
+                fmt::format("{} is {} probe: it stands at the top of a script, not in a block",
+                            text, probe->kind == ProbeKind::event ? "an event" : "a stream")});
       return;
     }
   }
@@ -137,11 +162,15 @@ StmtId Parser::let() {
   Stmt stmt{.kind = Stmt::Kind::let, .span = token_.span};
   take();
   if (is(TokenKind::name) && lexer_.peek().kind == TokenKind::name) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a variable's type is that of its value: it is not written"});
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "a variable's type is that of its value: it is not written"});
   }
   stmt.name_span = token_.span;
   stmt.name = std::string(word());
-  if (expect(TokenKind::name, "the variable's name") && expect(TokenKind::assign, "`=` and a value")) stmt.a = expression();
+  if (expect(TokenKind::name, "the variable's name") &&
+      expect(TokenKind::assign, "`=` and a value"))
+    stmt.a = expression();
   stmt.span = stmt.span.to(last_);
   accept(TokenKind::semicolon);
   return add(std::move(stmt));
@@ -151,10 +180,13 @@ StmtId Parser::if_statement() {
   Stmt stmt{.kind = Stmt::Kind::if_, .span = token_.span};
   take();
   const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren)) return add(std::move(stmt));
+  if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren))
+    return add(std::move(stmt));
   stmt.a = expression();
   if (is(TokenKind::assign) && !lost_) {
-    fail({.code = Code::assignment_in_condition, .span = token_.span, .message = "`=` assigns; a comparison is `==`",
+    fail({.code = Code::assignment_in_condition,
+          .span = token_.span,
+          .message = "`=` assigns; a comparison is `==`",
           .fix = Fix{token_.span, "==", "write =="}});
     take();
     lost_ = false;
@@ -168,8 +200,12 @@ StmtId Parser::if_statement() {
     lost_ = false;
   }
   body(stmt.body);
-  if (!lost_ && (is_word("elif") || is_word("elsif") || is_word("elseif")) && lexer_.peek().kind == TokenKind::left_paren) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "another condition is written `else if (...)`", .fix = Fix{token_.span, "else if", "write else if"}});
+  if (!lost_ && (is_word("elif") || is_word("elsif") || is_word("elseif")) &&
+      lexer_.peek().kind == TokenKind::left_paren) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "another condition is written `else if (...)`",
+          .fix = Fix{token_.span, "else if", "write else if"}});
     lost_ = false;
     Nest nest(*this);
     if (!nest) return add(std::move(stmt));
@@ -188,16 +224,23 @@ StmtId Parser::for_statement() {
   Stmt stmt{.kind = Stmt::Kind::for_view, .span = token_.span};
   take();
   const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(`: for (row in view), for (i in 0..10)", LaidToken::head_paren)) return add(std::move(stmt));
+  if (!expect(TokenKind::left_paren, "`(`: for (row in view), for (i in 0..10)",
+              LaidToken::head_paren))
+    return add(std::move(stmt));
   stmt.name_span = token_.span;
   stmt.name = std::string(word());
   if (!expect(TokenKind::name, "the name of the row or number")) return add(std::move(stmt));
   if (is(TokenKind::colon)) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop is written `for (x in ...)`", .fix = Fix{token_.span, " in", "write in"}});
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "a loop is written `for (x in ...)`",
+          .fix = Fix{token_.span, " in", "write in"}});
     lost_ = false;
     take();
   } else if (is(TokenKind::assign) || is(TokenKind::name) ? !is_word("in") : false) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop is written `for (i in 0..10)`, up to but not including 10",
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "a loop is written `for (i in 0..10)`, up to but not including 10",
           .expected = "`in`"});
     skip_to_block();
     if (is(TokenKind::left_brace)) {
@@ -223,15 +266,20 @@ StmtId Parser::for_statement() {
     stmt.view = at(from).text;
     stmt.view_span = at(from).span;
   } else if (!lost_) {
-    fail({.code = Code::unexpected, .span = at(from).kind == Expr::Kind::bad ? first.span : at(from).span,
-          .message = "a loop goes over a view or a range", .expected = "a view's name, or a..b"});
+    fail({.code = Code::unexpected,
+          .span = at(from).kind == Expr::Kind::bad ? first.span : at(from).span,
+          .message = "a loop goes over a view or a range",
+          .expected = "a view's name, or a..b"});
     lost_ = false;
     stmt.kind = Stmt::Kind::for_range;
     stmt.a = stmt.b = bad(first.span);
   }
   if (!lost_ && (is_word("where") || is_word("if") || is_word("when") || is_word("WHERE"))) {
-    fail({.code = Code::foreign_syntax, .span = token_.span, .message = "a loop takes every row; which ones matter is said within it",
-          .hint = fmt::format("for ({} in {}) if (...) {{ ... }}", stmt.name, stmt.kind == Stmt::Kind::for_view ? stmt.view : "a..b")});
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "a loop takes every row; which ones matter is said within it",
+          .hint = fmt::format("for ({} in {}) if (...) {{ ... }}", stmt.name,
+                              stmt.kind == Stmt::Kind::for_view ? stmt.view : "a..b")});
     lost_ = false;
     take();
     // Its condition counts as that `if`.
@@ -253,15 +301,26 @@ StmtId Parser::simple() {
   Stmt stmt{.kind = Stmt::Kind::expression, .span = token_.span};
   if (is(TokenKind::increment) || is(TokenKind::decrement)) {
     const auto sign = std::string(word());
-    fail({.code = Code::unexpected, .span = token_.span, .message = fmt::format("`{}` stands after what it changes", sign), .expected = fmt::format("@map{} or variable{}", sign, sign)});
+    fail({.code = Code::unexpected,
+          .span = token_.span,
+          .message = fmt::format("`{}` stands after what it changes", sign),
+          .expected = fmt::format("@map{} or variable{}", sign, sign)});
     stmt.kind = Stmt::Kind::bad;
     return add(std::move(stmt));
   }
   stmt.a = expression();
-  constexpr std::array<std::pair<TokenKind, Op>, 11> kAssignments{{{TokenKind::assign, Op::none}, {TokenKind::add_assign, Op::add},
-      {TokenKind::sub_assign, Op::sub}, {TokenKind::mul_assign, Op::mul}, {TokenKind::div_assign, Op::div}, {TokenKind::rem_assign, Op::rem},
-      {TokenKind::and_assign, Op::bit_and}, {TokenKind::or_assign, Op::bit_or}, {TokenKind::xor_assign, Op::bit_xor},
-      {TokenKind::shl_assign, Op::shl}, {TokenKind::shr_assign, Op::shr}}};
+  constexpr std::array<std::pair<TokenKind, Op>, 11> kAssignments{
+      {{TokenKind::assign, Op::none},
+       {TokenKind::add_assign, Op::add},
+       {TokenKind::sub_assign, Op::sub},
+       {TokenKind::mul_assign, Op::mul},
+       {TokenKind::div_assign, Op::div},
+       {TokenKind::rem_assign, Op::rem},
+       {TokenKind::and_assign, Op::bit_and},
+       {TokenKind::or_assign, Op::bit_or},
+       {TokenKind::xor_assign, Op::bit_xor},
+       {TokenKind::shl_assign, Op::shl},
+       {TokenKind::shr_assign, Op::shr}}};
   for (const auto& [kind, op] : kAssignments) {
     if (!is(kind) || lost_) continue;
     take();
@@ -269,7 +328,8 @@ StmtId Parser::simple() {
     stmt.op = op;
     stmt.b = expression();
   }
-  if (!lost_ && (is(TokenKind::increment) || is(TokenKind::decrement)) && stmt.kind == Stmt::Kind::expression) {
+  if (!lost_ && (is(TokenKind::increment) || is(TokenKind::decrement)) &&
+      stmt.kind == Stmt::Kind::expression) {
     stmt.kind = Stmt::Kind::assign;
     stmt.op = is(TokenKind::increment) ? Op::add : Op::sub;
     stmt.step = true;
@@ -285,7 +345,9 @@ StmtId Parser::simple() {
   if (is(TokenKind::left_brace) && is_call) {
     const auto* probe = find_probe(call.text);
     if (probe != nullptr && probe->kind != ProbeKind::filter) {
-      fail({.code = Code::wrong_use, .span = token_.span, .message = fmt::format("{} has no block", call.text)});
+      fail({.code = Code::wrong_use,
+            .span = token_.span,
+            .message = fmt::format("{} has no block", call.text)});
       lost_ = false;
     }
     stmt.kind = Stmt::Kind::filter;
@@ -296,10 +358,14 @@ StmtId Parser::simple() {
   }
   // Two statements need a newline or a semicolon between them only to be read by people; but
   // a name after a name is most often a mistake.
-  if (!token_.first_on_line && (is(TokenKind::integer) || is(TokenKind::string) || is(TokenKind::duration) || is(TokenKind::bad) || is(TokenKind::colon) || is(TokenKind::comma) ||
-                                is(TokenKind::right_paren) || is(TokenKind::right_bracket) || is(TokenKind::range))) {
+  if (!token_.first_on_line &&
+      (is(TokenKind::integer) || is(TokenKind::string) || is(TokenKind::duration) ||
+       is(TokenKind::bad) || is(TokenKind::colon) || is(TokenKind::comma) ||
+       is(TokenKind::right_paren) || is(TokenKind::right_bracket) || is(TokenKind::range))) {
     if (is(TokenKind::right_paren) || is(TokenKind::right_bracket)) {
-      fail({.code = Code::stray_close, .span = token_.span, .message = fmt::format("there is nothing open that this `{}` closes", word())});
+      fail({.code = Code::stray_close,
+            .span = token_.span,
+            .message = fmt::format("there is nothing open that this `{}` closes", word())});
     } else {
       fail_here("a new statement");
     }

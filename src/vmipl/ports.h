@@ -16,18 +16,26 @@ namespace vitrine::vmipl {
 /// A type of the guest. The number means something to its TypePort alone.
 enum class GuestType : std::uint32_t {};
 
-enum class GuestKind : std::uint8_t { none /* void, functions, floats */, boolean, integer, enumeration, pointer, array, structure };
+enum class GuestKind : std::uint8_t {
+  none /* void, functions, floats */,
+  boolean,
+  integer,
+  enumeration,
+  pointer,
+  array,
+  structure
+};
 
 struct GuestShape {
   GuestKind kind = GuestKind::none;
-  std::string name;            ///< as in C: "struct task_struct", "unsigned int"
-  std::uint64_t size = 0;      ///< bytes; 0: unknown or flexible
-  bool is_signed = false;      ///< integers and enumerations
-  bool is_character = false;   ///< an integer of one byte: arrays of it are text
+  std::string name;           ///< as in C: "struct task_struct", "unsigned int"
+  std::uint64_t size = 0;     ///< bytes; 0: unknown or flexible
+  bool is_signed = false;     ///< integers and enumerations
+  bool is_character = false;  ///< an integer of one byte: arrays of it are text
   bool is_union = false;
-  GuestType target{};          ///< of a pointer (if has_target) and of an array's elements
+  GuestType target{};  ///< of a pointer (if has_target) and of an array's elements
   bool has_target = false;
-  std::uint64_t count = 0;     ///< array: elements; 0: flexible
+  std::uint64_t count = 0;  ///< array: elements; 0: flexible
 };
 
 struct GuestMember {
@@ -44,7 +52,8 @@ class TypePort {
   [[nodiscard]] virtual std::optional<GuestType> find(std::string_view name) const = 0;
   [[nodiscard]] virtual GuestShape shape(GuestType type) const = 0;
   /// Members of anonymous structures and unions count as the structure's own.
-  [[nodiscard]] virtual std::optional<GuestMember> member(GuestType structure, std::string_view name) const = 0;
+  [[nodiscard]] virtual std::optional<GuestMember> member(GuestType structure,
+                                                          std::string_view name) const = 0;
   [[nodiscard]] virtual std::vector<std::string> member_names(GuestType structure) const = 0;
   [[nodiscard]] virtual std::optional<std::int64_t> enumerator(std::string_view name) const = 0;
   /// What a symbol holds, where the kernel's types say so.
@@ -63,7 +72,17 @@ class SymbolPort {
 };
 
 /// As linux::ColumnType.
-enum class ColumnKind : std::uint8_t { boolean, integer, address, mask, size, duration, time, text, list };
+enum class ColumnKind : std::uint8_t {
+  boolean,
+  integer,
+  address,
+  mask,
+  size,
+  duration,
+  time,
+  text,
+  list
+};
 
 struct ViewColumn {
   std::string name;
@@ -74,7 +93,8 @@ class ViewPort {
  public:
   virtual ~ViewPort() = default;
   /// Columns in the view's order; nothing if there is no such view.
-  [[nodiscard]] virtual std::optional<std::vector<ViewColumn>> columns(std::string_view view) const = 0;
+  [[nodiscard]] virtual std::optional<std::vector<ViewColumn>> columns(
+      std::string_view view) const = 0;
   [[nodiscard]] virtual std::vector<std::string> names() const = 0;
 };
 

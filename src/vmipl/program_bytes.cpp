@@ -13,7 +13,8 @@ constexpr char kMagic[8] = {'V', 'M', 'I', 'P', 'L', 'P', 0, 0};
 constexpr std::uint32_t kVersion = 1;
 
 std::uint64_t fnv(Bytes bytes, std::uint64_t hash = 0xcbf29ce484222325ULL) {
-  for (const auto byte : bytes) hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
+  for (const auto byte : bytes)
+    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
   return hash;
 }
 
@@ -29,7 +30,8 @@ std::uint32_t catalogue_print() {
     for (const auto& moment : moments()) add(moment.name);
     for (const auto& reg : registers()) add(reg.name);
     for (const auto& key : configuration_keys()) add(key.name);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(Opcode::count_); ++i) add(info(static_cast<Opcode>(i)).name);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Opcode::count_); ++i)
+      add(info(static_cast<Opcode>(i)).name);
     return static_cast<std::uint32_t>(hash ^ (hash >> 32));
   }();
   return print;
@@ -57,7 +59,9 @@ class Writer {
   }
   template <class E>
     requires std::is_enum_v<E>
-  void operator()(E& v) { put(static_cast<std::uint8_t>(v)); }
+  void operator()(E& v) {
+    put(static_cast<std::uint8_t>(v));
+  }
   template <class T, class Row>
   void table(std::vector<T>& rows, std::size_t, Row&& row) {
     put(static_cast<std::uint32_t>(rows.size()));
@@ -102,7 +106,9 @@ class Reader {
   }
   template <class E>
     requires std::is_enum_v<E>
-  void operator()(E& v) { v = static_cast<E>(get<std::uint8_t>()); }
+  void operator()(E& v) {
+    v = static_cast<E>(get<std::uint8_t>());
+  }
   /// `least`: bytes that a row takes at least, so that a count cannot ask for more than is there.
   template <class T, class Row>
   void table(std::vector<T>& rows, std::size_t least, Row&& row) {
@@ -152,7 +158,8 @@ void exchange(Io& io, Program& p) {
   });
   io.table(p.probes, 25, [&](ProgramProbe& q) {
     io(q.probe);
-    io.table(q.arguments, 13, [&](ProbeArgument& a) { io(a.kind), io(a.number_value), io(a.text_value); });
+    io.table(q.arguments, 13,
+             [&](ProbeArgument& a) { io(a.kind), io(a.number_value), io(a.text_value); });
     io(q.entry), io(q.end), io(q.numbers), io(q.texts), io(q.output), io(q.line), io(q.symptom);
   });
   io.table(p.views, 12, [&](ViewUse& v) {
@@ -160,8 +167,11 @@ void exchange(Io& io, Program& p) {
     io.table(v.columns, 4, [&](std::string& c) { io(c); });
     io.table(v.types, 1, [&](ValueType& t) { io(t); });
   });
-  io.table(p.relocations, 19, [&](Relocation& r) { io(r.kind), io(r.number), io(r.name), io(r.addend), io(r.width), io(r.is_signed); });
-  io.table(p.symptoms, 13, [&](SymptomInfo& s) { io(s.name), io(s.technique), io(s.text), io(s.severity); });
+  io.table(p.relocations, 19, [&](Relocation& r) {
+    io(r.kind), io(r.number), io(r.name), io(r.addend), io(r.width), io(r.is_signed);
+  });
+  io.table(p.symptoms, 13,
+           [&](SymptomInfo& s) { io(s.name), io(s.technique), io(s.text), io(s.severity); });
   io.table(p.settings, 9, [&](Setting& s) { io(s.key), io(s.value); });
   io(p.needs), io(p.fixed);
 }
@@ -181,20 +191,25 @@ std::vector<std::byte> save(const Program& program) {
 
 Result<Program> load_program(Bytes bytes) {
   constexpr std::size_t kMost = 64 * 1024 * 1024;
-  if (bytes.size() > kMost) return fail(Errc::too_large, bytes.size(), "a program has at most 64 MiB");
-  if (bytes.size() < sizeof kMagic + 16 || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) return fail(Errc::malformed, 0, "this is no program");
-  if (load<std::uint32_t>(bytes, 8) != kVersion || load<std::uint32_t>(bytes, 12) != catalogue_print()) {
+  if (bytes.size() > kMost)
+    return fail(Errc::too_large, bytes.size(), "a program has at most 64 MiB");
+  if (bytes.size() < sizeof kMagic + 16 || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0)
+    return fail(Errc::malformed, 0, "this is no program");
+  if (load<std::uint32_t>(bytes, 8) != kVersion ||
+      load<std::uint32_t>(bytes, 12) != catalogue_print()) {
     return fail(Errc::unsupported, 8, "the program is of another version of Vitrine");
   }
   const auto body = bytes.first(bytes.size() - 8);
   // Against accidents alone: who forges a program forges this too. verify() is the judge.
-  if (load<std::uint64_t>(bytes, body.size()) != fnv(body)) return fail(Errc::malformed, body.size(), "the checksum is wrong");
+  if (load<std::uint64_t>(bytes, body.size()) != fnv(body))
+    return fail(Errc::malformed, body.size(), "the checksum is wrong");
   Reader reader(body.subspan(16));
   Program program;
   exchange(reader, program);
   if (reader.wrong != nullptr) return fail(Errc::malformed, 0, reader.wrong);
   if (!reader.ended()) return fail(Errc::malformed, 0, "bytes follow the program");
-  if (const auto refusal = verify(program)) return fail(Errc::malformed, refusal->where, refusal->why.data());
+  if (const auto refusal = verify(program))
+    return fail(Errc::malformed, refusal->where, refusal->why.data());
   return program;
 }
 

@@ -31,13 +31,16 @@ namespace {
 std::string probes_of(ProbeKind kind) {
   const bool event = kind == ProbeKind::event;
   const bool action = kind == ProbeKind::action;
-  std::string out = event ? "| probe | fires when | carries |\n|---|---|---|\n" : action ? "| written | does | permission |\n|---|---|---|\n" : "| written | what it gives |\n|---|---|\n";
+  std::string out = event    ? "| probe | fires when | carries |\n|---|---|---|\n"
+                    : action ? "| written | does | permission |\n|---|---|---|\n"
+                             : "| written | what it gives |\n|---|---|\n";
   for (const auto& probe : probes()) {
     if (probe.kind != kind) continue;
     const auto mark = probe.classic && event ? " (classic)" : "";
     out += fmt::format("| `{}`{} | {} |", signature(probe), mark, probe.summary);
     if (event) out += fmt::format(" {} |", carried(probe));
-    if (action) out += permission(probe).empty() ? "  |" : fmt::format(" `{}` |", permission(probe));
+    if (action)
+      out += permission(probe).empty() ? "  |" : fmt::format(" `{}` |", permission(probe));
     out += '\n';
   }
   if (action) out += fmt::format("| `Stop()` | {} | |\n", stop_action()->summary);
@@ -56,24 +59,33 @@ std::string reference_table(std::string_view table) {
   if (table == "fields") {
     out = "| probe | field | type | what it is |\n|---|---|---|---|\n";
     for (const auto& probe : probes()) {
-      for (const auto& field : probe.fields) out += fmt::format("| {} | `event.{}` | {} | {} |\n", probe.name, field.name, name(field.type), field.summary);
+      for (const auto& field : probe.fields)
+        out += fmt::format("| {} | `event.{}` | {} | {} |\n", probe.name, field.name,
+                           name(field.type), field.summary);
     }
   } else if (table == "moment") {
     out = "| value | type | what it is |\n|---|---|---|\n";
     for (const auto& moment : moments()) {
-      out += fmt::format("| `{}{}{}` | {} | {} |\n", moment.group, moment.group.empty() ? "" : ".", moment.name,
-                         moment.guest_type.empty() ? std::string(name(moment.type)) : fmt::format("struct {} *", moment.guest_type), moment.summary);
+      out += fmt::format("| `{}{}{}` | {} | {} |\n", moment.group, moment.group.empty() ? "" : ".",
+                         moment.name,
+                         moment.guest_type.empty() ? std::string(name(moment.type))
+                                                   : fmt::format("struct {} *", moment.guest_type),
+                         moment.summary);
     }
   } else if (table == "registers") {
     out = "| in expressions | in probes | also |\n|---|---|---|\n";
     for (const auto& reg : registers()) {
       std::string upper(reg.name);
-      std::transform(upper.begin(), upper.end(), upper.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
-      out += fmt::format("| `reg.{}` | `{}` | {} |\n", reg.name, upper, reg.classic.empty() || reg.classic == upper ? "" : fmt::format("`{}`", reg.classic));
+      std::transform(upper.begin(), upper.end(), upper.begin(),
+                     [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+      out += fmt::format(
+          "| `reg.{}` | `{}` | {} |\n", reg.name, upper,
+          reg.classic.empty() || reg.classic == upper ? "" : fmt::format("`{}`", reg.classic));
     }
   } else if (table == "functions") {
     out = "| written | gives |\n|---|---|\n";
-    for (const auto& function : functions()) out += fmt::format("| `{}` | {} |\n", function.written, function.summary);
+    for (const auto& function : functions())
+      out += fmt::format("| `{}` | {} |\n", function.written, function.summary);
   } else if (table == "keys") {
     out = "| key | value | meaning |\n|---|---|---|\n";
     for (const auto& key : configuration_keys()) {
@@ -81,10 +93,18 @@ std::string reference_table(std::string_view table) {
     }
   } else if (table == "limits") {
     out = "| limit | |\n|---|---|\n";
-    out += fmt::format("| size of a script | {} KiB |\n| blocks in blocks, expressions in expressions | {} |\n", kMaxScriptBytes / 1024, kMaxDepth);
-    out += fmt::format("| maps | {} |\n| keys of a map | {} |\n| loops over views within each other | {} |\n", kMaxMaps, kMaxKeys, kMaxViewSlots);
-    out += fmt::format("| bytes of `string` and `bytes` | {} |\n| instructions of a program | {} |\n", kMaxTextBytes, kMaxCode);
-    out += fmt::format("| numbers alive at once in a probe | {} |\n| texts alive at once in a probe | {} |\n", kMaxNumbers, kMaxTexts);
+    out += fmt::format(
+        "| size of a script | {} KiB |\n| blocks in blocks, expressions in expressions | {} |\n",
+        kMaxScriptBytes / 1024, kMaxDepth);
+    out += fmt::format(
+        "| maps | {} |\n| keys of a map | {} |\n| loops over views within each other | {} |\n",
+        kMaxMaps, kMaxKeys, kMaxViewSlots);
+    out +=
+        fmt::format("| bytes of `string` and `bytes` | {} |\n| instructions of a program | {} |\n",
+                    kMaxTextBytes, kMaxCode);
+    out += fmt::format(
+        "| numbers alive at once in a probe | {} |\n| texts alive at once in a probe | {} |\n",
+        kMaxNumbers, kMaxTexts);
   } else if (table == "system-calls") {
     std::string line;
     for (const auto& call : system_calls()) {
@@ -110,7 +130,8 @@ std::string refresh_reference(std::string_view document) {
     const auto line = document.find('\n', begin);
     const auto end = document.find(kEnd, begin);
     if (line == std::string_view::npos || end == std::string_view::npos || line > end) break;
-    const auto word = document.substr(begin + kBegin.size(), document.find(' ', begin + kBegin.size()) - begin - kBegin.size());
+    const auto word = document.substr(
+        begin + kBegin.size(), document.find(' ', begin + kBegin.size()) - begin - kBegin.size());
     out += document.substr(0, line + 1);
     out += '\n' + reference_table(word) + '\n';
     out += kEnd;
@@ -120,18 +141,23 @@ std::string refresh_reference(std::string_view document) {
 }
 
 std::string probe_page(const ProbeInfo& probe) {
-  auto out = fmt::format("{}\n\n{} {}: {}.\n", signature(probe), probe.classic ? "Classic" : "Extended",
-                         probe.kind == ProbeKind::event    ? "event probe; it fires when"
-                         : probe.kind == ProbeKind::filter ? "filter"
-                         : probe.kind == ProbeKind::data   ? "data probe; it gives"
-                         : probe.kind == ProbeKind::stream ? "stream probe; it gives"
-                                                           : "action",
-                         probe.summary);
-  if (!permission(probe).empty()) out += fmt::format("\nA script with it is started with {}.\n", permission(probe));
+  auto out =
+      fmt::format("{}\n\n{} {}: {}.\n", signature(probe), probe.classic ? "Classic" : "Extended",
+                  probe.kind == ProbeKind::event    ? "event probe; it fires when"
+                  : probe.kind == ProbeKind::filter ? "filter"
+                  : probe.kind == ProbeKind::data   ? "data probe; it gives"
+                  : probe.kind == ProbeKind::stream ? "stream probe; it gives"
+                                                    : "action",
+                  probe.summary);
+  if (!permission(probe).empty())
+    out += fmt::format("\nA script with it is started with {}.\n", permission(probe));
   if (!probe.params.empty()) {
     out += "\narguments:\n";
     for (const auto& param : probe.params) {
-      out += fmt::format("  {:<24} {}{}\n", param.name, describe(param.kind), param.repeated ? "; any number of them" : param.optional ? "; may be left out" : "");
+      out += fmt::format("  {:<24} {}{}\n", param.name, describe(param.kind),
+                         param.repeated   ? "; any number of them"
+                         : param.optional ? "; may be left out"
+                                          : "");
     }
   }
   if (probe.kind == ProbeKind::event) {
@@ -145,7 +171,8 @@ std::string probe_page(const ProbeInfo& probe) {
       if ((probe.carries & bit) != 0) out += fmt::format("  {}\n", words);
     }
     for (const auto& field : probe.fields) {
-      out += fmt::format("  {:<24} {}: {}\n", fmt::format("event.{}", field.name), name(field.type), field.summary);
+      out += fmt::format("  {:<24} {}: {}\n", fmt::format("event.{}", field.name), name(field.type),
+                         field.summary);
     }
     out += "  now  views  maps\n";
   }

@@ -11,12 +11,13 @@ namespace {
 // A character that a terminal would obey, or that would hide or turn around what stands beside it.
 bool must_be_shown(const Character& c) {
   const auto in = [&](char32_t first, char32_t last) { return c.code >= first && c.code <= last; };
-  return !c.valid || c.code < 0x20 || in(0x7f, 0x9f) || in(0x200b, 0x200f) || in(0x2028, 0x202e) || in(0x2060, 0x2069) ||
-         c.code == 0xfeff || in(0xe0000, 0xe007f);
+  return !c.valid || c.code < 0x20 || in(0x7f, 0x9f) || in(0x200b, 0x200f) || in(0x2028, 0x202e) ||
+         in(0x2060, 0x2069) || c.code == 0xfeff || in(0xe0000, 0xe007f);
 }
 
 std::string visible(const Character& c) {
-  return c.bytes == 1 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c.code)) : fmt::format("\\u{{{:x}}}", static_cast<unsigned>(c.code));
+  return c.bytes == 1 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c.code))
+                      : fmt::format("\\u{{{:x}}}", static_cast<unsigned>(c.code));
 }
 
 struct Cell {
@@ -84,13 +85,15 @@ class Painter {
   bool on_;
 };
 
-constexpr std::string_view kBold = "1", kRed = "1;31", kYellow = "1;33", kBlue = "34", kGreen = "32";
+constexpr std::string_view kBold = "1", kRed = "1;31", kYellow = "1;33", kBlue = "34",
+                           kGreen = "32";
 
 void excerpt(std::string& out, const Source& source, Span span, std::string_view label,
              unsigned gutter, char mark, std::string_view style, const RenderOptions& options,
              bool show_line = true) {
   const Painter paint(options.colour);
-  const auto line = source.line_of(std::min(span.begin, static_cast<std::uint32_t>(source.text().size())));
+  const auto line =
+      source.line_of(std::min(span.begin, static_cast<std::uint32_t>(source.text().size())));
   const Span whole = source.line_span(line);
   auto cells = cells_of(source, whole, std::min(span.begin, whole.end), options.width);
   const std::uint32_t end = std::min(span.end, whole.end);
@@ -140,7 +143,8 @@ void excerpt(std::string& out, const Source& source, Span span, std::string_view
 
 }  // namespace
 
-std::string render_text(const Source& source, const Diagnostic& diagnostic, const RenderOptions& options) {
+std::string render_text(const Source& source, const Diagnostic& diagnostic,
+                        const RenderOptions& options) {
   const Painter paint(options.colour);
   const auto& code = info(diagnostic.code);
   const auto at = source.position(diagnostic.span.begin);
@@ -149,8 +153,10 @@ std::string render_text(const Source& source, const Diagnostic& diagnostic, cons
   for (const auto& note : diagnostic.notes) last = std::max(last, source.line_of(note.span.begin));
   const auto gutter = static_cast<unsigned>(fmt::formatted_size("{}", last));
 
-  std::string out = paint(kBold, fmt::format("{}:{}:{}: ", clean(source.name()), at.line, at.column));
-  out += paint(style, fmt::format("{} {}: ", diagnostic.is_error() ? "error" : "warning", code.code));
+  std::string out =
+      paint(kBold, fmt::format("{}:{}:{}: ", clean(source.name()), at.line, at.column));
+  out +=
+      paint(style, fmt::format("{} {}: ", diagnostic.is_error() ? "error" : "warning", code.code));
   out += paint(kBold, clean(diagnostic.message)) + '\n';
   excerpt(out, source, diagnostic.span, diagnostic.label, gutter, '^', style, options);
   auto shown = at.line;
@@ -161,7 +167,8 @@ std::string render_text(const Source& source, const Diagnostic& diagnostic, cons
   }
   const auto line = [&](std::string_view head, std::string_view text, std::string_view colour) {
     if (text.empty()) return;
-    out += paint(kBlue, fmt::format(" {:>{}} = ", "", gutter)) + paint(colour, fmt::format("{}: ", head));
+    out += paint(kBlue, fmt::format(" {:>{}} = ", "", gutter)) +
+           paint(colour, fmt::format("{}: ", head));
     // Long lists go on under their beginning.
     const std::size_t indent = gutter + head.size() + 6;
     std::size_t column = indent;
@@ -184,13 +191,19 @@ std::string render_text(const Source& source, const Diagnostic& diagnostic, cons
   };
   line("expected", diagnostic.expected, kGreen);
   line("hint", diagnostic.hint, kGreen);
-  if (diagnostic.more > 0) line("more", fmt::format("{} further place{} with this mistake", diagnostic.more, diagnostic.more == 1 ? "" : "s"), kBlue);
+  if (diagnostic.more > 0)
+    line("more",
+         fmt::format("{} further place{} with this mistake", diagnostic.more,
+                     diagnostic.more == 1 ? "" : "s"),
+         kBlue);
   if (diagnostic.fix) line("fix", diagnostic.fix->words, kGreen);
-  if (!diagnostic.is_error()) line("to silence", fmt::format("// vitrine: allow({})", code.name), kBlue);
+  if (!diagnostic.is_error())
+    line("to silence", fmt::format("// vitrine: allow({})", code.name), kBlue);
   return out;
 }
 
-std::string render_text(const Source& source, const Diagnostics& diagnostics, const RenderOptions& options) {
+std::string render_text(const Source& source, const Diagnostics& diagnostics,
+                        const RenderOptions& options) {
   std::string out;
   for (const auto& item : diagnostics.items()) out += render_text(source, item, options) + '\n';
   if (diagnostics.items().empty()) return out;
@@ -201,7 +214,8 @@ std::string render_text(const Source& source, const Diagnostics& diagnostics, co
   if (diagnostics.errors() > 0) parts.push_back(count(diagnostics.errors(), "error"));
   if (diagnostics.warnings() > 0) parts.push_back(count(diagnostics.warnings(), "warning"));
   out += fmt::format("{}", fmt::join(parts, ", "));
-  if (diagnostics.dropped() > 0) out += fmt::format("; {} more errors are not shown", diagnostics.dropped());
+  if (diagnostics.dropped() > 0)
+    out += fmt::format("; {} more errors are not shown", diagnostics.dropped());
   if (diagnostics.errors() > 0) {
     for (const auto& item : diagnostics.items()) {
       if (!item.is_error()) continue;
@@ -240,23 +254,27 @@ std::string render_json(const Source& source, const Diagnostics& diagnostics) {
   const auto place = [&](Span span) {
     const auto begin = source.position(span.begin);
     const auto end = source.position(std::max(span.begin, span.end));
-    return fmt::format(R"("line":{},"column":{},"end_line":{},"end_column":{})", begin.line, begin.column, end.line, end.column);
+    return fmt::format(R"("line":{},"column":{},"end_line":{},"end_column":{})", begin.line,
+                       begin.column, end.line, end.column);
   };
   for (const auto& item : diagnostics.items()) {
     const auto& code = info(item.code);
-    out += fmt::format(R"({{"type":"diagnostic","file":{},{},"severity":"{}","code":"{}","name":"{}","message":{})",
-                       json_string(source.name()), place(item.span), item.is_error() ? "error" : "warning",
-                       code.code, code.name, json_string(item.message));
+    out += fmt::format(
+        R"({{"type":"diagnostic","file":{},{},"severity":"{}","code":"{}","name":"{}","message":{})",
+        json_string(source.name()), place(item.span), item.is_error() ? "error" : "warning",
+        code.code, code.name, json_string(item.message));
     if (!item.label.empty()) out += ",\"label\":" + json_string(item.label);
     if (!item.expected.empty()) out += ",\"expected\":" + json_string(item.expected);
     if (!item.hint.empty()) out += ",\"hint\":" + json_string(item.hint);
     if (item.fix) {
-      out += fmt::format(R"(,"fix":{{{},"text":{},"words":{}}})", place(item.fix->span), json_string(item.fix->text), json_string(item.fix->words));
+      out += fmt::format(R"(,"fix":{{{},"text":{},"words":{}}})", place(item.fix->span),
+                         json_string(item.fix->text), json_string(item.fix->words));
     }
     if (!item.notes.empty()) {
       out += ",\"notes\":[";
       for (std::size_t i = 0; i < item.notes.size(); ++i) {
-        out += fmt::format("{}{{{},\"text\":{}}}", i == 0 ? "" : ",", place(item.notes[i].span), json_string(item.notes[i].text));
+        out += fmt::format("{}{{{},\"text\":{}}}", i == 0 ? "" : ",", place(item.notes[i].span),
+                           json_string(item.notes[i].text));
       }
       out += ']';
     }

@@ -27,8 +27,9 @@ struct RenderOptions {
 /// All of them, and a closing line that counts: "2 errors, 1 warning". Nothing for none.
 [[nodiscard]] std::string render_text(const Source& source, const Diagnostics& diagnostics,
                                       const RenderOptions& options = {});
-/// One JSON object a line: type ("diagnostic"), file, line, column, end_line, end_column, severity, code, name,
-/// message, label, expected, hint, fix {line, column, end_line, end_column, text}, notes.
+/// One JSON object a line: type ("diagnostic"), file, line, column, end_line, end_column, severity,
+/// code, name, message, label, expected, hint, fix {line, column, end_line, end_column, text},
+/// notes.
 [[nodiscard]] std::string render_json(const Source& source, const Diagnostics& diagnostics);
 
 /// A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.

@@ -264,7 +264,7 @@ def images(vitrine, guest, folder):
     done = vitrine("run", "-e", 'Start { for (p in processes) if (p.pid == 1) Print("%s\\n", p.name) }\nStop { Print("end\\n") }', str(image))
     check(done.stdout == b"init\nend\n", "an image: Start once, then Stop", done)
     done = vitrine("run", "-e", "Every(1s) { @n = count() }", str(image))
-    check(done.returncode == 1 and b"nothing happens in an image" in done.stderr, "an image has no clock", done.stderr)
+    check(done.returncode == 1 and b"nothing happens in it" in done.stderr, "an image has no clock", done.stderr)
 
 
 def main():

@@ -51,7 +51,7 @@ TEST(ClockSource, OffersWhatTheClockCanDo) {
   EXPECT_TRUE(image[0].possible);
   EXPECT_FALSE(image[1].possible);
   EXPECT_FALSE(image[2].possible);
-  EXPECT_EQ(image[1].reason, "nothing happens in an image");
+  EXPECT_EQ(image[1].reason, "an image is one moment: nothing happens in it");
 }
 
 TEST(ClockSource, TicksAndRequestsUntilItStops) {
