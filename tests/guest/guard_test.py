@@ -183,6 +183,18 @@ def microvm(programs: Path, times: int) -> None:
                 until(lambda: is_up(lab), 120)
             said("engine loops, heart beats", measured, 1000)
 
+        # The choice left to vitrined: by what the guest's RAM is, and said so.
+        with Lab(programs, isolation="auto", image=str(image)) as lab:
+            BareGuest(lab, "shared", memory=24)
+            BareGuest(lab, "alone", shared=False)
+            for name, kind in (("shared", "microvm"), ("alone", "process")):
+                check(lab.watched(name, seconds=120)["isolation"] == kind, f"{name}: {lab.guest(name)}")
+            for words in ("shared: by a microVM: its RAM is shared", "alone: by a process: its RAM lies in its QEMU alone"):
+                check(words in lab.log.read_text(), lab.log.read_text())
+        with Lab(programs, isolation="auto", image=str(folder / "none")) as lab:
+            BareGuest(lab, "shared", memory=24)
+            check(lab.watched("shared")["isolation"] == "process", "no image: a process")
+
         (image / "initrd.img").write_bytes((image / "initrd.img").read_bytes() + b"\0")
         lab = Lab(programs, isolation="microvm", image=str(image))
         done = subprocess.run([programs / "vitrined", "--config", lab.config], capture_output=True, text=True, timeout=60)

@@ -133,14 +133,16 @@ class ConfigReader {
         mistake(node.source(), "watch is true or false");
     } else if (key == "isolation") {
       const auto word = node.value_exact<std::string>().value_or("");
+      guest.automatic = word == "auto";
       if (word == "process")
         guest.isolation = Isolation::process;
-      else if (word == "microvm")
+      else if (word == "microvm" || word == "auto")
         guest.isolation = Isolation::microvm;
       else
         mistake(node.source(),
-                fmt::format("there is no isolation \"{}\"; there are \"process\" and \"microvm\"",
-                            word));
+                fmt::format(
+                    "there is no isolation \"{}\"; there are \"process\", \"microvm\" and \"auto\"",
+                    word));
     } else if (key == "policy") {
       std::string name;
       text(node, name);
@@ -169,9 +171,11 @@ class ConfigReader {
 }  // namespace
 
 bool Config::uses(Isolation isolation) const {
-  return usual.isolation == isolation || std::ranges::any_of(guests, [&](const auto& own) {
-           return own.second.isolation == isolation;
-         });
+  const auto may = [&](const GuestConfig& guest) {
+    return guest.automatic || guest.isolation == isolation;
+  };
+  return may(usual) ||
+         std::ranges::any_of(guests, [&](const auto& own) { return may(own.second); });
 }
 
 const GuestConfig& Config::guest(std::string_view name) const {

@@ -5,7 +5,7 @@
 //   runtime = "/run/vitrine"            # the control socket
 //   rules = ["/usr/share/vitrine/rules"]
 //   policy = "policy.toml"              # beside this file; none: dry run
-//   isolation = "process"               # or "microvm"
+//   isolation = "process"               # or "microvm", or "auto": a microVM where RAM is shared
 //   image = "/usr/lib/vitrine/fvm"      # of microVMs: guest fvm-image builds it
 //   accelerator = "tcg"                 # or "kvm"
 //   standby = 1                         # FVMs that wait, booted
@@ -30,6 +30,7 @@ namespace vitrine::fvm {
 
 struct GuestConfig {
   Isolation isolation = Isolation::process;
+  bool automatic = false;   ///< a microVM where the guest's RAM can be shown to one, else a process
   std::string policy_text;  ///< checked; empty: Policy::usual()
   std::string policy_name;
   bool watch = true;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -86,7 +87,22 @@ Outcome<void> Supervisor::prepare() {
   }
   program_ = TRY(copy_program(config_.programs + "/vitrine-fvm"));
   if (config_.uses(Isolation::microvm)) {
-    image_ = std::make_unique<FvmImage>(TRY(FvmImage::load(config_.image)));
+    auto image = FvmImage::load(config_.image);
+    const auto insists = [](const GuestConfig& guest) {
+      return guest.isolation == Isolation::microvm && !guest.automatic;
+    };
+    const bool wanted =
+        insists(config_.usual) ||
+        std::ranges::any_of(config_.guests, [&](const auto& own) { return insists(own.second); });
+    // An image that was altered is nobody's choice: nothing starts beside it.
+    if (!image && (wanted || image.error().code != Errc::not_found))
+      return std::unexpected(image.error());
+    if (image)
+      image_ = std::make_unique<FvmImage>(std::move(*image));
+    else
+      say(fmt::format("{}: every guest is watched by a process", image.error().message));
+  }
+  if (image_) {
     say(fmt::format("FVM image {}: Linux {}, {}", config_.image, image_->release,
                     image_->measurement));
   }

@@ -158,6 +158,7 @@ void Supervisor::fill_pool(Time now) {
                                         entry.second->stage == Stage::unwatched &&
                                         entry.second->ram && entry.second->ram->shared;
                                });
+    if (isolation == Isolation::microvm && image_ == nullptr) continue;
     if (config_.uses(isolation) && waiting < static_cast<std::ptrdiff_t>(config_.standby) + wanting)
       missing = isolation;
   }

@@ -74,6 +74,14 @@ void Supervisor::hear_guard(Guest& guest, Bytes bytes, Time now) {
       return;
     }
     ram->layout.cpu_share = config_.cpu_share;
+    if (config_.guest(guest.name).automatic) {
+      const bool can = ram->shared && image_ != nullptr;
+      guest.isolation = can ? Isolation::microvm : Isolation::process;
+      say(fmt::format("{}: by a {}: {}", guest.name, can ? "microVM" : "process",
+                      !ram->shared        ? "its RAM lies in its QEMU alone"
+                      : image_ == nullptr ? "there is no image of a microVM"
+                                          : "its RAM is shared"));
+    }
     std::vector<int> files;
     for (const auto& file : ram->files) files.push_back(file.file.get());
     if (!send_packet(guest.guard_socket.get(), packet_bytes(ram->layout), files)) return;
