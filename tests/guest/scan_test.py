@@ -309,7 +309,8 @@ class Run:
         for finding in scanner.settle(6.0):
             if finding["state"] == "fresh":
                 self.fail(f"clean: {finding['symptom']}: {finding['message']}")
-        self.check_accounts(guest)
+        if any(case.name == "kprobe" for case in cases):  # else the lists are empty
+            self.check_accounts(guest)
         for case in cases:
             guest.run(case.undo)
         for case in cases:

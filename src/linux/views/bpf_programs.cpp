@@ -59,6 +59,7 @@ constexpr ViewInfo kInfo = {
 
 constexpr std::size_t kMaxPrograms = 1U << 16;
 constexpr std::uint32_t kMaxInstructions = 1U << 20;  // of one; 1M is the verifier's own bound
+constexpr std::uint32_t kMaxAll = 4U << 20;  // instructions of all programs together, a reading
 constexpr std::size_t kMaxHelpers = 64;
 constexpr std::uint8_t kCall = 0x85;  // BPF_JMP | BPF_CALL
 
@@ -74,6 +75,7 @@ class Reader final : public ViewReader {
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
+    left_ = kMaxAll;
     const auto head = memory_.load<std::uint64_t>(head_);
     if (!head) return std::unexpected(Problem(head.error().code, "prog_idr cannot be read"));
     const auto walked =
@@ -137,6 +139,12 @@ class Reader final : public ViewReader {
       tally.truncated = true;
       return;
     }
+    if (count > left_) {
+      rows.doubt("not looked at: all programs together have more instructions than are read");
+      tally.truncated = true;
+      return;
+    }
+    left_ -= count;
     std::vector<std::byte> text(std::size_t{count} * 8);
     if (!memory_.read(program + *at, text)) {
       rows.doubt("its instructions cannot be read");
@@ -188,6 +196,7 @@ class Reader final : public ViewReader {
   const VirtualMemory& memory_;
   Offsets of_;
   Gva head_;
+  std::uint32_t left_ = kMaxAll;
   std::vector<std::pair<std::int64_t, std::string>> types_;
 };
 

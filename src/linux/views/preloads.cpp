@@ -40,7 +40,7 @@ constexpr ViewInfo kInfo = {
     .key = "by pid",
 };
 
-constexpr std::size_t kMaxEntries = 1U << 16;  // of one directory, in memory
+constexpr std::size_t kMaxEntries = 1U << 18;  // of all directories together, a reading
 constexpr std::uint64_t kMaxFile = 4096;
 
 struct Fields {
@@ -83,6 +83,7 @@ class Reader final : public ViewReader {
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
+    left_ = kMaxEntries;
     paths_.forget();
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
@@ -110,13 +111,15 @@ class Reader final : public ViewReader {
     // Since 6.8 (commit da549bdd15c2) an hlist.
     if (const auto children = of_.find("dentry.d_children"), link = of_.find("dentry.d_sib");
         children && link) {
-      const auto walked = walk_hlist(memory_, directory + *children, kMaxEntries,
+      const auto walked = walk_hlist(memory_, directory + *children, left_,
                                      [&](Gva node) { return match(node - *link); });
+      left_ -= std::min(left_, walked.visited);
       tally.truncated |= walked.truncated;
     } else if (const auto list = of_.find("dentry.d_subdirs"), own = of_.find("dentry.d_child");
                list && own) {
-      const auto walked = walk_list(memory_, directory + *list, kMaxEntries,
+      const auto walked = walk_list(memory_, directory + *list, left_,
                                     [&](Gva node) { return match(node - *own); });
+      left_ -= std::min(left_, walked.visited);
       tally.truncated |= walked.truncated;
     }
     return found;
@@ -190,6 +193,7 @@ class Reader final : public ViewReader {
   PathReader paths_;
   MemoryFields mm_fields_;
   Offsets of_;
+  std::size_t left_ = kMaxEntries;
   std::optional<PageCache> cache_;
 };
 
