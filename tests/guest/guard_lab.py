@@ -1,6 +1,7 @@
 """A host to guard, for tests: vitrined in a folder of its own, and guests that cost little."""
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -10,6 +11,9 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+
+_libc = ctypes.CDLL(None)
 
 
 class Failure(Exception):
@@ -108,6 +112,7 @@ class Lab:
         self.supervisor = subprocess.Popen(
             [self.programs / "vitrined", "--config", self.config],
             stdin=subprocess.DEVNULL, stderr=open(self.log, "ab"), start_new_session=True,  # as a service has one
+            preexec_fn=lambda: _libc.prctl(1, signal.SIGTERM),  # and gone with us, however we end
         )  # fmt: skip
 
         def listens():
