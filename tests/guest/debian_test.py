@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A full Debian, with all that observes it legitimately, has no symptom: while it boots, when it runs, watched.
 
-    debian_test.py --vitrine build/bin/vitrine --kernels 6.1 7.x        (./dev bench guard --only debian)
+    debian_test.py --vitrine build/bin/vitrine --kernels 6.1 7.x        (./dev bench guard --only detection)
 """
 
 import argparse
