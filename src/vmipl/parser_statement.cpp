@@ -106,8 +106,7 @@ void Parser::statement(std::vector<StmtId>& into) {
     take();
     return;
   }
-  if (token_.first_on_line && (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")))
-    return foreign_comment();
+  if (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")) return foreign_comment();
   if (is(TokenKind::name)) {
     const auto text = word();
     const Span span = token_.span;
