@@ -10,7 +10,6 @@ from the guest's code, which the walk never looks at. Then return addresses are 
 stack by the guest's own tracers, and /proc/PID/stack says what stood there.
 """
 
-import argparse
 import random
 import re
 import sys
@@ -22,8 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+from cases import kernel_parser, verdict  # noqa: E402
 from look_test import Vitrine  # noqa: E402
-from vitrine_guests import LABELS, Guest  # noqa: E402
+from vitrine_guests import Guest  # noqa: E402
 
 LINE = re.compile(r"\[<0>\] (\S+?)\+(0x[0-9a-f]+)/")
 # Where threads begin, other than in entry code.
@@ -154,10 +154,7 @@ def hooked(vitrine, guest, wrong):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
-    parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
-    parser.add_argument("--cpus", default=2, type=int)
+    parser = kernel_parser(__doc__, cpus=2)
     parser.add_argument("--stops", default=40, type=int)
     parser.add_argument("--seed", default=1, type=int)
     options = parser.parse_args()
@@ -171,8 +168,7 @@ def main():
             random_stops(vitrine, guest, options.stops, options.seed, wrong)
             for text in list(dict.fromkeys(wrong[before:]))[:12]:
                 print(f"      {text[:600]}")
-    print(f"{len(wrong)} things wrong")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":
