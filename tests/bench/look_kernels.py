@@ -27,7 +27,7 @@ SHAPES = (
     "--machine pc --cpus 4", "--cpus 8 --memory 512", "--cpu qemu64", "--cpu max,la57=off", "--cpu Skylake-Server-v4",
     "--memory 128 --views processes threads modules", "--memory 3584 --backend memfd", "--memory 5120 --backend file", "--backend numa2 --memory 512 --cpus 2",
     "--append nokaslr", "--append nopti", "--append mem=200M", "--append pti=on --cpus 2", "--extra=-sandbox\\ on", "--no-qmp --views processes threads files maps sockets modules mounts interfaces kernel kernel_log symbols syscall_table",
-    "--machine q35,smm=off", "--extra=-m\\ 256M,slots=2,maxmem=4G", "--extra=-machine\\ vmport=off\\ -no-hpet",
+    "--machine q35,smm=off", "--extra=-m\\ 256M,slots=2,maxmem=4G", "--extra=-machine\\ vmport=off,hpet=off",
 )  # fmt: skip
 REFUSED = ("bullseye:5.10:686-pae", "bullseye:5.10:686", "bookworm:6.1:686-pae")
 
