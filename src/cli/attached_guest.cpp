@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "linux/boot_watch.h"
 #include "linux/field_value.h"
 #include "linux/type_catalogue.h"
 #include "linux/type_format.h"
@@ -60,10 +61,11 @@ class AttachedGuest final : public Guest {
     return view.open(*kernel_);
   }
   void refresh() override { kernel_->refresh(); }
-  [[nodiscard]] bool still_there() const override { return kernel_->still_there(); }
+  [[nodiscard]] bool still_there() const override { return boot_.same(); }
 
  private:
   std::unique_ptr<linux::Kernel> kernel_;
+  mutable linux::BootWatch boot_{*kernel_};
 
   /// The way to the member, then what it is.
   static std::string describe_member(const linux::MemberPath& member) {

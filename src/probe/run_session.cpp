@@ -258,11 +258,6 @@ void RunSession::wait(std::uint64_t for_ns) {
                  [&] { return ended_.load() || outputs_.closed(); });
 }
 
-bool RunSession::still_there() {
-  const std::lock_guard lock(run_mutex_);
-  return guest_.kernel.still_there();
-}
-
 void RunSession::run_own(Generation& generation, std::string_view name) {
   for (std::uint32_t i = 0; i < generation.program->probes.size(); ++i) {
     if (vmipl::probes()[generation.program->probes[i].probe].name != name) continue;

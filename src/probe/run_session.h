@@ -94,8 +94,6 @@ class RunSession final : private EventSink {
     const std::lock_guard lock(run_mutex_);
     return use();
   }
-  /// Looks at the guest without disturbing blocks: false once it runs another kernel.
-  [[nodiscard]] bool still_there();
   /// Something was lost, late, doubtful or over budget: told at the end.
   [[nodiscard]] bool complete() const { return complete_; }
 

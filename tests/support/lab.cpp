@@ -21,6 +21,8 @@ constexpr std::uint64_t kNotesOffset = 0x20'1000;
 constexpr std::uint64_t kBtfOffset = 0x20'2000;
 constexpr std::uint64_t kTableOffset = 0x22'0000;  // init_top_pgt, two pages
 constexpr std::uint64_t kVariablesOffset = 0x22'4000;
+constexpr std::uint64_t kJiffiesOffset = 0x22'4ff0;
+constexpr std::uint64_t kEntryOffset = 0x1'2340;
 constexpr std::uint64_t kTasksOffset = 0x23'0000;
 constexpr std::uint64_t kKallsymsOffset = 0x28'0000;
 constexpr std::uint64_t kImageSize = 6 * kMiB;
@@ -235,6 +237,8 @@ void Lab::build_image(const LabOptions& options) {
   add(map_base, 'D', "page_offset_base");
   add(e820_pointer, 'D', "e820_table_firmware");
   add(kTasksOffset, 'D', "init_task");
+  add(kEntryOffset, 'T', "entry_SYSCALL_64");
+  add(kJiffiesOffset, 'D', "jiffies");
   std::ranges::stable_sort(symbols_, {}, &BuiltSymbol::address);
   if (options.form == format::KallsymsAddresses::based_percpu) {
     symbols_.insert(symbols_.begin(), {0x1000, 'A', "fixed_percpu_data"});

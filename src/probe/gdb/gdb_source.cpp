@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "linux/boot_watch.h"
 #include "machine/gdb_link.h"
 #include "machine/leftovers.h"
 #include "probe/gdb/placement.h"
@@ -58,7 +59,7 @@ class GdbSource final : public EventSource {
   std::unique_ptr<GdbLink> link_;
   std::unique_ptr<GdbClient> client_;
   std::unique_ptr<Stops> stops_;
-  std::chrono::steady_clock::time_point checked_;
+  std::optional<linux::BootWatch> boot_;
   Losses lost_;
   std::thread thread_;
 };
@@ -138,7 +139,7 @@ Outcome<void> GdbSource::start(Assignment mine, EventSink& sink) {
     guardian_.reset();
     return begun;
   }
-  checked_ = std::chrono::steady_clock::now();
+  boot_.emplace(*kernel_);
   thread_ = std::thread([this] { run(); });
   return {};
 }
@@ -204,7 +205,6 @@ bool GdbSource::turn() {
     if (const auto done = after(**stop); !done) end(done.error().message);
     return !ended_;
   }
-  const auto now = std::chrono::steady_clock::now();
   if (stops_->wants_change()) {
     // A thinned probe has rested: its breakpoints go in again.
     auto interrupted = client_->interrupt();
@@ -216,15 +216,11 @@ bool GdbSource::turn() {
     if (!done) end(done.error().message);
     return !ended_;
   }
-  if (now - checked_ > 1s) {
-    checked_ = now;
-    if (!kernel_->still_there()) {
-      sink_->note(
-          {SourceNote::guest_reset, std::nullopt,
-           "the guest runs another kernel than before: its breakpoints mean nothing there"});
-      end("the guest was started anew");
-      return false;
-    }
+  if (!boot_->same()) {
+    sink_->note({SourceNote::guest_reset, std::nullopt,
+                 "the guest runs another kernel than before: its breakpoints mean nothing there"});
+    end("the guest was started anew");
+    return false;
   }
   return true;
 }

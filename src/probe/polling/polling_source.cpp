@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "linux/boot_watch.h"
 #include "linux/views/processes_columns.h"
 #include "probe/block_needs.h"
 #include "probe/polling/looker.h"
@@ -112,6 +113,7 @@ class PollingSource final : public EventSource {
   EventSink* sink_ = nullptr;
   std::thread thread_;
   std::unique_ptr<linux::Kernel> kernel_;
+  std::optional<linux::BootWatch> boot_;
   std::optional<Looker> looker_;
   std::optional<Look> last_;
   bool told_failure_ = false;
@@ -184,10 +186,14 @@ LookFor PollingSource::wanted(const Assignment& mine) {
 }
 
 Outcome<void> PollingSource::attach() {
-  looker_.reset();
-  kernel_ = TRY(linux::Kernel::attach(machine_, options_.attach));
-  looker_ = TRY(Looker::open(*kernel_, wanted(mine_)));
-  last_ = TRY(looker_->look());
+  // All or nothing: a kernel that has just started cannot be looked at yet.
+  auto kernel = TRY(linux::Kernel::attach(machine_, options_.attach));
+  auto looker = TRY(Looker::open(*kernel, wanted(mine_)));
+  auto first = TRY(looker.look());
+  boot_.emplace(*kernel);
+  looker_ = std::move(looker);
+  last_ = std::move(first);
+  kernel_ = std::move(kernel);  // last: the old looker looked at the old one
   return {};
 }
 
@@ -265,7 +271,7 @@ void PollingSource::look_again() {
     told_failure_ = true;
     return;
   }
-  if (!kernel_->still_there()) {
+  if (!boot_->same()) {
     if (!told_failure_)
       tell(SourceNote::guest_reset,
            "the guest runs another kernel than before: it was started anew");
