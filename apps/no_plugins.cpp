@@ -8,7 +8,8 @@ void* __wrap_dlopen(const char* file, int mode);
 void* __wrap_dlsym(void* library, const char* name);
 int __wrap_dlclose(void* library);
 char* __wrap_dlerror();
-int __wrap_getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** found);
+int __wrap_getaddrinfo(const char* node, const char* service, const addrinfo* hints,
+                       addrinfo** found);
 hostent* __wrap_gethostbyname(const char* name);
 
 void* __wrap_dlopen(const char*, int) { return nullptr; }

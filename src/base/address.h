@@ -19,7 +19,10 @@ struct Address {
   constexpr Address operator+(std::uint64_t bytes) const { return {value + bytes}; }
   constexpr Address operator-(std::uint64_t bytes) const { return {value - bytes}; }
   constexpr std::uint64_t operator-(Address other) const { return value - other.value; }
-  constexpr Address& operator+=(std::uint64_t bytes) { value += bytes; return *this; }
+  constexpr Address& operator+=(std::uint64_t bytes) {
+    value += bytes;
+    return *this;
+  }
 };
 
 using Gpa = Address<struct GuestPhysical>;  ///< what the guest's page tables hold

@@ -54,10 +54,10 @@ using Result = std::expected<T, Error>;
 }  // namespace vitrine
 
 /// The value of a Result, or an early return of its error from the function around it.
-#define TRY(expression)                                                     \
-  __extension__({                                                           \
-    auto&& vitrine_try = (expression);                                      \
-    if (!vitrine_try) [[unlikely]]                                          \
+#define TRY(expression)                                                                 \
+  __extension__({                                                                       \
+    auto&& vitrine_try = (expression);                                                  \
+    if (!vitrine_try) [[unlikely]]                                                      \
       return std::unexpected(std::forward<decltype(vitrine_try)>(vitrine_try).error()); \
-    *std::forward<decltype(vitrine_try)>(vitrine_try);                      \
+    *std::forward<decltype(vitrine_try)>(vitrine_try);                                  \
   })

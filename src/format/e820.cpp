@@ -13,13 +13,15 @@ std::optional<E820Entry> entry_at(Bytes bytes, std::uint64_t offset) {
   const auto size = load<std::uint64_t>(bytes, offset + 8);
   const auto type = load<std::uint32_t>(bytes, offset + 16);
   if (!start || !size || !type) return std::nullopt;
-  if (*size == 0 || *start >= kPhysicalLimit || *size > kPhysicalLimit - *start) return std::nullopt;
+  if (*size == 0 || *start >= kPhysicalLimit || *size > kPhysicalLimit - *start)
+    return std::nullopt;
   return E820Entry{{Gpa{*start}, *size}, *type};
 }
 
 }  // namespace
 
-std::optional<std::vector<E820Entry>> parse_e820(Bytes bytes, std::uint64_t offset, std::uint64_t count) {
+std::optional<std::vector<E820Entry>> parse_e820(Bytes bytes, std::uint64_t offset,
+                                                 std::uint64_t count) {
   if (count > bytes.size() / kEntrySize) return std::nullopt;
   std::vector<E820Entry> entries;
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -48,7 +48,8 @@ Result<ElfFile> parse_elf(Bytes file) {
   const auto width = load<std::uint8_t>(file, 4);
   const auto order = load<std::uint8_t>(file, 5);
   if (magic != kMagic || !order) return fail(Errc::malformed, 0, "ELF magic");
-  if ((width != 1 && width != 2) || order != 1) return fail(Errc::malformed, 4, "ELF class or byte order");
+  if ((width != 1 && width != 2) || order != 1)
+    return fail(Errc::malformed, 4, "ELF class or byte order");
 
   ElfFile elf;
   elf.wide = width == 2;
@@ -75,7 +76,8 @@ Result<ElfFile> parse_elf(Bytes file) {
     count = *real;
   }
   if (count > kMostHeaders) return fail(Errc::too_large, count, "e_phnum");
-  if (!slice(file, *headers, count * expected_size)) return fail(Errc::out_of_bounds, *headers, "e_phoff");
+  if (!slice(file, *headers, count * expected_size))
+    return fail(Errc::out_of_bounds, *headers, "e_phoff");
 
   for (std::uint64_t i = 0; i < count; ++i) {
     const auto base = *headers + i * expected_size;
@@ -105,7 +107,8 @@ ElfRanges elf_ranges(const ElfFile& elf, std::uint64_t file_size) {
     const auto start = load.physical.value;
     if (start >= kPhysicalLimit) continue;
     auto size = std::min(load.file_size, kPhysicalLimit - start);
-    if (load.memory_size > load.file_size) result.left_out_bytes += load.memory_size - load.file_size;
+    if (load.memory_size > load.file_size)
+      result.left_out_bytes += load.memory_size - load.file_size;
     const auto held = load.file_offset >= file_size ? 0 : file_size - load.file_offset;
     if (held < size) {
       result.missing_bytes += size - held;
@@ -120,7 +123,9 @@ ElfRanges elf_ranges(const ElfFile& elf, std::uint64_t file_size) {
   // Sweep over the edges; of the LOADs that cover a stretch, the first in the file counts.
   std::set<std::size_t> covering;
   std::map<std::uint64_t, std::size_t> deltas;  // file offset minus address: how many say so
-  const auto delta_of = [&](std::size_t i) { return elf.loads[i].file_offset - elf.loads[i].physical.value; };
+  const auto delta_of = [&](std::size_t i) {
+    return elf.loads[i].file_offset - elf.loads[i].physical.value;
+  };
   for (std::size_t i = 0; i < edges.size(); ++i) {
     const auto& edge = edges[i];
     if (edge.begins) {
@@ -152,7 +157,8 @@ std::uint64_t add_unnamed_ranges(ElfRanges& result, const ElfFile& elf, std::uin
   for (const auto& load : elf.loads) {
     if (load.physical.value >= kPhysicalLimit) continue;
     auto& end = reach[load.physical];
-    end = std::max(end, load.physical + std::min(load.memory_size, kPhysicalLimit - load.physical.value));
+    end = std::max(
+        end, load.physical + std::min(load.memory_size, kPhysicalLimit - load.physical.value));
   }
   Gpa furthest{0};
   for (auto& [start, end] : reach) end = furthest = std::max(furthest, end);
@@ -175,13 +181,15 @@ std::uint64_t add_unnamed_ranges(ElfRanges& result, const ElfFile& elf, std::uin
     const auto to = last ? file_size / kPageSize * kPageSize : by_offset[i + 1].file_offset;
     if (to <= from) continue;
     auto size = last ? (file_size - from) / kPageSize * kPageSize : to - from;
-    const bool same_block = !last && by_offset[i + 1].range.start - one.range.start == by_offset[i + 1].file_offset - one.file_offset;
+    const bool same_block = !last && by_offset[i + 1].range.start - one.range.start ==
+                                         by_offset[i + 1].file_offset - one.file_offset;
     const bool next_begins = last || by_offset[i + 1].range.start.value % kMiB == 0;
     if (!same_block) size = std::min(size, limit_after(one.range.end()) - one.range.end());
     if (size == 0 || size % kPageSize != 0 || (!same_block && !next_begins)) continue;
     // Nobody else may claim these addresses.
     const GpaRange fill{one.range.end(), size};
-    const auto next = std::ranges::lower_bound(named, fill.start, {}, [](const ElfRange& r) { return r.range.start; });
+    const auto next = std::ranges::lower_bound(named, fill.start, {},
+                                               [](const ElfRange& r) { return r.range.start; });
     if (next != named.end() && next->range.start < fill.end()) continue;
     if (fill.end().value > kPhysicalLimit || fill.end() < fill.start) continue;
     all.push_back({fill, from});
@@ -196,7 +204,8 @@ std::uint64_t add_unnamed_ranges(ElfRanges& result, const ElfFile& elf, std::uin
         added -= one.range.size;
         continue;
       }
-      if (before.range.end() == one.range.start && before.file_offset + before.range.size == one.file_offset) {
+      if (before.range.end() == one.range.start &&
+          before.file_offset + before.range.size == one.file_offset) {
         before.range.size += one.range.size;
         continue;
       }
@@ -233,14 +242,16 @@ Result<QemuCpuState> parse_qemu_cpu_state(Bytes note) {
   constexpr std::uint64_t kShortest = kControl + 5 * 8;
   const auto version = load<std::uint32_t>(note, 0);
   const auto size = load<std::uint32_t>(note, 4);
-  if (!version || !size || note.size() < kShortest) return fail(Errc::malformed, 0, "QEMU note: too short");
+  if (!version || !size || note.size() < kShortest)
+    return fail(Errc::malformed, 0, "QEMU note: too short");
   if (*version != 1) return fail(Errc::unsupported, *version, "QEMU note: version");
   if (*size < kShortest || *size > note.size()) return fail(Errc::malformed, 4, "QEMU note: size");
 
   const auto word = [&](std::uint64_t at) { return load<std::uint64_t>(note, at).value_or(0); };
   QemuCpuState state;
   std::uint64_t at = 8;
-  for (auto* one : {&state.rax, &state.rbx, &state.rcx, &state.rdx, &state.rsi, &state.rdi, &state.rsp, &state.rbp}) {
+  for (auto* one : {&state.rax, &state.rbx, &state.rcx, &state.rdx, &state.rsi, &state.rdi,
+                    &state.rsp, &state.rbp}) {
     *one = word(at);
     at += 8;
   }
@@ -251,8 +262,8 @@ Result<QemuCpuState> parse_qemu_cpu_state(Bytes note) {
   state.rip = word(at);
   state.rflags = word(at + 8);
   at = kSegments;
-  for (auto* one : {&state.cs, &state.ds, &state.es, &state.fs, &state.gs, &state.ss, &state.ldt, &state.tr,
-                    &state.gdt, &state.idt}) {
+  for (auto* one : {&state.cs, &state.ds, &state.es, &state.fs, &state.gs, &state.ss, &state.ldt,
+                    &state.tr, &state.gdt, &state.idt}) {
     one->selector = load<std::uint32_t>(note, at).value_or(0);
     one->limit = load<std::uint32_t>(note, at + 4).value_or(0);
     one->flags = load<std::uint32_t>(note, at + 8).value_or(0);

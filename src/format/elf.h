@@ -16,8 +16,8 @@
 
 namespace vitrine::format {
 
-inline constexpr std::uint16_t kElfCore = 4;            ///< e_type
-inline constexpr std::uint16_t kElfMachine386 = 3;      ///< e_machine
+inline constexpr std::uint16_t kElfCore = 4;        ///< e_type
+inline constexpr std::uint16_t kElfMachine386 = 3;  ///< e_machine
 inline constexpr std::uint16_t kElfMachineX86_64 = 62;
 
 /// A program header of type LOAD.
@@ -26,16 +26,16 @@ struct ElfLoad {
   std::uint64_t file_size = 0;    ///< bytes that the file holds
   std::uint64_t memory_size = 0;  ///< bytes that the guest has; the rest was left out
   Gpa physical;
-  Gva virtual_address;            ///< 0 or equal to `physical` in dumps without paging
+  Gva virtual_address;  ///< 0 or equal to `physical` in dumps without paging
 
   bool operator==(const ElfLoad&) const = default;
 };
 
 struct ElfFile {
-  bool wide = true;             ///< ELFCLASS64
+  bool wide = true;  ///< ELFCLASS64
   std::uint16_t type = 0;
   std::uint16_t machine = 0;
-  std::vector<ElfLoad> loads;   ///< in the file's order
+  std::vector<ElfLoad> loads;                                  ///< in the file's order
   std::vector<std::pair<std::uint64_t, std::uint64_t>> notes;  ///< offset and size of each NOTE
 };
 
@@ -60,9 +60,9 @@ struct ElfRange {
 /// physical pages; the first in the file speaks for a page. Joined where they continue.
 struct ElfRanges {
   std::vector<ElfRange> ranges;
-  std::uint64_t missing_bytes = 0;    ///< said to be in the file, but beyond its end
-  std::uint64_t left_out_bytes = 0;   ///< memory_size that the file does not hold
-  bool contradictory = false;         ///< two LOADs place one page differently
+  std::uint64_t missing_bytes = 0;   ///< said to be in the file, but beyond its end
+  std::uint64_t left_out_bytes = 0;  ///< memory_size that the file does not hold
+  bool contradictory = false;        ///< two LOADs place one page differently
 };
 [[nodiscard]] ElfRanges elf_ranges(const ElfFile& elf, std::uint64_t file_size);
 

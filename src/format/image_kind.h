@@ -9,7 +9,7 @@
 namespace vitrine::format {
 
 enum class ImageKind : std::uint8_t {
-  raw,    ///< no magic known here
+  raw,  ///< no magic known here
   elf,
   lime,
   other,  ///< known, and not read by us

@@ -14,7 +14,8 @@ constexpr std::uint64_t kMinNameSize = 2;        // a length and one token
 constexpr std::uint64_t kMaxNameSize = 1024;     // more than KSYM_NAME_LEN (512) in any form
 constexpr std::uint64_t kMaxTokenTable = 65536;  // the index is 16 bits wide
 constexpr std::uint64_t kMinMarkers = 8;         // fewer than 2,048 symbols is no kernel
-constexpr std::uint64_t kWalkBudget = 32'000'000;  // names walked in one search: forged tables end here
+constexpr std::uint64_t kWalkBudget =
+    32'000'000;  // names walked in one search: forged tables end here
 constexpr std::uint64_t kKernelHalf = 0xffff'8000'0000'0000;
 
 // Every digit occurs in some symbol, and a character that occurs is a token of its
@@ -24,14 +25,17 @@ constexpr std::uint64_t kRisingLanes = 0x0003'0002'0001'0000;
 
 using TokenOffsets = std::array<std::uint16_t, kTokens>;
 
-std::uint64_t align_up(std::uint64_t value, std::uint64_t to) { return (value + to - 1) & ~(to - 1); }
+std::uint64_t align_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) & ~(to - 1);
+}
 
 std::uint32_t u32(Bytes bytes, std::uint64_t at) {
   return load<std::uint32_t>(bytes, at).value_or(0);
 }
 
 /// The offsets of 256 consecutive NUL-terminated strings; answers the end of the last.
-std::optional<std::uint64_t> token_offsets(Bytes bytes, std::uint64_t tokens, TokenOffsets& offsets) {
+std::optional<std::uint64_t> token_offsets(Bytes bytes, std::uint64_t tokens,
+                                           TokenOffsets& offsets) {
   std::uint64_t at = tokens;
   for (auto& offset : offsets) {
     if (at - tokens >= kMaxTokenTable) return std::nullopt;
@@ -44,7 +48,8 @@ std::optional<std::uint64_t> token_offsets(Bytes bytes, std::uint64_t tokens, To
 }
 
 /// The index follows the table, aligned to 8 (to 6.x) or 4 (7.x), and repeats its offsets.
-std::optional<std::uint64_t> find_index(Bytes bytes, std::uint64_t end, const TokenOffsets& offsets) {
+std::optional<std::uint64_t> find_index(Bytes bytes, std::uint64_t end,
+                                        const TokenOffsets& offsets) {
   for (const std::uint64_t alignment : {8ULL, 4ULL, 2ULL}) {
     const std::uint64_t at = align_up(end, alignment);
     const auto index = slice(bytes, at, sizeof offsets);
@@ -137,11 +142,14 @@ std::uint64_t decode_address(Bytes bytes, const KallsymsLayout& layout, std::uin
   const std::uint32_t raw = u32(bytes, at);
   const auto extended = static_cast<std::uint64_t>(std::int64_t{static_cast<std::int32_t>(raw)});
   switch (layout.form) {
-    case KallsymsAddresses::absolute: return load<std::uint64_t>(bytes, at).value_or(0);
-    case KallsymsAddresses::based: return layout.base + raw;
+    case KallsymsAddresses::absolute:
+      return load<std::uint64_t>(bytes, at).value_or(0);
+    case KallsymsAddresses::based:
+      return layout.base + raw;
     case KallsymsAddresses::based_percpu:
       return (raw >> 31) == 0 ? raw : layout.base - 1 - extended;
-    case KallsymsAddresses::self_relative: return bytes_address + at + extended;
+    case KallsymsAddresses::self_relative:
+      return bytes_address + at + extended;
   }
   return 0;
 }
@@ -156,7 +164,9 @@ bool try_addresses(Bytes bytes, KallsymsLayout& layout, KallsymsAddresses form, 
   trial.addresses_size = layout.count * entry_size(form);
   trial.base = base;
   if (!slice(bytes, at, trial.addresses_size)) return false;
-  const auto address = [&](std::uint32_t i) { return decode_address(bytes, trial, kKernelHalf, i); };
+  const auto address = [&](std::uint32_t i) {
+    return decode_address(bytes, trial, kKernelHalf, i);
+  };
   if (address(0) == address(layout.count - 1)) return false;
   for (std::uint32_t i = 1; i < layout.count; ++i) {
     if (address(i) < address(i - 1)) return false;
@@ -225,7 +235,8 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
       ++tokens;
     }
     // The first token may seem to start earlier, in what stands before the table.
-    for (std::size_t start = (at + 3) & ~std::size_t{3}; tokens == '0' && start < digits; start += 4) {
+    for (std::size_t start = (at + 3) & ~std::size_t{3}; tokens == '0' && start < digits;
+         start += 4) {
       if (text[start] == '\0' || start - at > kMaxNameSize) break;
       if (is_token_table(bytes, start)) return found.push_back(start);
     }
@@ -238,7 +249,8 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
     std::memcpy(&word, text + at, sizeof word);
     const std::uint64_t even = word - kRisingLanes;
     const std::uint64_t odd = word - (kRisingLanes << 8);
-    if (even != std::rotl(even, 16) && odd != std::rotl(odd, 16)) [[likely]] continue;
+    if (even != std::rotl(even, 16) && odd != std::rotl(odd, 16)) [[likely]]
+      continue;
     const bool digit_first = even == std::rotl(even, 16);
     const std::uint64_t digit = (digit_first ? word : word >> 8) & 0xff;
     if (digit < '0' || digit > '6') continue;
@@ -292,7 +304,8 @@ Result<void> for_each_symbol(
   for (std::size_t i = 0; i < kTokens; ++i) {
     tokens[i] = load_string(bytes, layout.tokens + offsets[i], kMaxNameSize).value_or("?");
   }
-  if (layout.count > kKallsymsMaxCount) return fail(Errc::too_large, layout.count, "kallsyms_num_syms");
+  if (layout.count > kKallsymsMaxCount)
+    return fail(Errc::too_large, layout.count, "kallsyms_num_syms");
   if (layout.addresses_size < layout.count * entry_size(layout.form) ||
       !slice(bytes, layout.addresses, layout.addresses_size)) {
     return fail(Errc::out_of_bounds, layout.addresses, "kallsyms_offsets");

@@ -28,7 +28,8 @@ namespace vitrine::format {
 enum class KallsymsAddresses : std::uint8_t {
   absolute,       ///< 64-bit addresses
   based,          ///< 32-bit offsets from a base
-  based_percpu,   ///< as `based`, but entries >= 0 are absolute (per-CPU), others count down from base - 1
+  based_percpu,   ///< as `based`, but entries >= 0 are absolute (per-CPU), others count down from
+                  ///< base - 1
   self_relative,  ///< 32-bit signed offsets from the entry's own address
 };
 
@@ -43,7 +44,7 @@ struct KallsymsLayout {
   std::uint64_t addresses_size = 0;
   std::uint32_t count = 0;  ///< symbols
   KallsymsAddresses form = KallsymsAddresses::based;
-  std::uint64_t base = 0;   ///< kallsyms_relative_base as it stands in memory; 0 if there is none
+  std::uint64_t base = 0;  ///< kallsyms_relative_base as it stands in memory; 0 if there is none
 };
 
 inline constexpr std::uint32_t kKallsymsMaxCount = 4'000'000;

@@ -23,7 +23,8 @@ Result<LimeFile> parse_lime(Bytes file) {
       return lime;
     }
     if (*version != 1) return fail(Errc::unsupported, at, "LiME version");
-    if (*last < *first || *last - *first == UINT64_MAX) return fail(Errc::malformed, at, "LiME range");
+    if (*last < *first || *last - *first == UINT64_MAX)
+      return fail(Errc::malformed, at, "LiME range");
     if (lime.ranges.size() == kMostRanges) return fail(Errc::too_large, at, "LiME ranges");
 
     auto size = *last - *first + 1;

@@ -20,9 +20,9 @@ struct LimeRange {
 };
 
 struct LimeFile {
-  std::vector<LimeRange> ranges;      ///< in the file's order
-  std::uint64_t missing_bytes = 0;    ///< of the last range: the file ends early
-  std::uint64_t stray_bytes = 0;      ///< after the last whole range, no header
+  std::vector<LimeRange> ranges;    ///< in the file's order
+  std::uint64_t missing_bytes = 0;  ///< of the last range: the file ends early
+  std::uint64_t stray_bytes = 0;    ///< after the last whole range, no header
 };
 
 /// Follows the headers through the whole file. Cost: 32 bytes read per range.

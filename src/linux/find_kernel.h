@@ -24,7 +24,7 @@ namespace vitrine::linux {
 
 /// Where a kernel lies: what a later attach needs to find it again at once.
 struct KernelPlace {
-  Gva text;            ///< _text
+  Gva text;  ///< _text
   Gpa text_physical;
   x86::PageRoot root;  ///< init_top_pgt, the kernel's own
 };
@@ -58,6 +58,7 @@ struct FoundKernel {
 ///   what was seen instead.
 /// Cost: a scan of up to 192 MiB around a hint, else of all populated RAM; then a
 /// pass over the symbols: tens of milliseconds.
-[[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa> hints);
+[[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram,
+                                               std::span<const Gpa> hints);
 
 }  // namespace vitrine::linux

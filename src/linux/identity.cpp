@@ -94,9 +94,11 @@ Identity read_identity(const VirtualMemory& memory, const PhysicalMemory& ram,
   identity.page_table_isolation = has_user_table(ram, place);
   identity.banner = read_banner(memory, symbols);
   identity.release = release_of(identity.banner);
-  if (identity.release.empty()) warnings.emplace_back("linux_banner does not read as a kernel's version");
+  if (identity.release.empty())
+    warnings.emplace_back("linux_banner does not read as a kernel's version");
   identity.build_id = read_build_id(memory, symbols);
-  if (identity.build_id.empty()) warnings.emplace_back("the kernel carries no build id: it is not cached");
+  if (identity.build_id.empty())
+    warnings.emplace_back("the kernel carries no build id: it is not cached");
 
   const Defaults& defaults = place.root.levels == 5 ? kFiveLevels : kFourLevels;
   const auto base = [&](const char* name, std::uint64_t otherwise) {

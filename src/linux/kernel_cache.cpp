@@ -32,8 +32,8 @@ struct Header {
   std::uint64_t content_hash = 0;  // of all that follows this field
   std::uint64_t note_offset = 0;   // of the build id, from _text
   std::array<std::byte, kNoteSize> note{};
-  std::uint64_t root_offset = 0;   // of init_top_pgt, from _text
-  std::uint64_t text = 0;          // _text as it ran when kept
+  std::uint64_t root_offset = 0;  // of init_top_pgt, from _text
+  std::uint64_t text = 0;         // _text as it ran when kept
   std::array<ImageRange, 3> kallsyms{};
   std::uint64_t kallsyms_hash = 0;
   std::uint64_t entries_size = 0, slots_size = 0, names_size = 0;
@@ -70,9 +70,12 @@ bool write_all(int file, const void* from, std::size_t size) {
 /// The file appears whole or not at all; errno says why not.
 bool write_file(const std::string& path, Bytes content) {
   const std::string temporary = fmt::format("{}.{}", path, ::getpid());
-  const File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const File file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.get() < 0) return false;
-  if (write_all(file.get(), content.data(), content.size()) && ::rename(temporary.c_str(), path.c_str()) == 0) return true;
+  if (write_all(file.get(), content.data(), content.size()) &&
+      ::rename(temporary.c_str(), path.c_str()) == 0)
+    return true;
   const int reason = errno;
   ::unlink(temporary.c_str());
   errno = reason;
@@ -82,7 +85,8 @@ bool write_file(const std::string& path, Bytes content) {
 /// A hash over the guest's own kallsyms.
 std::optional<std::uint64_t> hash_kallsyms(const PhysicalMemory& ram, Gpa text,
                                            const std::array<ImageRange, 3>& ranges) {
-  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                 XXH3_freeState);
   XXH3_64bits_reset(state.get());
   std::array<std::byte, 64 * kKiB> buffer;
   for (const auto& range : ranges) {
@@ -123,7 +127,8 @@ struct Kept {
 std::vector<Kept> list(const std::string& directory) {
   std::vector<std::pair<std::filesystem::file_time_type, std::string>> paths;
   std::error_code error;
-  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
     if (at->path().extension() != ".kernel") continue;
     paths.emplace_back(at->last_write_time(error), at->path().string());
   }
@@ -132,7 +137,7 @@ std::vector<Kept> list(const std::string& directory) {
   std::vector<Kept> kept;
   for (auto& [time, path] : paths) {
     const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    struct stat status {};
+    struct stat status{};
     Kept one{std::move(path), {}};
     if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     if (status.st_uid != ::geteuid()) continue;
@@ -145,22 +150,24 @@ std::vector<Kept> list(const std::string& directory) {
 /// The file's symbols, its hash checked, moved to where the kernel runs now.
 std::optional<SymbolTable> load_symbols(const Kept& kept, Gva text) {
   const File file(::open(kept.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat status {};
+  struct stat status{};
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0) return std::nullopt;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const Header& header = kept.header;
-  if (size < sizeof(Header) || size > kMaxFile || header.entries_size > size || header.slots_size > size ||
-      header.names_size > size ||
+  if (size < sizeof(Header) || size > kMaxFile || header.entries_size > size ||
+      header.slots_size > size || header.names_size > size ||
       size != sizeof(Header) + header.entries_size + header.slots_size + header.names_size) {
     return std::nullopt;
   }
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);
   if (::pread(file.get(), buffer.get(), size, 0) != static_cast<ssize_t>(size)) return std::nullopt;
   if (std::memcmp(buffer.get(), &header, sizeof header) != 0) return std::nullopt;
-  if (XXH3_64bits(buffer.get() + kHashed, size - kHashed) != header.content_hash) return std::nullopt;
+  if (XXH3_64bits(buffer.get() + kHashed, size - kHashed) != header.content_hash)
+    return std::nullopt;
   const Bytes all(buffer.get() + sizeof(Header), size - sizeof(Header));
   const auto names = all.subspan(header.entries_size + header.slots_size);
-  auto table = SymbolTable::from_raw({all.first(header.entries_size), all.subspan(header.entries_size, header.slots_size),
+  auto table = SymbolTable::from_raw({all.first(header.entries_size),
+                                      all.subspan(header.entries_size, header.slots_size),
                                       {reinterpret_cast<const char*>(names.data()), names.size()}},
                                      text.value - header.text);
   if (!table) return std::nullopt;
@@ -176,7 +183,8 @@ double likeness(const PhysicalMemory& ram, Gpa text, const Header& header) {
 template <class Visit>
 void each_text(const PhysicalMemory& ram, std::span<const Gpa> hints, const Visit& visit) {
   for (const Gpa hint : hints) {
-    for (std::uint64_t at = hint.value & ~(kTextAlign - 1); hint.value - at < kMaxText; at -= kTextAlign) {
+    for (std::uint64_t at = hint.value & ~(kTextAlign - 1); hint.value - at < kMaxText;
+         at -= kTextAlign) {
       if (visit(Gpa{at})) return;
       if (at == 0) break;
     }
@@ -205,9 +213,12 @@ std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram, std::sp
       if (!ram.read(text + kept.header.note_offset, note) || note != kept.header.note) continue;
       const auto place = find_text_mapping(ram, text, text + kept.header.root_offset);
       if (!place) continue;
-      const bool altered = hash_kallsyms(ram, text, kept.header.kallsyms) != kept.header.kallsyms_hash;
+      const bool altered =
+          hash_kallsyms(ram, text, kept.header.kallsyms) != kept.header.kallsyms_hash;
       if (altered && likeness(ram, text, kept.header) < CodeSample::kSame) {
-        doubt = fmt::format("{} has this kernel's build id but other symbols and other code: recovered anew", kept.path);
+        doubt = fmt::format(
+            "{} has this kernel's build id but other symbols and other code: recovered anew",
+            kept.path);
         continue;
       }
       auto symbols = load_symbols(kept, place->text);
@@ -215,7 +226,8 @@ std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram, std::sp
         doubt = fmt::format("{} is damaged: recovered anew", kept.path);
         continue;
       }
-      found = CachedKernel{.kernel = {*place, std::move(*symbols), kept.header.kallsyms, "its build id, from the cache"},
+      found = CachedKernel{.kernel = {*place, std::move(*symbols), kept.header.kallsyms,
+                                      "its build id, from the cache"},
                            .path = kept.path,
                            .symbols_altered = altered,
                            .types_hash = kept.header.types_hash,
@@ -241,8 +253,9 @@ std::uint64_t hash_types(Bytes types) noexcept {
 std::optional<std::vector<std::byte>> KernelCache::types(const CachedKernel& cached) const {
   if (cached.types_hash == 0) return std::nullopt;
   const File file(::open(types_path(cached.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat status {};
-  if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  struct stat status{};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    return std::nullopt;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (status.st_uid != ::geteuid() || size > kMaxFile) return std::nullopt;
   std::vector<std::byte> blob(size);
@@ -251,7 +264,8 @@ std::optional<std::vector<std::byte>> KernelCache::types(const CachedKernel& cac
   return blob;
 }
 
-Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& kernel, Bytes types) const {
+Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& kernel,
+                                Bytes types) const {
   const auto note = find_note(ram, kernel);
   const auto root = kernel.symbols.find("init_top_pgt");
   if (directory_.empty() || !note || !root) return {};
@@ -267,7 +281,8 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
   header.kallsyms_hash = *hash;
   header.types_hash = hash_types(types);
   const auto code_end = kernel.symbols.find("_etext");
-  const std::uint64_t code_size = code_end && *code_end > kernel.place.text ? *code_end - kernel.place.text : kSomeText;
+  const std::uint64_t code_size =
+      code_end && *code_end > kernel.place.text ? *code_end - kernel.place.text : kSomeText;
   header.code = CodeSample::take(ram, kernel.place.text_physical, std::min(code_size, kMaxText));
   const auto raw = kernel.symbols.raw();
   header.entries_size = raw.entries.size();
@@ -285,8 +300,8 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
 
   const auto cannot = [&](const char* what) {
     return std::unexpected(Problem(errno == EACCES ? Errc::denied : Errc::io,
-                                   fmt::format("the kernel was not cached: {} {}: {}", what, directory_,
-                                               std::strerror(errno))));
+                                   fmt::format("the kernel was not cached: {} {}: {}", what,
+                                               directory_, std::strerror(errno))));
   };
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(directory_).parent_path(), error);

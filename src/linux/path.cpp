@@ -1,11 +1,11 @@
 #include "linux/path.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "linux/field.h"
 #include "linux/kernel.h"
@@ -173,8 +173,8 @@ Result<PathText> PathReader::named_by_function(const Entry& entry, Gva namer) co
     const auto common = TRY(memory_->load<Gva>(entry.inode + layout_.inode_private));
     const auto operations = TRY(memory_->load<Gva>(common + layout_.namespace_operations));
     const auto name = TRY(memory_->load<Gva>(operations + layout_.namespace_operations_name));
-    return PathText{.text = fmt::format("{}:[{}]", TRY(memory_->load_string(name, 64)),
-                                        TRY(inode_number()))};
+    return PathText{
+        .text = fmt::format("{}:[{}]", TRY(memory_->load_string(name, 64)), TRY(inode_number()))};
   }
   if (namer == namers_.simple) {  // fs/d_path.c: memfd, SysV shared memory, shared /dev/zero
     return PathText{.text = fmt::format("/{} (deleted)", entry.name), .deleted = true};

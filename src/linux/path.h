@@ -29,7 +29,7 @@ struct PathText {
   /// "/usr/bin/sleep", "/tmp/gone (deleted)", "socket:[123]", "pipe:[1]",
   /// "anon_inode:[eventfd]", "/memfd:x (deleted)", "mnt:[4026531840]".
   std::string text;
-  bool deleted = false;      ///< the name is gone: the text ends in " (deleted)"
+  bool deleted = false;  ///< the name is gone: the text ends in " (deleted)"
   /// The way up ended at another root than the one asked for: another mount namespace,
   /// or a mount taken out of its tree (umount -l). The text is the way to that root, as
   /// readlink of /proc/PID/fd shows it too; getcwd would put "(unreachable)" before it.
@@ -130,9 +130,9 @@ class PathReader {
   PathLayout layout_;
   PathNamers namers_;
   PathPoint root_;
-  bool from_kernel_ = false;        // root_ is init's, read again by forget()
-  Gva init_reaper_;                 // &init_pid_ns.child_reaper
-  std::uint32_t task_fs_ = 0;       // task_struct.fs
+  bool from_kernel_ = false;   // root_ is init's, read again by forget()
+  Gva init_reaper_;            // &init_pid_ns.child_reaper
+  std::uint32_t task_fs_ = 0;  // task_struct.fs
   mutable std::unordered_map<PathPoint, PathText, HashPoint> told_;
 };
 

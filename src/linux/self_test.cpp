@@ -50,7 +50,8 @@ Health::Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gv
     while (seen.insert(task).second && seen.size() < kMaxTasks) {
       const auto next = fields.next.read(kernel.memory(), task);
       if (!next) {
-        check.detail = fmt::format("breaks off after {} tasks: {}", seen.size(), describe(next.error()));
+        check.detail =
+            fmt::format("breaks off after {} tasks: {}", seen.size(), describe(next.error()));
         break;
       }
       task = fields.tasks.owner(*next);
@@ -93,16 +94,20 @@ Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
 Health::Check check_memory(const Kernel& kernel) {
   constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
   const auto symbol = kernel.symbols().find("max_pfn");
-  const auto pages = symbol ? kernel.memory().load<std::uint64_t>(*symbol) : Result<std::uint64_t>(0);
+  const auto pages =
+      symbol ? kernel.memory().load<std::uint64_t>(*symbol) : Result<std::uint64_t>(0);
   if (!pages || *pages == 0) return {"memory map", false, "max_pfn cannot be read"};
   const Gpa last{(*pages - 1) * kPageSize};
   std::optional<Gpa> end;
   for (const auto& range : kernel.ram().ram()) {
     if (range.contains(last) || (end && range.start == *end)) end = range.end();
   }
-  if (!end) return {"memory map", false, fmt::format("the kernel's last page, {:#x}, is not RAM", last.value)};
-  return {"memory map", *end - last <= kKeptByFirmware,
-          fmt::format("the kernel's last page is {:#x}, RAM ends at {:#x}", last.value, end->value)};
+  if (!end)
+    return {"memory map", false,
+            fmt::format("the kernel's last page, {:#x}, is not RAM", last.value)};
+  return {
+      "memory map", *end - last <= kKeptByFirmware,
+      fmt::format("the kernel's last page is {:#x}, RAM ends at {:#x}", last.value, end->value)};
 }
 
 }  // namespace
@@ -110,14 +115,16 @@ Health::Check check_memory(const Kernel& kernel) {
 void run_self_test(const Kernel& kernel, Health& health) {
   health.checks.push_back(check_memory(kernel));
   if (!kernel.has_types()) {
-    health.checks.push_back({"types", false, "this kernel has no BTF: views of structures cannot be had"});
+    health.checks.push_back(
+        {"types", false, "this kernel has no BTF: views of structures cannot be had"});
     return;
   }
   health.checks.push_back({"types", true, "BTF"});
   const auto fields = TaskFields::from(kernel.types());
   const auto init_task = kernel.symbols().find("init_task");
   if (!fields || !init_task) {
-    health.checks.push_back({"init_task", false, fields ? "no symbol init_task" : fields.error().message});
+    health.checks.push_back(
+        {"init_task", false, fields ? "no symbol init_task" : fields.error().message});
     return;
   }
   std::unordered_set<Gva> tasks;

@@ -83,7 +83,8 @@ SymbolTable SymbolTable::Builder::build() && {
   data.names = std::move(names_);
   data.modules = std::move(modules_);
   const auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
-  if (!std::ranges::is_sorted(data.entries, by_address)) std::ranges::stable_sort(data.entries, by_address);
+  if (!std::ranges::is_sorted(data.entries, by_address))
+    std::ranges::stable_sort(data.entries, by_address);
   std::size_t size = 16;
   while (size < data.entries.size() * 2) size *= 2;
   data.slots.assign(size, 0);
@@ -96,7 +97,8 @@ SymbolTable SymbolTable::Builder::build() && {
 }
 
 SymbolTable::Raw SymbolTable::raw() const {
-  return {std::as_bytes(std::span(data_->entries)), std::as_bytes(std::span(data_->slots)), data_->names};
+  return {std::as_bytes(std::span(data_->entries)), std::as_bytes(std::span(data_->slots)),
+          data_->names};
 }
 
 Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
@@ -115,7 +117,8 @@ Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
   data.names = raw.names;
   data.modules = {""};
   for (auto& entry : data.entries) {
-    if (entry.name > data.names.size() || data.names.size() - entry.name < entry.size || entry.module != 0) {
+    if (entry.name > data.names.size() || data.names.size() - entry.name < entry.size ||
+        entry.module != 0) {
       return fail(Errc::malformed, entry.name, "symbol name");
     }
     if (entry.address >= kKernelHalf) entry.address += delta;
@@ -160,12 +163,14 @@ std::vector<Symbol> SymbolTable::all(std::string_view name) const {
 }
 
 std::optional<Symbol> SymbolTable::nearest(Gva address, std::uint64_t reach) const {
-  const auto after = std::ranges::upper_bound(data_->entries, address.value, {}, &Builder::Entry::address);
+  const auto after =
+      std::ranges::upper_bound(data_->entries, address.value, {}, &Builder::Entry::address);
   if (after == data_->entries.begin()) return std::nullopt;
   // Of several names for one address the first is the one people know (as kallsyms_lookup()).
   const std::uint64_t found = std::prev(after)->address;
   if (address.value - found >= reach) return std::nullopt;
-  return data_->symbol(*std::ranges::lower_bound(data_->entries, found, {}, &Builder::Entry::address));
+  return data_->symbol(
+      *std::ranges::lower_bound(data_->entries, found, {}, &Builder::Entry::address));
 }
 
 std::vector<std::string> SymbolTable::similar(std::string_view name, std::size_t most) const {

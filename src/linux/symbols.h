@@ -17,9 +17,9 @@ namespace vitrine::linux {
 
 struct Symbol {
   Gva address;
-  char type = '?';           ///< as nm: 't' local text, 'T' global text, 'd' data ...
-  std::string_view name;     ///< lives as long as the table
-  std::string_view module;   ///< empty for the kernel itself
+  char type = '?';          ///< as nm: 't' local text, 'T' global text, 'd' data ...
+  std::string_view name;    ///< lives as long as the table
+  std::string_view module;  ///< empty for the kernel itself
 };
 
 /// Sorted by address; names are found by an index. Names may repeat (static functions).

@@ -1,8 +1,8 @@
 #include "linux/tasks_cgroup.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "linux/kernel.h"
 #include "linux/type_catalogue.h"
@@ -12,10 +12,10 @@ namespace vitrine::linux {
 
 namespace {
 
-constexpr std::size_t kMaxDepth = 1024;       // cgroup.max.depth has no limit of its own; paths do
-constexpr std::size_t kMaxHierarchies = 64;   // at most one for each controller, and named ones
+constexpr std::size_t kMaxDepth = 1024;      // cgroup.max.depth has no limit of its own; paths do
+constexpr std::size_t kMaxHierarchies = 64;  // at most one for each controller, and named ones
 constexpr std::size_t kMaxPaths = 16'384;
-constexpr std::uint32_t kOnline = 2;          // CSS_ONLINE
+constexpr std::uint32_t kOnline = 2;  // CSS_ONLINE
 
 }  // namespace
 
@@ -100,9 +100,9 @@ Result<std::vector<std::string>> CgroupNames::all(Gva css_set) const {
       if (is_unified && !shown) return {};
       const auto root = TRY(root_.read(*memory_, group));
       const auto number = TRY(hierarchy_.read(*memory_, root));
-      lines.emplace_back(number, fmt::format("{}:{}:{}", number,
-                                             is_unified ? "" : controllers_of(root),
-                                             TRY(path_of(group))));
+      lines.emplace_back(number,
+                         fmt::format("{}:{}:{}", number, is_unified ? "" : controllers_of(root),
+                                     TRY(path_of(group))));
       return {};
     }();
     if (!line) failed = line.error();

@@ -37,20 +37,20 @@ class CgroupNames {
   [[nodiscard]] std::string controllers_of(Gva root) const;
 
   const VirtualMemory* memory_;
-  Field<Gva> default_group_;      // css_set.dfl_cgrp
-  Embedded links_;                // css_set.cgrp_links
-  Field<Gva> link_group_;         // cgrp_cset_link.cgrp
-  Embedded link_node_;            // cgrp_cset_link.cgrp_link
-  Field<Gva> node_, root_;        // cgroup.kn, .root
-  Field<std::uint32_t> flags_;    // cgroup.self.flags
-  Field<Gva> parent_;             // kernfs_node.__parent
-  Field<std::string> name_;       // kernfs_node.name
-  Field<std::int32_t> hierarchy_; // cgroup_root.hierarchy_id
-  Field<std::string> root_name_;  // cgroup_root.name
-  Field<std::uint32_t> mask_;     // cgroup_root.subsys_mask
-  Field<std::string> controller_; // cgroup_subsys.legacy_name
-  Gva controllers_;               // cgroup_subsys[]: pointers; 0: unknown
-  Gva visible_;                   // cgrp_dfl_visible; 0: unknown
+  Field<Gva> default_group_;       // css_set.dfl_cgrp
+  Embedded links_;                 // css_set.cgrp_links
+  Field<Gva> link_group_;          // cgrp_cset_link.cgrp
+  Embedded link_node_;             // cgrp_cset_link.cgrp_link
+  Field<Gva> node_, root_;         // cgroup.kn, .root
+  Field<std::uint32_t> flags_;     // cgroup.self.flags
+  Field<Gva> parent_;              // kernfs_node.__parent
+  Field<std::string> name_;        // kernfs_node.name
+  Field<std::int32_t> hierarchy_;  // cgroup_root.hierarchy_id
+  Field<std::string> root_name_;   // cgroup_root.name
+  Field<std::uint32_t> mask_;      // cgroup_root.subsys_mask
+  Field<std::string> controller_;  // cgroup_subsys.legacy_name
+  Gva controllers_;                // cgroup_subsys[]: pointers; 0: unknown
+  Gva visible_;                    // cgrp_dfl_visible; 0: unknown
   mutable std::unordered_map<Gva, std::string> paths_;
 };
 

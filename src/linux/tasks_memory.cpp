@@ -61,8 +61,8 @@ Outcome<MemoryFields> MemoryFields::open(const Kernel& kernel) {
   // 6.2 (f1a7941243c1).
   if (const auto count = Embedded::from(types, "mm_struct.rss_stat.count"); !count) {
     fields.per_cpu_ = true;
-    fields.counter_count_ =
-        static_cast<std::uint32_t>(TRY(Embedded::from(types, "percpu_counter.count")).offset().value_or(0));
+    fields.counter_count_ = static_cast<std::uint32_t>(
+        TRY(Embedded::from(types, "percpu_counter.count")).offset().value_or(0));
     fields.counter_cpus_ = static_cast<std::uint32_t>(
         TRY(Embedded::from(types, "percpu_counter.counters")).offset().value_or(0));
   }
@@ -72,12 +72,12 @@ Outcome<MemoryFields> MemoryFields::open(const Kernel& kernel) {
   fields.file_pages_ = index("MM_FILEPAGES", 0);
   fields.anonymous_pages_ = index("MM_ANONPAGES", 1);
   fields.shared_pages_ = index("MM_SHMEMPAGES", 3);
-  fields.span_ = Span::covering(fields.total_vm_, fields.data_vm_, fields.stack_vm_,
-                                fields.start_code_, fields.end_code_, fields.arg_start_,
-                                fields.arg_end_, fields.env_start_, fields.env_end_,
-                                fields.exe_file_, fields.flags_)
-                     .joined({static_cast<std::uint32_t>(fields.counters_.offset().value_or(0)),
-                              static_cast<std::uint32_t>(fields.counters_.size())});
+  fields.span_ =
+      Span::covering(fields.total_vm_, fields.data_vm_, fields.stack_vm_, fields.start_code_,
+                     fields.end_code_, fields.arg_start_, fields.arg_end_, fields.env_start_,
+                     fields.env_end_, fields.exe_file_, fields.flags_)
+          .joined({static_cast<std::uint32_t>(fields.counters_.offset().value_or(0)),
+                   static_cast<std::uint32_t>(fields.counters_.size())});
   return fields;
 }
 

@@ -49,8 +49,9 @@ class MemoryFields {
   /// are summed exactly (/proc shows their approximate part until 6.15).
   [[nodiscard]] Result<Resident> resident(const Snapshot& mm) const;
   [[nodiscard]] Result<std::int64_t> total(const Snapshot& mm) const;  ///< total_vm, bytes
-  [[nodiscard]] Result<std::int64_t> text(const Snapshot& mm) const;   ///< start_code to end_code in pages, bytes
-  [[nodiscard]] Result<std::int64_t> data(const Snapshot& mm) const;   ///< data_vm + stack_vm, bytes
+  [[nodiscard]] Result<std::int64_t> text(
+      const Snapshot& mm) const;  ///< start_code to end_code in pages, bytes
+  [[nodiscard]] Result<std::int64_t> data(const Snapshot& mm) const;  ///< data_vm + stack_vm, bytes
 
   /// The arguments as /proc/PID/cmdline gives them, NULs and all: the area from
   /// arg_start to arg_end, or what setproctitle(3) made of it.
@@ -70,10 +71,10 @@ class MemoryFields {
   Field<std::uint64_t> arg_start_, arg_end_, env_start_, env_end_;
   Field<Gva> exe_file_;
   OptionalField<std::uint64_t> flags_;
-  Embedded counters_;                 // rss_stat.count[] or rss_stat[]
+  Embedded counters_;  // rss_stat.count[] or rss_stat[]
   bool per_cpu_ = false;
-  std::uint32_t counter_count_ = 0;   // percpu_counter.count
-  std::uint32_t counter_cpus_ = 0;    // percpu_counter.counters
+  std::uint32_t counter_count_ = 0;  // percpu_counter.count
+  std::uint32_t counter_cpus_ = 0;   // percpu_counter.counters
   std::uint32_t file_pages_ = 0, anonymous_pages_ = 1, shared_pages_ = 3;
 
   [[nodiscard]] Result<std::int64_t> counter(const Snapshot& mm, std::uint32_t which) const;

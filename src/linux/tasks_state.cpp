@@ -1,8 +1,8 @@
 #include "linux/tasks_state.h"
 
-#include <bit>
-
 #include <fmt/core.h>
+
+#include <bit>
 
 namespace vitrine::linux {
 
@@ -21,14 +21,22 @@ char state_letter(std::uint64_t state, std::uint32_t exit_state) noexcept {
 
 std::optional<std::string_view> policy_name(std::uint32_t policy) noexcept {
   switch (policy) {
-    case 0: return "other";
-    case 1: return "fifo";
-    case 2: return "rr";
-    case 3: return "batch";
-    case 5: return "idle";
-    case 6: return "deadline";
-    case 7: return "ext";
-    default: return std::nullopt;
+    case 0:
+      return "other";
+    case 1:
+      return "fifo";
+    case 2:
+      return "rr";
+    case 3:
+      return "batch";
+    case 5:
+      return "idle";
+    case 6:
+      return "deadline";
+    case 7:
+      return "ext";
+    default:
+      return std::nullopt;
   }
 }
 

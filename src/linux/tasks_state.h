@@ -23,6 +23,7 @@ namespace vitrine::linux {
 
 /// Bits as a list of ranges, as /proc/PID/status prints Cpus_allowed_list: "0-3,7".
 /// `words` are little-endian 64-bit words; bits at or above `limit` are passed over.
-[[nodiscard]] std::string cpu_list(const std::uint64_t* words, std::size_t word_count, unsigned limit);
+[[nodiscard]] std::string cpu_list(const std::uint64_t* words, std::size_t word_count,
+                                   unsigned limit);
 
 }  // namespace vitrine::linux

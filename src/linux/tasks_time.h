@@ -26,7 +26,8 @@ struct CpuTime {
 /// @param told     prev_cputime: what the kernel answered last
 /// Source: cputime_adjust() in kernel/sched/cputime.c, 5.8 to 7.3; kernels that count
 /// natively (CONFIG_VIRT_CPU_ACCOUNTING_NATIVE) are not x86.
-[[nodiscard]] CpuTime adjusted_cpu_time(CpuTime ticks, std::uint64_t runtime, CpuTime told) noexcept;
+[[nodiscard]] CpuTime adjusted_cpu_time(CpuTime ticks, std::uint64_t runtime,
+                                        CpuTime told) noexcept;
 
 /// When the guest booted, by its own clock.
 ///
@@ -34,7 +35,8 @@ struct CpuTime {
 class BootClock {
  public:
   /// What a view says whose `started` stays empty for it.
-  static constexpr const char* kUnreadable = "started: the kernel's clock cannot be read, or contradicts itself";
+  static constexpr const char* kUnreadable =
+      "started: the kernel's clock cannot be read, or contradicts itself";
 
   /// Nothing if this kernel's timekeeper cannot be found.
   [[nodiscard]] static std::optional<BootClock> open(const Kernel& kernel);

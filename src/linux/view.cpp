@@ -6,15 +6,24 @@ namespace vitrine::linux {
 
 std::string_view name(ColumnType type) noexcept {
   switch (type) {
-    case ColumnType::boolean: return "boolean";
-    case ColumnType::integer: return "integer";
-    case ColumnType::address: return "address";
-    case ColumnType::mask: return "mask";
-    case ColumnType::size: return "size";
-    case ColumnType::duration: return "duration";
-    case ColumnType::time: return "time";
-    case ColumnType::text: return "text";
-    case ColumnType::list: return "list";
+    case ColumnType::boolean:
+      return "boolean";
+    case ColumnType::integer:
+      return "integer";
+    case ColumnType::address:
+      return "address";
+    case ColumnType::mask:
+      return "mask";
+    case ColumnType::size:
+      return "size";
+    case ColumnType::duration:
+      return "duration";
+    case ColumnType::time:
+      return "time";
+    case ColumnType::text:
+      return "text";
+    case ColumnType::list:
+      return "list";
   }
   return "unknown";
 }

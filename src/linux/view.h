@@ -39,11 +39,11 @@ enum class ColumnType : std::uint8_t {
 /// Absent: this row has no such thing (a kernel thread's executable), or it could
 /// not be read. Prints as "-" and as null.
 using Missing = std::monostate;
-using Value = std::variant<Missing, bool, std::int64_t, std::uint64_t, std::string,
-                           std::vector<std::string>>;
+using Value =
+    std::variant<Missing, bool, std::int64_t, std::uint64_t, std::string, std::vector<std::string>>;
 
 struct Column {
-  std::string_view name;     ///< snake_case; the key in JSON
+  std::string_view name;  ///< snake_case; the key in JSON
   ColumnType type;
   std::string_view summary;  ///< one line: what it is, its unit, where the kernel keeps it
   /// shown: in the human table by default. hidden: in --json and by --columns.
@@ -55,15 +55,15 @@ struct ViewInfo {
   std::string_view name;     ///< plural: "processes"
   std::string_view summary;  ///< one line
   std::span<const Column> columns;
-  std::string_view order;    ///< how rows are ordered, in words
+  std::string_view order;  ///< how rows are ordered, in words
   /// Columns that identify a row, space-separated: "pid", "pid fd".
   std::string_view key;
 };
 
 /// What is asked of a view. Columns that nobody wants are not computed.
 struct Query {
-  std::vector<bool> wanted;         ///< one per column; empty: all but on_request
-  std::vector<std::int64_t> pids;   ///< rows of these thread groups alone; empty: all
+  std::vector<bool> wanted;        ///< one per column; empty: all but on_request
+  std::vector<std::int64_t> pids;  ///< rows of these thread groups alone; empty: all
 };
 
 /// Where rows go. A reader fills one row at a time:
@@ -111,10 +111,10 @@ class RowSink {
 
 /// How a reading went, beside its rows.
 struct Tally {
-  std::size_t retries = 0;           ///< rows read again because they changed under us
-  std::size_t dropped = 0;           ///< rows given up: unreadable after all retries
-  bool truncated = false;            ///< a bound was reached: there may be more rows
-  std::vector<std::string> warnings; ///< a sentence each: what could not be read, and where
+  std::size_t retries = 0;            ///< rows read again because they changed under us
+  std::size_t dropped = 0;            ///< rows given up: unreadable after all retries
+  bool truncated = false;             ///< a bound was reached: there may be more rows
+  std::vector<std::string> warnings;  ///< a sentence each: what could not be read, and where
 };
 
 /// A view bound to one kernel: its fields are resolved.

@@ -41,7 +41,8 @@ class ImageMachine final : public Machine {
   [[nodiscard]] std::vector<std::string> layouts() const override { return parts_.layouts; }
   [[nodiscard]] std::optional<std::string> vmcoreinfo() const override { return parts_.vmcoreinfo; }
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
-    if (parts_.registers.empty()) return std::unexpected(Problem(Errc::unsupported, parts_.why_no_registers));
+    if (parts_.registers.empty())
+      return std::unexpected(Problem(Errc::unsupported, parts_.why_no_registers));
     return parts_.registers;
   }
 
@@ -87,7 +88,8 @@ x86::Registers registers_of(const format::QemuCpuState& from, std::uint16_t elf_
   // The note has no EFER. QEMU marks the dump as x86-64 if the first CPU is in long mode;
   // a CPU with paging and PAE in such a machine is taken to be in it too.
   const bool pae = (r.cr4 >> 5 & 1) != 0;
-  if (elf_machine == format::kElfMachineX86_64 && r.paging() && pae) r.efer = 0xd01;  // SCE LME LMA NXE
+  if (elf_machine == format::kElfMachineX86_64 && r.paging() && pae)
+    r.efer = 0xd01;  // SCE LME LMA NXE
   return r;
 }
 
@@ -99,10 +101,11 @@ class Opener {
     auto file = open_for_reading(parts_.path);
     if (!file) return problem(file.error());
     file_ = std::move(*file);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file_.get(), &status) != 0) return problem(Error{Errc::io, 0, "fstat"});
     if (!S_ISREG(status.st_mode)) {
-      return problem(Problem(Errc::unsupported, fmt::format("{} is neither a plain file nor a machine", parts_.path)));
+      return problem(Problem(Errc::unsupported,
+                             fmt::format("{} is neither a plain file nor a machine", parts_.path)));
     }
     size_ = static_cast<std::uint64_t>(status.st_size);
     auto view = GuardedMapping::map(file_.get(), size_);
@@ -112,11 +115,16 @@ class Opener {
     const auto guess = format::guess_image(bytes().first(std::min<std::uint64_t>(size_, 512)));
     switch (guess.kind) {
       case format::ImageKind::other:
-        return problem(Problem(Errc::unsupported, fmt::format("{} is {}, which is not read here", parts_.path, guess.words),
-                               std::string(guess.advice)));
-      case format::ImageKind::elf: return open_elf();
-      case format::ImageKind::lime: return open_lime();
-      case format::ImageKind::raw: return open_raw();
+        return problem(
+            Problem(Errc::unsupported,
+                    fmt::format("{} is {}, which is not read here", parts_.path, guess.words),
+                    std::string(guess.advice)));
+      case format::ImageKind::elf:
+        return open_elf();
+      case format::ImageKind::lime:
+        return open_lime();
+      case format::ImageKind::raw:
+        return open_raw();
     }
     return problem(Error{Errc::invalid, 0, "kind"});
   }
@@ -128,15 +136,19 @@ class Opener {
 
   static std::unexpected<Problem> problem(Problem what) { return std::unexpected(std::move(what)); }
   [[nodiscard]] std::unexpected<Problem> problem(const Error& error) const {
-    if (error.code == Errc::not_found) return problem(Problem(error.code, fmt::format("there is no file {}", parts_.path)));
+    if (error.code == Errc::not_found)
+      return problem(Problem(error.code, fmt::format("there is no file {}", parts_.path)));
     if (error.code == Errc::denied) {
       return problem(Problem(error.code, fmt::format("no permission to read {}", parts_.path),
                              "run as its owner or as root"));
     }
-    return problem(Problem(error.code, fmt::format("cannot read the image {}: {}", parts_.path, describe(error))));
+    return problem(Problem(
+        error.code, fmt::format("cannot read the image {}: {}", parts_.path, describe(error))));
   }
   Opened finish(std::vector<MapSegment> segments) {
-    if (segments.empty()) return problem(Problem(Errc::malformed, fmt::format("{} holds no guest memory", parts_.path)));
+    if (segments.empty())
+      return problem(
+          Problem(Errc::malformed, fmt::format("{} holds no guest memory", parts_.path)));
     auto map = MemoryMap::create(std::move(segments));
     if (!map) return problem(map.error());
     std::vector<FileDescriptor> files;
@@ -151,18 +163,21 @@ class Opener {
     auto elf = format::parse_elf(bytes());
     if (!elf) return problem(elf.error());
     if (elf->type != format::kElfCore) {
-      return problem(Problem(Errc::malformed, fmt::format("{} is an ELF program, not a memory image", parts_.path),
+      return problem(Problem(Errc::malformed,
+                             fmt::format("{} is an ELF program, not a memory image", parts_.path),
                              "give a core: `dump-guest-memory FILE` in QEMU's monitor writes one"));
     }
     if (elf->machine != format::kElfMachine386 && elf->machine != format::kElfMachineX86_64) {
-      return problem(Problem(Errc::unsupported, fmt::format("{} is of another machine than x86", parts_.path)));
+      return problem(Problem(Errc::unsupported,
+                             fmt::format("{} is of another machine than x86", parts_.path)));
     }
     auto ranges = format::elf_ranges(*elf, size_);
     take_notes(*elf);
     if (!parts_.registers.empty()) {  // QEMU wrote it
       if (const auto unnamed = format::add_unnamed_ranges(ranges, *elf, size_); unnamed != 0) {
-        parts_.notes.push_back(fmt::format("{} that the dump's headers do not name were found between their neighbours",
-                                           size_in_words(unnamed)));
+        parts_.notes.push_back(fmt::format(
+            "{} that the dump's headers do not name were found between their neighbours",
+            size_in_words(unnamed)));
         ranges.left_out_bytes = 0;
       }
     }
@@ -179,7 +194,8 @@ class Opener {
                                             size_in_words(ranges.left_out_bytes)));
     }
     if (ranges.contradictory) {
-      parts_.warnings.push_back("the dump holds some pages twice, in different places; the first is used");
+      parts_.warnings.push_back(
+          "the dump holds some pages twice, in different places; the first is used");
     }
     return finish(std::move(segments));
   }
@@ -197,17 +213,20 @@ class Opener {
           if (const auto state = format::parse_qemu_cpu_state(note.descriptor)) {
             parts_.registers.push_back(registers_of(*state, elf.machine));
           } else {
-            parts_.warnings.push_back(fmt::format("a CPU's registers cannot be read: {}", describe(state.error())));
+            parts_.warnings.push_back(
+                fmt::format("a CPU's registers cannot be read: {}", describe(state.error())));
           }
         } else if (note.name == "VMCOREINFO") {
-          parts_.vmcoreinfo.emplace(reinterpret_cast<const char*>(note.descriptor.data()), note.descriptor.size());
+          parts_.vmcoreinfo.emplace(reinterpret_cast<const char*>(note.descriptor.data()),
+                                    note.descriptor.size());
         } else if (note.name == "CORE" && note.type == 1) {
           foreign = true;
         }
       }
     }
-    parts_.why_no_registers = foreign ? "this dump holds general registers only, no CR3: kdump does not save it"
-                                      : "this dump holds no registers";
+    parts_.why_no_registers =
+        foreign ? "this dump holds general registers only, no CR3: kdump does not save it"
+                : "this dump holds no registers";
   }
 
   Opened open_lime() {
@@ -219,11 +238,13 @@ class Opener {
       segments.push_back({one.range, 0, one.file_offset});
       held += one.range.size;
     }
-    parts_.notes.push_back(fmt::format("RAM: LiME image {} ({})", parts_.path, size_in_words(held)));
+    parts_.notes.push_back(
+        fmt::format("RAM: LiME image {} ({})", parts_.path, size_in_words(held)));
     warn_missing(lime->missing_bytes);
     if (lime->stray_bytes != 0) {
-      parts_.warnings.push_back(fmt::format("{} at the end of the image have no header and are left out",
-                                            size_in_words(lime->stray_bytes)));
+      parts_.warnings.push_back(
+          fmt::format("{} at the end of the image have no header and are left out",
+                      size_in_words(lime->stray_bytes)));
     }
     parts_.why_no_registers = "a LiME image holds no registers";
     return finish(std::move(segments));
@@ -232,8 +253,8 @@ class Opener {
   Opened open_raw() {
     if (size_ < kMiB) {
       return problem(Problem(Errc::malformed,
-                             fmt::format("{} is no memory image: no known format, and only {} long", parts_.path,
-                                         size_in_words(size_)),
+                             fmt::format("{} is no memory image: no known format, and only {} long",
+                                         parts_.path, size_in_words(size_)),
                              "give an ELF core, a LiME file or raw memory"));
     }
     const auto usable = size_ / kPageSize * kPageSize;
@@ -244,15 +265,18 @@ class Opener {
     const auto chosen = judge(layouts, usable);
     for (const auto& layout : layouts) parts_.layouts.push_back(layout.words);
     if (layout_ >= layouts.size()) {
-      return problem(Problem(Errc::invalid, fmt::format("{} can be read in {} ways; there is no number {}", parts_.path,
-                                                        layouts.size(), layout_)));
+      return problem(
+          Problem(Errc::invalid, fmt::format("{} can be read in {} ways; there is no number {}",
+                                             parts_.path, layouts.size(), layout_)));
     }
     auto& layout = layouts[layout_];
     parts_.map_source = layout_ == 0 ? chosen : MapSource::inferred;
-    parts_.notes.push_back(fmt::format("RAM: raw image {} ({}), read {}", parts_.path, size_in_words(usable), layout.words));
+    parts_.notes.push_back(fmt::format("RAM: raw image {} ({}), read {}", parts_.path,
+                                       size_in_words(usable), layout.words));
     if (parts_.map_source == MapSource::inferred && layouts.size() > 1) {
       parts_.warnings.push_back(fmt::format(
-          "a raw image does not say where its bytes belong: {} readings are possible, this is {}", layouts.size(), layout.words));
+          "a raw image does not say where its bytes belong: {} readings are possible, this is {}",
+          layouts.size(), layout.words));
     }
     parts_.why_no_registers = "a raw image holds no registers";
     return finish(std::move(layout.segments));
@@ -266,15 +290,18 @@ class Opener {
     // An address space that was saved whole holds the hole's bytes too: leave them out.
     Gpa low_end{0};
     for (const auto& entry : table->entries) {
-      if (entry.type == format::E820Entry::kRam && entry.range.end().value <= 4 * kGiB) low_end = entry.range.end();
+      if (entry.type == format::E820Entry::kRam && entry.range.end().value <= 4 * kGiB)
+        low_end = entry.range.end();
     }
     constexpr std::uint64_t kStep = 16 * kMiB;
     const auto hole = (low_end.value + kStep - 1) / kStep * kStep;
     if (usable > hole + 4 * kStep) {
       auto& whole = layouts.front();
       whole.segments = {{{Gpa{0}, hole}, 0, 0}};
-      if (usable > 4 * kGiB) whole.segments.push_back({{Gpa{4 * kGiB}, usable - 4 * kGiB}, 0, 4 * kGiB});
-      whole.words = fmt::format("as the address space itself, with a hole from {:#x} to 4 GiB", hole);
+      if (usable > 4 * kGiB)
+        whole.segments.push_back({{Gpa{4 * kGiB}, usable - 4 * kGiB}, 0, 4 * kGiB});
+      whole.words =
+          fmt::format("as the address space itself, with a hole from {:#x} to 4 GiB", hole);
     }
     const auto agrees = [&](const MemoryLayout& layout) {
       std::vector<GpaRange> ranges;
@@ -291,7 +318,8 @@ class Opener {
 
   void warn_missing(std::uint64_t missing) {
     if (missing != 0) {
-      parts_.warnings.push_back(fmt::format("the image is cut short: {} are missing at its end", size_in_words(missing)));
+      parts_.warnings.push_back(
+          fmt::format("the image is cut short: {} are missing at its end", size_in_words(missing)));
     }
   }
 

@@ -22,6 +22,7 @@ namespace vitrine {
 ///                       gzip ...): it is named, with what to do
 /// @returns malformed    an ELF that is no core, broken headers, too small, no bytes of RAM
 /// @returns invalid      there is no such layout
-[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_image(const std::string& path, std::size_t layout = 0);
+[[nodiscard]] Outcome<std::unique_ptr<Machine>> open_image(const std::string& path,
+                                                           std::size_t layout = 0);
 
 }  // namespace vitrine

@@ -17,8 +17,8 @@ constexpr std::size_t kMostReadings = 16;
 struct Block {
   std::string name;
   std::uint64_t size = 0;
-  bool in_file = false;   ///< its mapping has a file behind it
-  std::string path;       ///< that file, if it is named
+  bool in_file = false;     ///< its mapping has a file behind it
+  std::string path;         ///< that file, if it is named
   std::vector<Hva> places;  ///< where it may be mapped, the likeliest first
 };
 
@@ -32,18 +32,23 @@ struct Run {
 };
 
 std::vector<Run> writable_runs(const std::vector<ProcessMapping>& maps) {
-  const auto usable = [](const ProcessMapping& one) { return one.readable && one.writable && !one.executable; };
+  const auto usable = [](const ProcessMapping& one) {
+    return one.readable && one.writable && !one.executable;
+  };
   const auto continues = [&](const ProcessMapping& one, const ProcessMapping& next) {
-    return usable(next) && one.end == next.start && one.inode == next.inode && one.shared == next.shared &&
-           (one.inode == 0 || one.offset + one.size() == next.offset);
+    return usable(next) && one.end == next.start && one.inode == next.inode &&
+           one.shared == next.shared && (one.inode == 0 || one.offset + one.size() == next.offset);
   };
   std::vector<Run> runs;
   std::size_t last = 0;  // of the group that the current mapping is in
   for (std::size_t i = 0; i < maps.size(); ++i) {
     if (!usable(maps[i])) continue;
-    for (last = std::max(last, i); last + 1 < maps.size() && continues(maps[last], maps[last + 1]); ++last) {}
+    for (last = std::max(last, i); last + 1 < maps.size() && continues(maps[last], maps[last + 1]);
+         ++last) {
+    }
     const auto add = [&](std::size_t end) {
-      const bool guarded = end + 1 < maps.size() && maps[end + 1].start == maps[end].end && !maps[end + 1].readable;
+      const bool guarded =
+          end + 1 < maps.size() && maps[end + 1].start == maps[end].end && !maps[end + 1].readable;
       runs.push_back({maps[i].start, maps[end].end, maps[i].inode != 0, guarded, maps[i].path});
     };
     add(last);
@@ -59,7 +64,8 @@ std::vector<Block> announced_blocks(const QemuOptions& options) {
   };
   for (const auto* one : options.ram_backends()) blocks.push_back(block_of(*one));
   if (blocks.empty()) {
-    blocks.push_back({"RAM", options.memory_bytes, !options.mem_path.empty(), options.mem_path, {}});
+    blocks.push_back(
+        {"RAM", options.memory_bytes, !options.mem_path.empty(), options.mem_path, {}});
   }
   return blocks;
 }
@@ -78,7 +84,8 @@ void find_places(Block& block, const std::vector<Run>& runs) {
     const bool named = run.in_file && !block.path.empty() && run.path.starts_with(block.path);
     const bool longer_file = named && size >= block.size;
     if (!whole && !tail && !longer_file) continue;
-    const int score = (whole ? 8 : 0) + (named ? 4 : 0) + (run.in_file == block.in_file ? 2 : 0) + (run.guarded ? 1 : 0);
+    const int score = (whole ? 8 : 0) + (named ? 4 : 0) + (run.in_file == block.in_file ? 2 : 0) +
+                      (run.guarded ? 1 : 0);
     found.push_back({tail ? run.end - block.size : run.start, score});
   }
   // QEMU maps from high addresses down, in the order of its options.
@@ -86,7 +93,8 @@ void find_places(Block& block, const std::vector<Run>& runs) {
     return a.score != b.score ? a.score > b.score : a.start > b.start;
   });
   for (const auto& one : found) {
-    if (std::ranges::find(block.places, one.start) == block.places.end()) block.places.push_back(one.start);
+    if (std::ranges::find(block.places, one.start) == block.places.end())
+      block.places.push_back(one.start);
   }
 }
 
@@ -130,8 +138,8 @@ std::vector<HostRange> place_blocks(const MemoryLayout& layout, const std::vecto
 }
 
 /// Memory plugged in at start: from the next GiB boundary behind RAM on.
-void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options, const std::vector<Run>& runs,
-               const std::vector<Hva>& taken) {
+void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options,
+               const std::vector<Run>& runs, const std::vector<Hva>& taken) {
   constexpr std::uint64_t kAlignment = 2 * kMiB;
   Gpa next{4 * kGiB};
   for (const auto& range : ranges) next = std::max(next, range.range.end());
@@ -141,7 +149,8 @@ void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options, const
     if (backend == nullptr || backend->size_bytes == 0) continue;
     Block block{backend->id, backend->size_bytes, backend->kind != "ram", backend->path, {}};
     find_places(block, runs);
-    std::erase_if(block.places, [&](Hva place) { return std::ranges::find(taken, place) != taken.end(); });
+    std::erase_if(block.places,
+                  [&](Hva place) { return std::ranges::find(taken, place) != taken.end(); });
     if (block.places.empty()) continue;
     const Gpa at = dimm.address ? Gpa{*dimm.address} : next;
     ranges.push_back({{at, block.size}, block.places.front(), block.name});
@@ -150,7 +159,8 @@ void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options, const
 }
 
 /// A firmware's memory map in a small block beside RAM: a microvm's BIOS runs in its own.
-std::optional<std::vector<format::E820Entry>> table_in_firmware_block(pid_t pid, const std::vector<Run>& runs) {
+std::optional<std::vector<format::E820Entry>> table_in_firmware_block(
+    pid_t pid, const std::vector<Run>& runs) {
   for (const auto& run : runs) {
     const auto size = run.end - run.start;
     if (!run.guarded || run.in_file || size < 64 * kKiB || size > 256 * kKiB) continue;
@@ -169,7 +179,8 @@ std::uint64_t max_below_4g(const QemuOptions& options) {
 
 }  // namespace
 
-Outcome<std::vector<InferredRam>> infer_ram(const QemuOptions& options, const std::vector<ProcessMapping>& maps) {
+Outcome<std::vector<InferredRam>> infer_ram(const QemuOptions& options,
+                                            const std::vector<ProcessMapping>& maps) {
   const auto runs = writable_runs(maps);
   auto blocks = announced_blocks(options);
   std::uint64_t total = 0;
@@ -180,9 +191,11 @@ Outcome<std::vector<InferredRam>> infer_ram(const QemuOptions& options, const st
     if (block.places.empty()) {
       return std::unexpected(Problem(
           Errc::not_found,
-          fmt::format("QEMU's command line tells of {} of RAM ({}), but nothing of that size is mapped",
-                      size_in_words(block.size), block.name),
-          options.reads_config ? "it was started with -readconfig: give it a QMP socket" : "give it a QMP socket"));
+          fmt::format(
+              "QEMU's command line tells of {} of RAM ({}), but nothing of that size is mapped",
+              size_in_words(block.size), block.name),
+          options.reads_config ? "it was started with -readconfig: give it a QMP socket"
+                               : "give it a QMP socket"));
     }
   }
 
@@ -195,13 +208,16 @@ Outcome<std::vector<InferredRam>> infer_ram(const QemuOptions& options, const st
   }
   std::vector<InferredRam> readings;
   for (const auto family : families) {
-    const auto layout = pc_layout(family, total, max_below_4g(options), family != PcFamily::microvm);
-    for (std::size_t choice = 0; choice < blocks.front().places.size() && readings.size() < kMostReadings; ++choice) {
+    const auto layout =
+        pc_layout(family, total, max_below_4g(options), family != PcFamily::microvm);
+    for (std::size_t choice = 0;
+         choice < blocks.front().places.size() && readings.size() < kMostReadings; ++choice) {
       const auto places = assign(blocks, choice);
       if (!places) continue;
       auto ranges = place_blocks(layout, blocks, *places);
       add_dimms(ranges, options, runs, *places);
-      const bool seen = std::ranges::any_of(readings, [&](const InferredRam& one) { return one.ranges == ranges; });
+      const bool seen = std::ranges::any_of(
+          readings, [&](const InferredRam& one) { return one.ranges == ranges; });
       if (seen) continue;
       auto words = layout.words;
       if (choice > 0) words += fmt::format(", its RAM at {:#x}", places->front().value);
@@ -209,13 +225,15 @@ Outcome<std::vector<InferredRam>> infer_ram(const QemuOptions& options, const st
     }
   }
   if (readings.empty()) {
-    return std::unexpected(Problem(Errc::not_found, "QEMU's RAM cannot be told apart in its address space",
+    return std::unexpected(Problem(Errc::not_found,
+                                   "QEMU's RAM cannot be told apart in its address space",
                                    "give it a QMP socket"));
   }
   return readings;
 }
 
-Outcome<ReachedInferred> reach_inferred_ram(pid_t pid, const QemuOptions& options, std::size_t layout) {
+Outcome<ReachedInferred> reach_inferred_ram(pid_t pid, const QemuOptions& options,
+                                            std::size_t layout) {
   const auto maps = read_process_maps(pid);
   if (!maps) return std::unexpected(ram_problem(pid, {maps.error().code, 0, "its memory map"}));
   auto readings = TRY(infer_ram(options, *maps));
@@ -236,15 +254,18 @@ Outcome<ReachedInferred> reach_inferred_ram(pid_t pid, const QemuOptions& option
       judged.evidence = agrees ? Evidence::table_agrees : Evidence::table_contradicts;
       judged.table = table->at;
     } else if (beside) {
-      judged.evidence = compare_map(ram.memory->ram(), *beside).agrees ? Evidence::table_agrees
-                                                                       : Evidence::table_contradicts;
+      judged.evidence = compare_map(ram.memory->ram(), *beside).agrees
+                            ? Evidence::table_agrees
+                            : Evidence::table_contradicts;
     }
     order.push_back(judged);
   }
-  std::ranges::sort(order, {}, [](const Judged& one) { return std::pair(one.evidence, one.reading); });
+  std::ranges::sort(order, {},
+                    [](const Judged& one) { return std::pair(one.evidence, one.reading); });
   if (layout >= order.size()) {
-    return std::unexpected(Problem(Errc::invalid, fmt::format("the RAM can be read in {} ways; there is no number {}",
-                                                              order.size(), layout)));
+    return std::unexpected(
+        Problem(Errc::invalid, fmt::format("the RAM can be read in {} ways; there is no number {}",
+                                           order.size(), layout)));
   }
 
   ReachedInferred result;
@@ -260,7 +281,9 @@ Outcome<ReachedInferred> reach_inferred_ram(pid_t pid, const QemuOptions& option
       evidence = fmt::format("the firmware's own memory map, found {}, agrees", where);
       break;
     case Evidence::bios:
-      evidence = "a BIOS lies where it should, but no memory map of the firmware was found to check it against";
+      evidence =
+          "a BIOS lies where it should, but no memory map of the firmware was found to check it "
+          "against";
       break;
     case Evidence::nothing:
       evidence = "nothing in the guest confirms it (it may not have started yet)";

@@ -13,9 +13,12 @@ constexpr GpaRange kVgaWindow{Gpa{0xa0000}, 0x20000};
 
 std::string_view words_of(PcFamily family) {
   switch (family) {
-    case PcFamily::i440fx: return "an i440fx (pc)";
-    case PcFamily::q35: return "a q35";
-    case PcFamily::microvm: return "a microvm";
+    case PcFamily::i440fx:
+      return "an i440fx (pc)";
+    case PcFamily::q35:
+      return "a q35";
+    case PcFamily::microvm:
+      return "a microvm";
   }
   return "a";
 }
@@ -55,16 +58,19 @@ std::uint64_t ram_below_4g(PcFamily family, std::uint64_t ram, std::uint64_t max
       if (max_below != 0) limit = std::min(limit, max_below);
       return std::min(ram, limit);
     }
-    case PcFamily::microvm: return std::min<std::uint64_t>(ram, 0xc0000000);
+    case PcFamily::microvm:
+      return std::min<std::uint64_t>(ram, 0xc0000000);
   }
   return ram;
 }
 
-MemoryLayout pc_layout(PcFamily family, std::uint64_t ram, std::uint64_t max_below, bool vga_window) {
+MemoryLayout pc_layout(PcFamily family, std::uint64_t ram, std::uint64_t max_below,
+                       bool vga_window) {
   const auto low = ram_below_4g(family, ram, max_below);
   MemoryLayout layout;
   layout.words = low == ram ? fmt::format("as {} machine, all below 4 GiB", words_of(family))
-                            : fmt::format("as {} machine, with a hole from {:#x} to 4 GiB", words_of(family), low);
+                            : fmt::format("as {} machine, with a hole from {:#x} to 4 GiB",
+                                          words_of(family), low);
   if (vga_window && low > kVgaWindow.end().value) {
     layout.segments.push_back({{Gpa{0}, kVgaWindow.start.value}, 0, 0});
     layout.segments.push_back(
@@ -77,7 +83,8 @@ MemoryLayout pc_layout(PcFamily family, std::uint64_t ram, std::uint64_t max_bel
 }
 
 MemoryLayout split_layout(std::uint64_t low, std::uint64_t ram) {
-  MemoryLayout layout{fmt::format("as a RAM block, with a hole from {:#x} to 4 GiB", low), {{{Gpa{0}, low}, 0, 0}}};
+  MemoryLayout layout{fmt::format("as a RAM block, with a hole from {:#x} to 4 GiB", low),
+                      {{{Gpa{0}, low}, 0, 0}}};
   layout.segments.push_back({{Gpa{4 * kGiB}, ram - low}, 0, low});
   return layout;
 }
@@ -117,7 +124,8 @@ MapAgreement compare_map(std::span<const GpaRange> map, std::span<const format::
     unsaid += known.size - covered(known, said);
   }
   if (unsaid > kSlack) {
-    return {false, fmt::format("the map has {} MiB of RAM that the table does not have", unsaid / kMiB)};
+    return {false,
+            fmt::format("the map has {} MiB of RAM that the table does not have", unsaid / kMiB)};
   }
   return {true, {}};
 }
@@ -137,7 +145,8 @@ bool has_bios_shadow(const PhysicalMemory& memory) {
   std::array<std::byte, 16> reset;
   if (!memory.read(Gpa{0xffff0}, reset)) return false;
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(reset[i]); };
-  return (at(0) == 0xea || at(0) == 0xe9 || at(0) == 0xeb || at(0) == 0x90) && at(7) == '/' && at(10) == '/';
+  return (at(0) == 0xea || at(0) == 0xe9 || at(0) == 0xeb || at(0) == 0x90) && at(7) == '/' &&
+         at(10) == '/';
 }
 
 }  // namespace vitrine

@@ -25,7 +25,8 @@ bool parse_xp(std::string_view text, Gpa from, MutableBytes into) {
     if (colon == std::string_view::npos) return false;
     std::uint64_t address = 0;
     const auto [stop, error] = std::from_chars(line.data(), line.data() + colon, address, 16);
-    if (error != std::errc{} || stop != line.data() + colon || Gpa{address} != from + done) return false;
+    if (error != std::errc{} || stop != line.data() + colon || Gpa{address} != from + done)
+      return false;
     line.remove_prefix(colon + 1);
     while (!line.empty()) {
       if (!line.starts_with(" 0x") || line.size() < 5 || done == into.size()) return false;
@@ -53,10 +54,12 @@ Result<void> MonitorMemory::fetch(std::span<const Want> wants) const {
   const auto answers = qmp_->human(commands);
   if (!answers) {
     const auto code = answers.error().code;
-    return fail(code == Errc::timeout ? Errc::timeout : Errc::vanished, wants.front().from.value, "the monitor");
+    return fail(code == Errc::timeout ? Errc::timeout : Errc::vanished, wants.front().from.value,
+                "the monitor");
   }
   for (std::size_t i = 0; i < wants.size(); ++i) {
-    if (!parse_xp((*answers)[i], wants[i].from, wants[i].into)) return fail(Errc::io, wants[i].from.value, "xp");
+    if (!parse_xp((*answers)[i], wants[i].from, wants[i].into))
+      return fail(Errc::io, wants[i].from.value, "xp");
   }
   return {};
 }
@@ -64,7 +67,8 @@ Result<void> MonitorMemory::fetch(std::span<const Want> wants) const {
 Result<void> MonitorMemory::read(Gpa from, MutableBytes into) const {
   std::vector<Want> wants;
   TRY(map_.for_each_piece(from, into.size(),
-                          [&](const MapSegment&, std::uint64_t, std::uint64_t done, std::uint64_t size) -> Result<void> {
+                          [&](const MapSegment&, std::uint64_t, std::uint64_t done,
+                              std::uint64_t size) -> Result<void> {
                             for (std::uint64_t at = 0; at < size; at += kPiece) {
                               const auto take = std::min(kPiece, size - at);
                               wants.push_back({from + done + at, into.subspan(done + at, take)});
@@ -78,7 +82,8 @@ std::size_t MonitorMemory::read_batch(std::span<BatchRead> batch) const {
   std::vector<Want> wants;
   for (auto& one : batch) {
     const auto* segment = map_.find(one.from);
-    one.ok = segment != nullptr && one.into.size() <= segment->range.end() - one.from && one.into.size() <= kPiece;
+    one.ok = segment != nullptr && one.into.size() <= segment->range.end() - one.from &&
+             one.into.size() <= kPiece;
     if (one.ok && !one.into.empty()) wants.push_back({one.from, one.into});
   }
   const bool all = wants.empty() || fetch(wants).has_value();

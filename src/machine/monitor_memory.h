@@ -16,7 +16,8 @@ namespace vitrine {
 /// Threads take turns.
 class MonitorMemory final : public PhysicalMemory {
  public:
-  MonitorMemory(std::unique_ptr<Qmp> qmp, MemoryMap map) : qmp_(std::move(qmp)), map_(std::move(map)) {}
+  MonitorMemory(std::unique_ptr<Qmp> qmp, MemoryMap map)
+      : qmp_(std::move(qmp)), map_(std::move(map)) {}
 
   [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return map_.ranges(); }
   /// Errors as PhysicalMemory::read(); a monitor that stops answering is `vanished`.

@@ -50,7 +50,8 @@ std::optional<FlatRange> parse_range(std::string_view line) {
   const auto first = take_hex(line);
   if (!first || !take(line, "-")) return std::nullopt;
   const auto last = take_hex(line);
-  if (!last || *last < *first || *last - *first == UINT64_MAX || !take(line, " (prio ")) return std::nullopt;
+  if (!last || *last < *first || *last - *first == UINT64_MAX || !take(line, " (prio "))
+    return std::nullopt;
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), flat.priority);
   if (error != std::errc{}) return std::nullopt;
   line.remove_prefix(static_cast<std::size_t>(end - line.data()));
@@ -63,7 +64,8 @@ std::optional<FlatRange> parse_range(std::string_view line) {
   flat.range = {Gpa{*first}, *last - *first + 1};
   flat.readonly = kind == "rom" || kind == "nv-rom";
   flat.ram = kind == "ram" || kind == "nv-ram" || flat.readonly;
-  if (take(line, "nv-")) {}  // older QEMUs put it before the name
+  if (take(line, "nv-")) {
+  }  // older QEMUs put it before the name
   // A name may itself hold " @": the offset is the last, and has 16 digits.
   if (const auto at = line.rfind(" @"); at != std::string_view::npos) {
     auto rest = line.substr(at + 2);
@@ -84,7 +86,8 @@ std::optional<FlatRange> parse_range(std::string_view line) {
 
 Outcome<std::vector<FlatRange>> parse_flat_view(std::string_view text) {
   const auto broken = [](std::string_view why) {
-    return std::unexpected(Problem(Errc::protocol, fmt::format("QEMU's memory map cannot be read: {}", why)));
+    return std::unexpected(
+        Problem(Errc::protocol, fmt::format("QEMU's memory map cannot be read: {}", why)));
   };
   bool ours = false;
   bool found = false;
@@ -177,7 +180,8 @@ x86::Segment* segment_called(x86::Registers& r, std::string_view name) {
 void set_register(Block& block, std::string_view name, std::uint64_t value) {
   auto& r = block.registers;
   static constexpr std::array<std::string_view, x86::kGprCount> kNames = {
-      "AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"};
+      "AX", "BX", "CX",  "DX",  "SI",  "DI",  "BP",  "SP",
+      "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"};
   auto bare = name;
   if (bare.size() == 3 && (bare[0] == 'R' || bare[0] == 'E')) bare.remove_prefix(1);
   const auto numbered = std::ranges::find(kNames, name);
@@ -228,7 +232,8 @@ void parse_register_line(Block& block, std::string_view line) {
     const auto sign = line.find('=', at);
     if (sign == std::string_view::npos) return;
     auto name = trim(line.substr(at, sign - at));
-    if (const auto space = name.rfind(' '); space != std::string_view::npos) name.remove_prefix(space + 1);
+    if (const auto space = name.rfind(' '); space != std::string_view::npos)
+      name.remove_prefix(space + 1);
     auto rest = line.substr(sign + 1);
     const auto before = rest.size();
     if (const auto value = take_hex(rest)) set_register(block, name, *value);
@@ -258,7 +263,8 @@ Outcome<std::vector<x86::Registers>> parse_registers(std::string_view text) {
     }
     all.push_back(block.registers);
   }
-  if (all.empty()) return std::unexpected(Problem(Errc::protocol, "QEMU's register dump shows no x86 CPU"));
+  if (all.empty())
+    return std::unexpected(Problem(Errc::protocol, "QEMU's register dump shows no x86 CPU"));
   return all;
 }
 

@@ -17,10 +17,10 @@ namespace vitrine {
 struct FlatRange {
   GpaRange range;
   int priority = 0;
-  bool ram = false;         ///< "ram" (not romd, ramd, i/o); "nv-ram" (an NVDIMM) counts
-  bool readonly = false;    ///< "rom": RAM that the guest may only read
-  std::string region;       ///< "pc.ram", a memory backend's id, "vga.vram"
-  std::uint64_t offset = 0; ///< of `range` in that region
+  bool ram = false;          ///< "ram" (not romd, ramd, i/o); "nv-ram" (an NVDIMM) counts
+  bool readonly = false;     ///< "rom": RAM that the guest may only read
+  std::string region;        ///< "pc.ram", a memory backend's id, "vga.vram"
+  std::uint64_t offset = 0;  ///< of `range` in that region
 
   bool operator==(const FlatRange&) const = default;
 };

@@ -10,8 +10,8 @@
 namespace vitrine {
 
 struct OpenOptions {
-  std::size_t layout = 0;      ///< which of Machine::layouts(), where the map is not told
-  bool use_monitor = true;     ///< false: leave QMP sockets alone, as if there were none
+  std::size_t layout = 0;   ///< which of Machine::layouts(), where the map is not told
+  bool use_monitor = true;  ///< false: leave QMP sockets alone, as if there were none
 };
 
 /// Opens what `name_or_path` means: "file:PATH" or the path of an existing file (not a
@@ -21,6 +21,6 @@ struct OpenOptions {
 /// Errors: as find_qemu(), open_qemu() and open_image(); each says what to do next.
 /// Cost: about 10 ms live, 1 ms an image.
 [[nodiscard]] Outcome<std::unique_ptr<Machine>> open_machine(std::string_view name_or_path,
-                                                            OpenOptions options = {});
+                                                             OpenOptions options = {});
 
 }  // namespace vitrine

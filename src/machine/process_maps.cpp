@@ -84,7 +84,8 @@ Outcome<std::string> read_proc_file(const std::string& path, std::size_t limit) 
   const auto code = error == ENOENT || error == ESRCH   ? Errc::vanished
                     : error == EACCES || error == EPERM ? Errc::denied
                                                         : Errc::io;
-  return std::unexpected(Problem(code, fmt::format("cannot read {}: {}", path, std::strerror(error))));
+  return std::unexpected(
+      Problem(code, fmt::format("cannot read {}: {}", path, std::strerror(error))));
 }
 
 Outcome<std::vector<ProcessMapping>> read_process_maps(pid_t pid) {

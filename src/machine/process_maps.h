@@ -16,11 +16,11 @@ namespace vitrine {
 struct ProcessMapping {
   Hva start, end;
   bool readable = false, writable = false, executable = false;
-  bool shared = false;            ///< MAP_SHARED
-  std::uint64_t offset = 0;       ///< into the file
+  bool shared = false;       ///< MAP_SHARED
+  std::uint64_t offset = 0;  ///< into the file
   std::uint32_t device_major = 0, device_minor = 0;
-  std::uint64_t inode = 0;        ///< 0: anonymous
-  std::string path;               ///< "/memfd:pc.ram (deleted)", "[heap]", ""
+  std::uint64_t inode = 0;  ///< 0: anonymous
+  std::string path;         ///< "/memfd:pc.ram (deleted)", "[heap]", ""
 
   [[nodiscard]] std::uint64_t size() const { return end - start; }
   [[nodiscard]] bool contains(Hva at) const { return at >= start && at < end; }
@@ -38,6 +38,7 @@ struct ProcessMapping {
 [[nodiscard]] const ProcessMapping* mapping_at(const std::vector<ProcessMapping>& maps, Hva at);
 
 /// A whole small file of /proc; nothing if it cannot be read. `limit` in bytes.
-[[nodiscard]] Outcome<std::string> read_proc_file(const std::string& path, std::size_t limit = 64 << 20);
+[[nodiscard]] Outcome<std::string> read_proc_file(const std::string& path,
+                                                  std::size_t limit = 64 << 20);
 
 }  // namespace vitrine

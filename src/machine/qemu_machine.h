@@ -21,6 +21,6 @@ struct QemuOpenOptions {
 /// The monitor is let go before this returns. The guest is neither stopped nor written.
 /// @returns denied, vanished, timeout, unsupported (not x86), malformed
 [[nodiscard]] Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process,
-                                                        QemuOpenOptions options = {});
+                                                          QemuOpenOptions options = {});
 
 }  // namespace vitrine

@@ -20,8 +20,9 @@ Properties parse_properties(std::string_view text, std::string_view first_key) {
     if (!json.is_object()) return all;
     for (const auto& [key, value] : json.items()) {
       all[key] = value.is_string() ? value.get<std::string>()
-                 : value.is_boolean() ? (value.get<bool>() ? "on" : "off")
-                                      : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+                 : value.is_boolean()
+                     ? (value.get<bool>() ? "on" : "off")
+                     : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     }
     return all;
   }
@@ -41,7 +42,8 @@ Properties parse_properties(std::string_view text, std::string_view first_key) {
       all[item.substr(0, equals)] = item.substr(equals + 1);
     } else if (first && !first_key.empty()) {
       all[std::string(first_key)] = item;
-    } else if (item.starts_with("no") && item.size() > 2 && (item == "nowait" || item == "nodelay")) {
+    } else if (item.starts_with("no") && item.size() > 2 &&
+               (item == "nowait" || item == "nodelay")) {
       all[item.substr(2)] = "off";
     } else if (!item.empty()) {
       all[item] = "on";
@@ -73,7 +75,8 @@ unsigned get_count(const Properties& all, std::string_view key) {
 unsigned count_vcpus(const Properties& smp) {
   if (const auto cpus = get_count(smp, "cpus"); cpus != 0) return cpus;
   std::uint64_t product = 1;
-  for (const auto* key : {"drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"}) {
+  for (const auto* key :
+       {"drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"}) {
     if (const auto factor = get_count(smp, key); factor != 0) product *= factor;
     product = std::min<std::uint64_t>(product, 65536);
   }
@@ -127,14 +130,16 @@ std::optional<MonitorOption> legacy_socket(std::string_view text,
 
 // Options whose next word is theirs even if it begins with '-'.
 constexpr std::array<std::string_view, 40> kTakesWord = {
-    "append", "accel", "audiodev", "bios", "blockdev", "boot", "cdrom", "chardev", "cpu", "device",
-    "display", "drive", "fw_cfg", "global", "hda", "hdb", "incoming", "initrd", "kernel", "loadvm",
-    "m", "M", "machine", "mem-path", "mon", "monitor", "name", "net", "netdev", "nic",
-    "numa", "object", "pidfile", "qmp", "qmp-pretty", "rtc", "sandbox", "serial", "smp", "uuid"};
+    "append",   "accel",   "audiodev",   "bios",   "blockdev", "boot",   "cdrom",   "chardev",
+    "cpu",      "device",  "display",    "drive",  "fw_cfg",   "global", "hda",     "hdb",
+    "incoming", "initrd",  "kernel",     "loadvm", "m",        "M",      "machine", "mem-path",
+    "mon",      "monitor", "name",       "net",    "netdev",   "nic",    "numa",    "object",
+    "pidfile",  "qmp",     "qmp-pretty", "rtc",    "sandbox",  "serial", "smp",     "uuid"};
 // Of those, what hardly any other program has.
 constexpr std::array<std::string_view, 20> kTelling = {
-    "accel", "append", "audiodev", "blockdev", "chardev", "device", "drive", "fw_cfg", "global", "initrd",
-    "kernel", "m", "M", "machine", "mon", "monitor", "netdev", "object", "qmp", "smp"};
+    "accel",  "append",  "audiodev", "blockdev", "chardev", "device", "drive",
+    "fw_cfg", "global",  "initrd",   "kernel",   "m",       "M",      "machine",
+    "mon",    "monitor", "netdev",   "object",   "qmp",     "smp"};
 
 }  // namespace
 
@@ -144,14 +149,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text, std::uint64_t uni
   std::size_t used = 0;
   if (text.starts_with("0x") || text.starts_with("0X")) {
     std::uint64_t whole = 0;
-    const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), whole, 16);
+    const auto [end, error] =
+        std::from_chars(text.data() + 2, text.data() + text.size(), whole, 16);
     if (error != std::errc{} || whole >> 63 != 0) return std::nullopt;
     if (end == text.data() + text.size() && unit == 1) return whole;
     value = static_cast<double>(whole);
     used = static_cast<std::size_t>(end - text.data());
   } else {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                              std::chars_format::fixed);
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
     if (error != std::errc{} || !(value >= 0)) return std::nullopt;
     used = static_cast<std::size_t>(end - text.data());
   }
@@ -263,7 +269,8 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
     } else if (option == "device") {
       const auto properties = parse_properties(value, "driver");
       const auto driver = get(properties, "driver");
-      if (driver == "pc-dimm" || driver == "nvdimm" || driver == "virtio-mem-pci" || driver == "virtio-pmem-pci") {
+      if (driver == "pc-dimm" || driver == "nvdimm" || driver == "virtio-mem-pci" ||
+          driver == "virtio-pmem-pci") {
         auto address = get(properties, "addr");
         if (driver.starts_with("virtio")) address = get(properties, "memaddr");
         options.dimms.push_back({.id = get(properties, "id"),
@@ -274,11 +281,14 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
   }
 
   for (const auto& [number, properties] : nodes) {
-    if (const auto memdev = get(properties, "memdev"); !memdev.empty()) options.numa_backends.push_back(memdev);
-    if (const auto size = parse_size(get(properties, "mem"), 1ULL << 20)) options.numa_sizes.push_back(*size);
+    if (const auto memdev = get(properties, "memdev"); !memdev.empty())
+      options.numa_backends.push_back(memdev);
+    if (const auto size = parse_size(get(properties, "mem"), 1ULL << 20))
+      options.numa_sizes.push_back(*size);
   }
   for (const auto& address : qmp_addresses) {
-    if (auto monitor = legacy_socket(address, chardevs)) options.monitors.push_back(std::move(*monitor));
+    if (auto monitor = legacy_socket(address, chardevs))
+      options.monitors.push_back(std::move(*monitor));
   }
   for (const auto& mon : mons) {
     if (get(mon, "mode") != "control") continue;

@@ -22,11 +22,11 @@ struct MemoryBackendOption {
 
 /// A QMP monitor as the command line describes it.
 struct MonitorOption {
-  bool server = true;         ///< false: QEMU itself connects; there is nothing to join
-  std::string unix_path;      ///< as written: may be relative to QEMU's working directory
-  std::string host, port;     ///< tcp
+  bool server = true;            ///< false: QEMU itself connects; there is nothing to join
+  std::string unix_path;         ///< as written: may be relative to QEMU's working directory
+  std::string host, port;        ///< tcp
   std::optional<int> socket_fd;  ///< a listening socket handed in (libvirt)
-  bool abstract = false;      ///< a name without a file
+  bool abstract = false;         ///< a name without a file
 };
 
 /// "-device pc-dimm" and kin.
@@ -36,10 +36,10 @@ struct DimmOption {
 };
 
 struct QemuOptions {
-  std::string name;                 ///< "-name NAME" or "-name guest=NAME"; may be empty
-  std::string machine_type;         ///< "pc", "q35", "pc-q35-8.2"; empty: QEMU's default
+  std::string name;          ///< "-name NAME" or "-name guest=NAME"; may be empty
+  std::string machine_type;  ///< "pc", "q35", "pc-q35-8.2"; empty: QEMU's default
   std::map<std::string, std::string, std::less<>> machine;  ///< the other properties of -machine
-  std::string accelerator;          ///< "kvm", "tcg", "kvm:tcg"; empty: not said
+  std::string accelerator;  ///< "kvm", "tcg", "kvm:tcg"; empty: not said
   std::uint64_t memory_bytes = 128ULL << 20;
   bool memory_said = false;
   unsigned vcpus = 1;
@@ -49,8 +49,8 @@ struct QemuOptions {
   std::string mem_path;                    ///< "-mem-path"
   std::vector<MonitorOption> monitors;     ///< QMP only
   std::vector<DimmOption> dimms;
-  bool reads_config = false;               ///< "-readconfig": more is said elsewhere
-  unsigned recognised = 0;                 ///< how many options QEMU alone has
+  bool reads_config = false;  ///< "-readconfig": more is said elsewhere
+  unsigned recognised = 0;    ///< how many options QEMU alone has
 
   [[nodiscard]] const MemoryBackendOption* backend(std::string_view id) const;
   /// The RAM backends in the order in which they make up the machine's RAM: the NUMA
@@ -63,6 +63,7 @@ struct QemuOptions {
 
 /// "4G", "1.5G", "0x1000", "512": QEMU's sizes; `unit` multiplies a bare number.
 /// Nothing if it is no size or passes 2^63.
-[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text, std::uint64_t unit = 1);
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text,
+                                                      std::uint64_t unit = 1);
 
 }  // namespace vitrine

@@ -160,11 +160,10 @@ std::optional<QemuProcess> look_at(pid_t pid) {
   const bool named = named_like_qemu(program);
   // A renamed QEMU still has QEMU's options, and has them right after its name: a
   // launcher (sudo, strace) has a program's name there first, or one of QEMU's further on.
-  const bool launches =
-      std::any_of(words.begin() + 1, words.end(), [](const auto& word) {
-        const auto file = file_name(word);  // not a folder of QEMU's, as -L names
-        return file.starts_with("qemu-system-") || file == "qemu-kvm";
-      });
+  const bool launches = std::any_of(words.begin() + 1, words.end(), [](const auto& word) {
+    const auto file = file_name(word);  // not a folder of QEMU's, as -L names
+    return file.starts_with("qemu-system-") || file == "qemu-kvm";
+  });
   const bool optioned = words.size() > 1 && words[1].starts_with('-') && !launches;
   if (!named && !optioned) return std::nullopt;
   process.options = parse_qemu_options(words);

@@ -18,11 +18,11 @@ struct QemuProcess {
   pid_t pid = 0;
   std::uint64_t start_time = 0;  ///< clock ticks since boot: tells a reused pid apart
   std::uint32_t uid = 0;
-  std::string user;              ///< the uid's name, or its number
-  std::string executable;        ///< the file's name without folders: "qemu-system-x86_64"
-  std::string architecture;      ///< "x86_64", "i386", "aarch64"; empty if the name does not say
+  std::string user;          ///< the uid's name, or its number
+  std::string executable;    ///< the file's name without folders: "qemu-system-x86_64"
+  std::string architecture;  ///< "x86_64", "i386", "aarch64"; empty if the name does not say
   QemuOptions options;
-  std::vector<QmpEndpoint> monitors;  ///< QMP sockets as this process can reach them
+  std::vector<QmpEndpoint> monitors;              ///< QMP sockets as this process can reach them
   std::vector<std::string> unreachable_monitors;  ///< and those it cannot, with the reason
 
   /// -name, or "qemu-PID" for a machine without one.

@@ -41,8 +41,9 @@ Outcome<std::vector<Piece>> split_at_mappings(const std::vector<HostRange>& rang
       const auto* mapping = mapping_at(maps, range.hva + done);
       if (mapping == nullptr || !mapping->readable) {
         return std::unexpected(Problem(
-            Errc::malformed, fmt::format("guest RAM at {:#x} ({}) is not mapped in QEMU at {:#x}",
-                                         (range.range.start + done).value, range.region, (range.hva + done).value)));
+            Errc::malformed,
+            fmt::format("guest RAM at {:#x} ({}) is not mapped in QEMU at {:#x}",
+                        (range.range.start + done).value, range.region, (range.hva + done).value)));
       }
       const auto take = std::min(range.range.size - done, mapping->end - (range.hva + done));
       pieces.push_back({{range.range.start + done, take}, range.hva + done, mapping});
@@ -53,7 +54,7 @@ Outcome<std::vector<Piece>> split_at_mappings(const std::vector<HostRange>& rang
 }
 
 bool is_file_of(int file, const ProcessMapping& mapping) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file, &status) != 0 || status.st_ino != mapping.inode) return false;
   // Some file systems (btrfs, overlayfs) show another device to stat than in maps; the
   // inode and the name decide then.
@@ -91,20 +92,24 @@ std::optional<FileDescriptor> open_mapped_file(pid_t pid, const ProcessMapping& 
 }  // namespace
 
 Problem ram_problem(pid_t pid, const Error& error) {
-  if (error.code == Errc::vanished) return {Errc::vanished, fmt::format("QEMU (pid {}) is gone", pid)};
+  if (error.code == Errc::vanished)
+    return {Errc::vanished, fmt::format("QEMU (pid {}) is gone", pid)};
   if (error.code != Errc::denied) {
-    return {error.code, fmt::format("the RAM of QEMU (pid {}) cannot be read: {}", pid, describe(error))};
+    return {error.code,
+            fmt::format("the RAM of QEMU (pid {}) cannot be read: {}", pid, describe(error))};
   }
-  struct stat status {};
+  struct stat status{};
   const bool known = ::stat(fmt::format("/proc/{}", pid).c_str(), &status) == 0;
   const bool other_user = known && status.st_uid != ::geteuid();
   const auto scope = read_proc_file("/proc/sys/kernel/yama/ptrace_scope", 64);
   std::string hint = "run as root, or give this program CAP_SYS_PTRACE";
   if (other_user) {
-    hint = fmt::format("it runs as uid {}: use sudo, or give this program CAP_SYS_PTRACE", status.st_uid);
+    hint = fmt::format("it runs as uid {}: use sudo, or give this program CAP_SYS_PTRACE",
+                       status.st_uid);
   } else if (scope && !scope->starts_with('0')) {
     hint = fmt::format(
-        "kernel.yama.ptrace_scope is {}: use sudo, give this program CAP_SYS_PTRACE, or start QEMU with a "
+        "kernel.yama.ptrace_scope is {}: use sudo, give this program CAP_SYS_PTRACE, or start QEMU "
+        "with a "
         "memory-backend-memfd,share=on",
         scope->substr(0, scope->find('\n')));
   }
@@ -126,12 +131,14 @@ Outcome<std::vector<HostRange>> ask_memory_map(Qmp& qmp) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     const auto text = TRY(qmp.human("info mtree -f"));
     const auto chosen = choose_ram(TRY(parse_flat_view(text)));
-    if (chosen.empty()) return std::unexpected(Problem(Errc::protocol, "QEMU's memory map shows no RAM"));
+    if (chosen.empty())
+      return std::unexpected(Problem(Errc::protocol, "QEMU's memory map shows no RAM"));
     if (chosen.size() > kMostRamRanges) {
       return std::unexpected(Problem(Errc::too_large, "QEMU's memory map has too many RAM ranges"));
     }
     std::vector<std::string> questions;
-    for (const auto& one : chosen) questions.push_back(fmt::format("gpa2hva {:#x}", one.range.start.value));
+    for (const auto& one : chosen)
+      questions.push_back(fmt::format("gpa2hva {:#x}", one.range.start.value));
     const auto answers = TRY(qmp.human(questions));
 
     std::vector<HostRange> ranges;
@@ -153,7 +160,8 @@ Outcome<RamFiles> open_ram_files(pid_t pid, const std::vector<HostRange>& ranges
   const auto pieces = TRY(split_at_mappings(ranges, *maps));
 
   using FileKey = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>;
-  std::map<FileKey, std::optional<std::uint32_t>> known;  // which of `files`, or that it cannot be opened
+  std::map<FileKey, std::optional<std::uint32_t>>
+      known;  // which of `files`, or that it cannot be opened
   RamFiles found;
   for (const auto& piece : pieces) {
     const auto& mapping = *piece.mapping;
@@ -197,8 +205,8 @@ Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges) {
     if (!part) return problem(part.error());
     parts.push_back(std::move(*part));
     for (std::size_t i = 0; i < found.names.size(); ++i) {
-      reached.notes.push_back(
-          fmt::format("RAM: shared mapping of {} ({})", found.names[i], size_in_words(file_bytes[i])));
+      reached.notes.push_back(fmt::format("RAM: shared mapping of {} ({})", found.names[i],
+                                          size_in_words(file_bytes[i])));
     }
   }
   if (!found.own.empty()) {

@@ -42,11 +42,11 @@ struct HostRange {
 
 /// Where guest RAM lies in files that others can open, and where it does not.
 struct RamFiles {
-  std::vector<FileDescriptor> files;     ///< open for reading
-  std::vector<std::string> names;        ///< as /proc/PID/maps has them
-  std::vector<MapSegment> shared;        ///< backing: which of `files`; offset: into it
-  std::vector<MapSegment> own;           ///< in the process alone; offset: its address there. Backing
-                                         ///< 1: a private mapping of a file, else 0
+  std::vector<FileDescriptor> files;  ///< open for reading
+  std::vector<std::string> names;     ///< as /proc/PID/maps has them
+  std::vector<MapSegment> shared;     ///< backing: which of `files`; offset: into it
+  std::vector<MapSegment> own;        ///< in the process alone; offset: its address there. Backing
+                                      ///< 1: a private mapping of a file, else 0
 };
 
 /// Opens the files behind `ranges` of process `pid`, for reading. Errors as reach_ram().

@@ -93,8 +93,8 @@ Outcome<void> Qmp::greet() {
 Outcome<std::uint64_t> Qmp::send(std::string_view command, std::string_view arguments,
                                  int descriptor) {
   const auto id = next_id_++;
-  std::string message = fmt::format(R"({{"execute":{},"id":{})",
-                                    Json(std::string(command)).dump(), id);
+  std::string message =
+      fmt::format(R"({{"execute":{},"id":{})", Json(std::string(command)).dump(), id);
   if (!arguments.empty()) message += fmt::format(R"(,"arguments":{})", arguments);
   message += "}\n";
 
@@ -123,14 +123,17 @@ Outcome<Qmp::Answer> Qmp::receive(Deadline until) {
   std::size_t seen = 0;
   while (true) {
     if (const auto end = frame.feed(std::string_view(buffer_).substr(seen)); end != 0) {
-      Answer answer{Json::parse(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(seen + end),
-                                nullptr, false)};
+      Answer answer{Json::parse(buffer_.begin(),
+                                buffer_.begin() + static_cast<std::ptrdiff_t>(seen + end), nullptr,
+                                false)};
       buffer_.erase(0, seen + end);
-      if (!answer.value.is_object()) return problem(Errc::protocol, "the QMP monitor answered nonsense");
+      if (!answer.value.is_object())
+        return problem(Errc::protocol, "the QMP monitor answered nonsense");
       return answer;
     }
     seen = buffer_.size();
-    if (seen > kLongestAnswer) return problem(Errc::protocol, "the QMP monitor's answer has no end");
+    if (seen > kLongestAnswer)
+      return problem(Errc::protocol, "the QMP monitor's answer has no end");
 
     pollfd ready{.fd = socket_.get(), .events = POLLIN, .revents = 0};
     const int events = ::poll(&ready, 1, milliseconds_until(until));
@@ -159,7 +162,8 @@ Outcome<Qmp::Answer> Qmp::answer_to(std::uint64_t id) {
                      fmt::format("QEMU refused: {}", words.substr(0, 500)));
     }
     const auto value = answer.value.find("return");
-    if (value == answer.value.end()) return problem(Errc::protocol, "the QMP monitor answered nonsense");
+    if (value == answer.value.end())
+      return problem(Errc::protocol, "the QMP monitor answered nonsense");
     return Answer{std::move(*value)};
   }
   return problem(Errc::protocol, "the QMP monitor sends events without end");
@@ -175,8 +179,10 @@ Outcome<std::string> Qmp::execute_with_file(std::string_view command, std::strin
                                             int descriptor) {
   int family = 0;
   socklen_t size = sizeof family;
-  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family != AF_UNIX) {
-    return problem(Errc::unsupported, "this QMP monitor is reached by TCP, which carries no open files",
+  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 ||
+      family != AF_UNIX) {
+    return problem(Errc::unsupported,
+                   "this QMP monitor is reached by TCP, which carries no open files",
                    "give the machine a QMP socket of kind unix");
   }
   const auto id = TRY(send(command, arguments, descriptor));
@@ -197,13 +203,14 @@ Outcome<std::vector<std::string>> Qmp::human(std::span<const std::string> lines)
   for (std::size_t done = 0; done < lines.size();) {
     std::vector<std::uint64_t> ids;
     for (; done < lines.size() && ids.size() < kInFlight; ++done) {
-      const auto arguments = Json{{"command-line", lines[done]}}.dump(-1, ' ', false,
-                                                                      Json::error_handler_t::replace);
+      const auto arguments =
+          Json{{"command-line", lines[done]}}.dump(-1, ' ', false, Json::error_handler_t::replace);
       ids.push_back(TRY(send("human-monitor-command", arguments)));
     }
     for (const auto id : ids) {
       auto answer = TRY(answer_to(id));
-      if (!answer.value.is_string()) return problem(Errc::protocol, "the human monitor answered nonsense");
+      if (!answer.value.is_string())
+        return problem(Errc::protocol, "the human monitor answered nonsense");
       answers.push_back(answer.value.get<std::string>());
     }
   }

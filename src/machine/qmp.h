@@ -19,9 +19,9 @@ namespace vitrine {
 
 /// Where a monitor listens.
 struct QmpEndpoint {
-  std::string path;           ///< a unix socket as this process reaches it; empty for tcp
-  std::string host, port;     ///< tcp
-  std::string shown;          ///< as the machine's owner wrote it
+  std::string path;        ///< a unix socket as this process reaches it; empty for tcp
+  std::string host, port;  ///< tcp
+  std::string shown;       ///< as the machine's owner wrote it
 
   [[nodiscard]] bool tcp() const { return path.empty(); }
 };
@@ -44,10 +44,10 @@ class Qmp {
   /// @returns timeout    no greeting: another client (libvirt, a tool) holds the socket
   /// @returns protocol   what answers is not QMP
   [[nodiscard]] static Outcome<std::unique_ptr<Qmp>> connect(const QmpEndpoint& endpoint,
-                                                            Timeouts timeouts = {});
+                                                             Timeouts timeouts = {});
   /// The same over a connected stream socket.
   [[nodiscard]] static Outcome<std::unique_ptr<Qmp>> adopt(FileDescriptor socket,
-                                                          Timeouts timeouts = {});
+                                                           Timeouts timeouts = {});
 
   /// Runs one QMP command. `arguments` is a JSON object, or empty.
   /// @returns the answer's "return" as JSON text.
@@ -55,13 +55,14 @@ class Qmp {
   /// @returns invalid      QEMU refused it; its own words are in the message
   /// @returns timeout, vanished, protocol  no answer, a closed connection, nonsense.
   ///          The connection is of no use afterwards.
-  [[nodiscard]] Outcome<std::string> execute(std::string_view command, std::string_view arguments = {});
+  [[nodiscard]] Outcome<std::string> execute(std::string_view command,
+                                             std::string_view arguments = {});
 
   /// The same, with an open file for QEMU beside the command (getfd, add-fd): QEMU gets its own
   /// descriptor of it. `descriptor` stays the caller's.
   /// @returns unsupported  the monitor is reached by TCP, which carries no files
   [[nodiscard]] Outcome<std::string> execute_with_file(std::string_view command,
-                                                      std::string_view arguments, int descriptor);
+                                                       std::string_view arguments, int descriptor);
 
   /// The connection, to wait for its end.
   [[nodiscard]] int socket() const noexcept { return socket_.get(); }

@@ -1,7 +1,5 @@
 // Reaching a QMP socket: apart from the rest, so that a program that is handed its connection
 // holds no resolver.
-#include "machine/qmp.h"
-
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <netdb.h>
@@ -14,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+
+#include "machine/qmp.h"
 
 namespace vitrine {
 namespace {
@@ -82,8 +82,8 @@ Connected connect_tcp(const QmpEndpoint& endpoint, Clock::time_point until) {
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
   Connected result{{}, ENOENT};
   for (const auto* one = found; one != nullptr; one = one->ai_next) {
-    result.socket = FileDescriptor(
-        ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
+    result.socket = FileDescriptor(::socket(
+        one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
     if (!result.socket) continue;
     result.error = connect_until(result.socket.get(), one->ai_addr, one->ai_addrlen, until);
     if (result.error == 0) break;
@@ -95,28 +95,35 @@ Connected connect_tcp(const QmpEndpoint& endpoint, Clock::time_point until) {
 
 Outcome<std::unique_ptr<Qmp>> Qmp::connect(const QmpEndpoint& endpoint, Timeouts timeouts) {
   const auto until = Clock::now() + timeouts.greeting;
-  auto connected = endpoint.tcp() ? connect_tcp(endpoint, until) : connect_unix(endpoint.path, until);
+  auto connected =
+      endpoint.tcp() ? connect_tcp(endpoint, until) : connect_unix(endpoint.path, until);
   switch (connected.error) {
-    case 0: break;
+    case 0:
+      break;
     case ENOENT:
     case ENOTDIR:
     case ECONNREFUSED:
-      return problem(Errc::not_found, fmt::format("nobody listens at the QMP socket {}", endpoint.shown));
+      return problem(Errc::not_found,
+                     fmt::format("nobody listens at the QMP socket {}", endpoint.shown));
     case EACCES:
     case EPERM:
-      return problem(Errc::denied, fmt::format("no permission to use the QMP socket {}", endpoint.shown),
+      return problem(Errc::denied,
+                     fmt::format("no permission to use the QMP socket {}", endpoint.shown),
                      "run as the user of that QEMU process, or as root");
     case EAGAIN:
     case ETIMEDOUT:
-      return problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it", endpoint.shown));
+      return problem(
+          Errc::timeout,
+          fmt::format("the QMP socket {} is busy: another client holds it", endpoint.shown));
     default:
-      return problem(Errc::io, fmt::format("cannot connect to the QMP socket {}: {}", endpoint.shown,
-                                           std::strerror(connected.error)));
+      return problem(Errc::io, fmt::format("cannot connect to the QMP socket {}: {}",
+                                           endpoint.shown, std::strerror(connected.error)));
   }
   auto qmp = adopt(std::move(connected.socket), timeouts);
   if (!qmp && qmp.error().code == Errc::timeout) {
     qmp.error().message = fmt::format(
-        "the QMP socket {} is busy: it takes a connection but does not answer (one client at a time)",
+        "the QMP socket {} is busy: it takes a connection but does not answer (one client at a "
+        "time)",
         endpoint.shown);
   }
   return qmp;

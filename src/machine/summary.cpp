@@ -24,8 +24,11 @@ std::string accelerator_of(const QemuProcess& process) {
   if (descriptors) {
     while (const auto* entry = ::readdir(descriptors.get())) {
       std::array<char, 64> target;
-      const auto size = ::readlink(fmt::format("{}/{}", folder, entry->d_name).c_str(), target.data(), target.size());
-      if (size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) == "anon_inode:kvm-vm") return "kvm";
+      const auto size = ::readlink(fmt::format("{}/{}", folder, entry->d_name).c_str(),
+                                   target.data(), target.size());
+      if (size > 0 &&
+          std::string_view(target.data(), static_cast<std::size_t>(size)) == "anon_inode:kvm-vm")
+        return "kvm";
     }
     return "tcg";
   }
@@ -49,7 +52,8 @@ std::string ask_for_state(const QmpEndpoint& endpoint, std::string& remark) {
 
 /// Why we may not read the process's memory, by the check that the kernel itself makes.
 std::optional<Error> refusal(pid_t pid) {
-  const FileDescriptor memory(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor memory(
+      ::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
   if (memory) return std::nullopt;
   return Error{errno == ENOENT || errno == ESRCH ? Errc::vanished : Errc::denied, 0, "its memory"};
 }
@@ -57,21 +61,23 @@ std::optional<Error> refusal(pid_t pid) {
 }  // namespace
 
 MachineSummary summarize(const QemuProcess& process, bool ask_state) {
-  MachineSummary summary{.name = process.name(),
-                         .pid = process.pid,
-                         .user = process.user,
-                         .architecture = process.architecture,
-                         .machine_type = process.options.machine_type.empty() ? "pc" : process.options.machine_type,
-                         .accelerator = accelerator_of(process),
-                         .memory_bytes = process.options.memory_bytes,
-                         .vcpus = process.options.vcpus};
+  MachineSummary summary{
+      .name = process.name(),
+      .pid = process.pid,
+      .user = process.user,
+      .architecture = process.architecture,
+      .machine_type = process.options.machine_type.empty() ? "pc" : process.options.machine_type,
+      .accelerator = accelerator_of(process),
+      .memory_bytes = process.options.memory_bytes,
+      .vcpus = process.options.vcpus};
   if (!process.monitors.empty()) {
     summary.monitor = process.monitors.front().shown;
     if (ask_state) summary.state = ask_for_state(process.monitors.front(), summary.remark);
   } else if (!process.unreachable_monitors.empty()) {
     summary.remark = process.unreachable_monitors.front();
   }
-  if (!process.architecture.empty() && process.architecture != "x86_64" && process.architecture != "i386") {
+  if (!process.architecture.empty() && process.architecture != "x86_64" &&
+      process.architecture != "i386") {
     summary.remark = "only x86 guests are read";
     return summary;
   }
@@ -81,17 +87,19 @@ MachineSummary summarize(const QemuProcess& process, bool ask_state) {
   bool all_shared = false;
   if (maps) {
     const auto readings = infer_ram(process.options, *maps);
-    all_shared = readings && std::ranges::all_of(readings->front().ranges, [&](const HostRange& range) {
-      const auto* mapping = mapping_at(*maps, range.hva);
-      return mapping != nullptr && mapping->shared && mapping->inode != 0;
-    });
+    all_shared =
+        readings && std::ranges::all_of(readings->front().ranges, [&](const HostRange& range) {
+          const auto* mapping = mapping_at(*maps, range.hva);
+          return mapping != nullptr && mapping->shared && mapping->inode != 0;
+        });
   }
   if (all_shared) {
     summary.ram = "shared mapping";
   } else if (!refused) {
     summary.ram = "process_vm_readv";
   } else {
-    if (!process.monitors.empty() && (!ask_state || !summary.state.empty())) summary.ram = "QMP monitor";
+    if (!process.monitors.empty() && (!ask_state || !summary.state.empty()))
+      summary.ram = "QMP monitor";
     const auto why = ram_problem(process.pid, *refused);
     summary.remark = why.message + (why.hint.empty() ? "" : "; " + why.hint);
   }

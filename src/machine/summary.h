@@ -20,11 +20,11 @@ struct MachineSummary {
   std::string accelerator;         ///< "kvm", "tcg"
   std::uint64_t memory_bytes = 0;  ///< at start: plugged memory is not counted
   unsigned vcpus = 0;
-  std::string monitor;             ///< its QMP socket as its owner wrote it; empty if none
-  std::string state;               ///< "running", "paused" ...; empty if it was not asked or is busy
-  std::string ram;                 ///< how RAM would be reached: "shared mapping", "process_vm_readv",
-                                   ///< "QMP monitor"; empty if not at all
-  std::string remark;              ///< why not, or why not better, and what to do
+  std::string monitor;  ///< its QMP socket as its owner wrote it; empty if none
+  std::string state;    ///< "running", "paused" ...; empty if it was not asked or is busy
+  std::string ram;      ///< how RAM would be reached: "shared mapping", "process_vm_readv",
+                        ///< "QMP monitor"; empty if not at all
+  std::string remark;   ///< why not, or why not better, and what to do
 };
 
 /// @param ask_state  also asks each monitor for the state: up to 0.2 s for a busy one.

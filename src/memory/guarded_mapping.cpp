@@ -27,7 +27,7 @@ struct Slot {
 constinit std::array<Slot, 1024> slots{};
 constinit std::atomic<int> slots_used{0};
 constinit std::mutex slots_mutex;
-constinit struct sigaction previous_action {};
+constinit struct sigaction previous_action{};
 
 Slot& slot_at(int index) { return slots[static_cast<std::size_t>(index)]; }
 
@@ -61,10 +61,10 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
 
 // Called with slots_mutex held.
 bool install_handler() {
-  struct sigaction current {};
+  struct sigaction current{};
   if (::sigaction(SIGBUS, nullptr, &current) != 0) return false;
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == &on_sigbus) return true;
-  struct sigaction ours {};
+  struct sigaction ours{};
   ours.sa_sigaction = &on_sigbus;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigemptyset(&ours.sa_mask);
@@ -90,7 +90,7 @@ int claim_slot(std::uintptr_t start, std::uintptr_t size, std::uintptr_t page) {
 
 // A piece of a huge-page mapping can only be replaced whole.
 std::uint64_t page_bytes(int file) {
-  struct statfs system {};
+  struct statfs system{};
   if (::fstatfs(file, &system) == 0 && system.f_type == HUGETLBFS_MAGIC) {
     return static_cast<std::uint64_t>(system.f_bsize);
   }
@@ -100,10 +100,11 @@ std::uint64_t page_bytes(int file) {
 }  // namespace
 
 Result<GuardedMapping> GuardedMapping::map(int file, std::uint64_t size) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file, &status) != 0) return fail(Errc::io, 0, "fstat");
   if (static_cast<std::uint64_t>(status.st_size) < size) {
-    return fail(Errc::out_of_bounds, static_cast<std::uint64_t>(status.st_size), "file is shorter than its map");
+    return fail(Errc::out_of_bounds, static_cast<std::uint64_t>(status.st_size),
+                "file is shorter than its map");
   }
   GuardedMapping mapping;
   if (size == 0) return mapping;

@@ -16,11 +16,11 @@ Result<std::unique_ptr<PhysicalMemory>> JoinedMemory::create(
 }
 
 Result<void> JoinedMemory::read(Gpa from, MutableBytes into) const {
-  return map_.for_each_piece(from, into.size(),
-                             [&](const MapSegment& segment, std::uint64_t place, std::uint64_t done,
-                                 std::uint64_t size) {
-                               return parts_[segment.backing]->read(Gpa{place}, into.subspan(done, size));
-                             });
+  return map_.for_each_piece(
+      from, into.size(),
+      [&](const MapSegment& segment, std::uint64_t place, std::uint64_t done, std::uint64_t size) {
+        return parts_[segment.backing]->read(Gpa{place}, into.subspan(done, size));
+      });
 }
 
 std::size_t JoinedMemory::read_batch(std::span<BatchRead> batch) const {
@@ -28,8 +28,8 @@ std::size_t JoinedMemory::read_batch(std::span<BatchRead> batch) const {
   std::vector<std::vector<std::size_t>> members(parts_.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const auto* segment = map_.find(batch[i].from);
-    const bool one_part = segment != nullptr &&
-                          batch[i].into.size() <= segment->range.end() - batch[i].from;
+    const bool one_part =
+        segment != nullptr && batch[i].into.size() <= segment->range.end() - batch[i].from;
     if (one_part) {
       members[segment->backing].push_back(i);
     } else {

@@ -47,9 +47,8 @@ Result<MemoryMap> MemoryMap::create(std::vector<MapSegment> segments) {
 }
 
 const MapSegment* MemoryMap::find_from(Gpa at) const noexcept {
-  const auto after = std::ranges::upper_bound(segments_, at, {}, [](const MapSegment& one) {
-    return one.range.start;
-  });
+  const auto after = std::ranges::upper_bound(
+      segments_, at, {}, [](const MapSegment& one) { return one.range.start; });
   if (after != segments_.begin()) {
     const auto& before = *std::prev(after);
     if (before.range.contains(at)) return &before;

@@ -53,12 +53,13 @@ class MemoryMap {
     while (done < size) {
       const Gpa at = from + done;
       const MapSegment* segment = find(at);
-      if (segment == nullptr) [[unlikely]] return fail(Errc::outside_ram, at.value, "memory map");
+      if (segment == nullptr) [[unlikely]]
+        return fail(Errc::outside_ram, at.value, "memory map");
       const std::uint64_t into = at - segment->range.start;
-      const std::uint64_t take = size - done < segment->range.size - into
-                                     ? size - done
-                                     : segment->range.size - into;
-      if (auto one = piece(*segment, segment->offset + into, done, take); !one) [[unlikely]] return one;
+      const std::uint64_t take =
+          size - done < segment->range.size - into ? size - done : segment->range.size - into;
+      if (auto one = piece(*segment, segment->offset + into, done, take); !one) [[unlikely]]
+        return one;
       done += take;
     }
     return {};

@@ -65,7 +65,8 @@ class PhysicalMemory {
   template <class T>
   [[nodiscard]] Result<T> load(Gpa from) const {
     T value{};
-    if (auto done = read(from, writable_bytes_of(value)); !done) return std::unexpected(done.error());
+    if (auto done = read(from, writable_bytes_of(value)); !done)
+      return std::unexpected(done.error());
     return value;
   }
 };

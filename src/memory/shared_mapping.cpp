@@ -13,7 +13,7 @@ namespace {
 /// The first byte at or after `from` and before `limit` that is data, and where the
 /// data ends; a file system that cannot say counts everything as data.
 std::optional<std::pair<std::uint64_t, std::uint64_t>> next_data(int file, std::uint64_t from,
-                                                                std::uint64_t limit) {
+                                                                 std::uint64_t limit) {
   const auto data = ::lseek(file, static_cast<off_t>(from), SEEK_DATA);
   if (data < 0) {
     if (errno == ENXIO) return std::nullopt;
@@ -82,7 +82,8 @@ std::optional<GpaRange> SharedMapping::next_populated(Gpa from) const {
        segment = map_.find_from(segment->range.end())) {
     const auto into = from > segment->range.start ? from - segment->range.start : 0;
     const auto end = segment->offset + segment->range.size;
-    const auto data = next_data(files_[segment->backing].descriptor.get(), segment->offset + into, end);
+    const auto data =
+        next_data(files_[segment->backing].descriptor.get(), segment->offset + into, end);
     if (!data) continue;
     // Whole pages of the guest, whatever the file's offsets are aligned to.
     const auto page_of = [&](std::uint64_t place, std::uint64_t round) {
@@ -98,7 +99,7 @@ std::optional<GpaRange> SharedMapping::next_populated(Gpa from) const {
 
 bool SharedMapping::intact() const noexcept {
   return std::ranges::all_of(files_, [](const File& file) {
-    struct stat status {};
+    struct stat status{};
     return !file.mapping.lost() && ::fstat(file.descriptor.get(), &status) == 0 &&
            static_cast<std::uint64_t>(status.st_size) >= file.mapping.bytes().size();
   });

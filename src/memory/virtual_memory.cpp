@@ -18,7 +18,8 @@ Result<std::string> VirtualMemory::load_string(Gva from, std::size_t limit) cons
       return std::unexpected(done.error());
     }
     if (const void* end = std::memchr(piece.data(), 0, size)) {
-      text.append(piece.data(), static_cast<std::size_t>(static_cast<const char*>(end) - piece.data()));
+      text.append(piece.data(),
+                  static_cast<std::size_t>(static_cast<const char*>(end) - piece.data()));
       return text;
     }
     text.append(piece.data(), size);

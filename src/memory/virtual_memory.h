@@ -30,7 +30,8 @@ class VirtualMemory {
   template <class T>
   [[nodiscard]] Result<T> load(Gva from) const {
     T value{};
-    if (auto done = read(from, writable_bytes_of(value)); !done) return std::unexpected(done.error());
+    if (auto done = read(from, writable_bytes_of(value)); !done)
+      return std::unexpected(done.error());
     return value;
   }
 

@@ -40,7 +40,7 @@ class HeldFiring {
   HeldFiring& operator=(const HeldFiring&) = delete;
   virtual ~HeldFiring() = default;
 
-  std::uint32_t probe = 0;         ///< index into Program::probes
+  std::uint32_t probe = 0;  ///< index into Program::probes
   /// Whose probe it is; null: of the program that runs. A source that can be late after a
   /// replace() says it, so that no block of the new program runs for an old event.
   const vmipl::Program* program = nullptr;
@@ -71,7 +71,7 @@ class HeldFiring {
   /// Writes memory as this CPU sees it now; code is translated anew. Permission as above.
   /// @returns unsupported  this source cannot: the action finds its own way
   [[nodiscard]] virtual Outcome<void> write_memory([[maybe_unused]] Gva at,
-                                                  [[maybe_unused]] Bytes bytes) {
+                                                   [[maybe_unused]] Bytes bytes) {
     return std::unexpected(Problem{Errc::unsupported, "this event holds no memory", {}});
   }
 

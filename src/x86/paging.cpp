@@ -22,7 +22,8 @@ constexpr unsigned kHighestLeaf = 3;
 
 constexpr bool canonical(std::uint64_t address, unsigned levels) {
   const unsigned unused = 64 - (12 + kIndexBits * levels);
-  const auto extended = static_cast<std::uint64_t>(static_cast<std::int64_t>(address << unused) >> unused);
+  const auto extended =
+      static_cast<std::uint64_t>(static_cast<std::int64_t>(address << unused) >> unused);
   return extended == address;
 }
 

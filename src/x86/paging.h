@@ -12,8 +12,8 @@ namespace vitrine::x86 {
 
 /// The root of a set of page tables: CR3, and how deep the tables are.
 struct PageRoot {
-  Gpa table;           ///< bits 51:12 of CR3; page-aligned
-  unsigned levels = 4; ///< 4, or 5 with CR4.LA57
+  Gpa table;            ///< bits 51:12 of CR3; page-aligned
+  unsigned levels = 4;  ///< 4, or 5 with CR4.LA57
 
   /// Bits 11:0 (PCID, PWT, PCD) and 63:52 of `cr3` are ignored.
   static constexpr PageRoot from(std::uint64_t cr3, bool five_levels) {
@@ -34,8 +34,10 @@ struct Translation {
 /// Translates a virtual address through the page tables at `root`.
 ///
 /// @returns not_canonical  the bits above the address width are not all equal.
-/// @returns not_present    an entry's P bit is 0; `error().address` is that entry's physical address.
-/// @returns malformed      an entry sets a bit that must be 0 for its size (PS where no page can be).
+/// @returns not_present    an entry's P bit is 0; `error().address` is that entry's physical
+/// address.
+/// @returns malformed      an entry sets a bit that must be 0 for its size (PS where no page can
+/// be).
 /// @returns outside_ram    a table lies in a hole of the memory map.
 /// Cost: at most one 8-byte read per level; nothing is allocated.
 /// Source: Intel SDM vol. 3A, "Paging"; AMD APM vol. 2, "Page Translation and Protection".
@@ -52,8 +54,8 @@ struct Mapping {
 /// answers false. Neighbouring pages are merged. Tables that cannot be read are
 /// passed over as if empty. @returns the number of tables read, at most `limit`
 /// (tables that lead back into themselves end there: Errc::cycle).
-[[nodiscard]] Result<std::size_t> for_each_mapping(const PhysicalMemory& ram, PageRoot root, Gva from,
-                                                   Gva to, std::size_t limit,
-                                                   const std::function<bool(const Mapping&)>& visit);
+[[nodiscard]] Result<std::size_t> for_each_mapping(
+    const PhysicalMemory& ram, PageRoot root, Gva from, Gva to, std::size_t limit,
+    const std::function<bool(const Mapping&)>& visit);
 
 }  // namespace vitrine::x86

@@ -23,8 +23,23 @@ struct DescriptorTable {
 };
 
 enum Gpr : std::uint8_t {
-  kRax, kRbx, kRcx, kRdx, kRsi, kRdi, kRbp, kRsp,
-  kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15, kGprCount
+  kRax,
+  kRbx,
+  kRcx,
+  kRdx,
+  kRsi,
+  kRdi,
+  kRbp,
+  kRsp,
+  kR8,
+  kR9,
+  kR10,
+  kR11,
+  kR12,
+  kR13,
+  kR14,
+  kR15,
+  kGprCount
 };
 
 struct Registers {

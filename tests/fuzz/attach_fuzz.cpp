@@ -15,8 +15,11 @@ using namespace vitrine;
 test::Lab& lab(unsigned which) {
   static test::Lab labs[] = {
       test::Lab({.seed = 1, .symbols = 2'100}),
-      test::Lab({.seed = 2, .levels = 5, .order = test::KallsymsOrder::from_7,
-                 .form = format::KallsymsAddresses::self_relative, .symbols = 2'100}),
+      test::Lab({.seed = 2,
+                 .levels = 5,
+                 .order = test::KallsymsOrder::from_7,
+                 .form = format::KallsymsAddresses::self_relative,
+                 .symbols = 2'100}),
   };
   return labs[which % 2];
 }
@@ -39,8 +42,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint64_t what;
     std::memcpy(&where, data + at, 4);
     std::memcpy(&what, data + at + 4, 8);
-    const Gpa place = (where >> 31) != 0 ? Gpa{40 * kMiB + where % (128 * kKiB)}
-                                         : machine.text_physical() + where % (machine.image_size() - 8);
+    const Gpa place = (where >> 31) != 0
+                          ? Gpa{40 * kMiB + where % (128 * kKiB)}
+                          : machine.text_physical() + where % (machine.image_size() - 8);
     undo.push_back({place, *machine.forge().load<std::uint64_t>(place)});
     machine.forge().put(place, what);
   }

@@ -15,9 +15,10 @@ void parse(Bytes bytes, std::uint64_t tokens) {
   const auto layout = format::parse_kallsyms(bytes, tokens);
   if (!layout) return;
   std::uint64_t sum = 0;
-  (void)format::for_each_symbol(bytes, *layout, 0x1000, [&](std::uint64_t address, char type, std::string_view name) {
-    sum += address + static_cast<unsigned char>(type) + name.size();
-  });
+  (void)format::for_each_symbol(bytes, *layout, 0x1000,
+                                [&](std::uint64_t address, char type, std::string_view name) {
+                                  sum += address + static_cast<unsigned char>(type) + name.size();
+                                });
   if (sum == 0x1234'5678'9abc'def0) __builtin_trap();
 }
 
@@ -26,7 +27,7 @@ const test::BuiltKallsyms& example(unsigned which) {
   using enum format::KallsymsAddresses;
   static const auto make = [](KallsymsOrder order, format::KallsymsAddresses form) {
     return test::build_kallsyms(test::make_symbols(2'100, 0xffffffff81000000), order, form,
-                                   0xffffffff81000000, 0xffffffff82000000);
+                                0xffffffff81000000, 0xffffffff82000000);
   };
   static const test::BuiltKallsyms examples[] = {
       make(KallsymsOrder::to_6_3, based_percpu), make(KallsymsOrder::from_6_4, based),

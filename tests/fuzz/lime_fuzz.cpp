@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto lime = format::parse_lime(file);
   if (!lime) return 0;
   for (const auto& one : lime->ranges) {
-    if (one.range.size == 0 || one.file_offset > size || one.range.size > size - one.file_offset) std::abort();
+    if (one.range.size == 0 || one.file_offset > size || one.range.size > size - one.file_offset)
+      std::abort();
   }
   return 0;
 }

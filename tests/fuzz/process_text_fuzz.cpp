@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "machine/inferred_ram.h"
-#include "memory/memory_map.h"
 #include "machine/process_maps.h"
 #include "machine/qemu_options.h"
+#include "memory/memory_map.h"
 
 using namespace vitrine;
 
@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto readings = infer_ram(options, maps)) {
     for (const auto& reading : *readings) {
       std::vector<MapSegment> segments;
-      for (const auto& range : reading.ranges) segments.push_back({range.range, 0, range.hva.value});
+      for (const auto& range : reading.ranges)
+        segments.push_back({range.range, 0, range.hva.value});
       (void)MemoryMap::create(std::move(segments));
     }
   }

@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     forged.insert(forged.end(), body.begin(), body.end());
   }
   std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const auto byte : forged) hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
+  for (const auto byte : forged)
+    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
   const auto at = forged.size();
   forged.resize(at + sizeof hash);
   std::memcpy(forged.data() + at, &hash, sizeof hash);

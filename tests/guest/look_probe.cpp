@@ -1,12 +1,13 @@
 // What tests and benches ask of the kernel floor that no command says.
 //
 //   look_probe refresh MACHINE VIEW RUNS   times a view read again and again in one process
-//   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a paused guest
-//   look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be, counted
-//   look_probe faults MACHINE VIEW MOST    a paused guest; the 1st read fails, the 2nd ..., at most MOST of them
-//   look_probe follow MACHINE -            one reader of processes; a look for each line of its input
-//   look_probe tables MACHINE -            where the kernel keeps kallsyms and BTF, physically
-//   look_probe btf MACHINE NAME            writes a BTF blob as recovered: vmlinux, or a module's
+//   look_probe agree MACHINE VIEW          repeated looks of one reader against fresh ones: a
+//   paused guest look_probe listings MACHINE VIEW RUNS  listings of a busy guest: what must not be,
+//   counted look_probe faults MACHINE VIEW MOST    a paused guest; the 1st read fails, the 2nd ...,
+//   at most MOST of them look_probe follow MACHINE -            one reader of processes; a look for
+//   each line of its input look_probe tables MACHINE -            where the kernel keeps kallsyms
+//   and BTF, physically look_probe btf MACHINE NAME            writes a BTF blob as recovered:
+//   vmlinux, or a module's
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -49,7 +50,8 @@ int refresh(linux::Kernel& kernel, std::string_view name, int runs) {
   if (!reader) return complain(reader.error());
   // The columns that a table shows, as `top` reads them.
   linux::Query query;
-  for (const auto& column : view->info().columns) query.wanted.push_back(column.show == linux::Column::shown);
+  for (const auto& column : view->info().columns)
+    query.wanted.push_back(column.show == linux::Column::shown);
   std::size_t rows = 0;
   const auto timed = [&](linux::ViewReader& looker, std::vector<double>& times) -> Outcome<void> {
     const auto start = std::chrono::steady_clock::now();
@@ -57,7 +59,9 @@ int refresh(linux::Kernel& kernel, std::string_view name, int runs) {
     Counter counter(view->info(), query);
     TRY(looker.read(counter));
     rows = counter.rows();
-    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    times.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+            .count());
     return {};
   };
   // In turn: who looks again and knows what to fetch, and who never looked before.
@@ -70,8 +74,10 @@ int refresh(linux::Kernel& kernel, std::string_view name, int runs) {
   }
   std::ranges::sort(again);
   std::ranges::sort(first);
-  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"runs\": {}, \"median_ms\": {:.4f}, \"worst_ms\": {:.4f}, \"first_ms\": {:.4f}}}\n", name, rows,
-             runs, again[again.size() / 2], again.back(), first[first.size() / 2]);
+  fmt::print(
+      "{{\"view\": \"{}\", \"rows\": {}, \"runs\": {}, \"median_ms\": {:.4f}, \"worst_ms\": "
+      "{:.4f}, \"first_ms\": {:.4f}}}\n",
+      name, rows, runs, again[again.size() / 2], again.back(), first[first.size() / 2]);
   return 0;
 }
 
@@ -109,7 +115,8 @@ int agree(linux::Kernel& kernel, std::string_view name) {
     rows = other.kept.size();
     differing += one.kept != other.kept || one.doubts != other.doubts;
   }
-  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"looks\": 6, \"differing\": {}}}\n", name, rows, differing);
+  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"looks\": 6, \"differing\": {}}}\n", name, rows,
+             differing);
   return differing == 0 ? 0 : 1;
 }
 
@@ -131,14 +138,17 @@ int listings(linux::Kernel& kernel, std::string_view view_name, int runs) {
   linux::Query query;
   for (const auto& each : columns) query.wanted.push_back(each.show == linux::Column::shown);
   query.wanted[key] = query.wanted[text] = query.wanted[state] = true;
-  std::size_t rows = 0, failed = 0, twice = 0, impossible = 0, doubtful = 0, retries = 0, dropped = 0, truncated = 0;
+  std::size_t rows = 0, failed = 0, twice = 0, impossible = 0, doubtful = 0, retries = 0,
+              dropped = 0, truncated = 0;
   std::vector<double> times;
   for (int i = 0; i < runs; ++i) {
     const auto start = std::chrono::steady_clock::now();
     kernel.refresh();
     Keeper keeper(view->info(), query);
     const auto tally = (*reader)->read(keeper);
-    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    times.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+            .count());
     if (!tally) {
       ++failed;
       continue;
@@ -158,11 +168,14 @@ int listings(linux::Kernel& kernel, std::string_view view_name, int runs) {
         continue;
       }
       // Children of churn are called so, or churn-exec: a mixture of the two is torn.
-      constexpr std::array<std::string_view, 4> kChurn{"churn", "churn-vfork", "churn-threads", "churn-exec"};
-      const bool whole = name != nullptr && name->size() <= 15 &&
-                         (!name->starts_with("churn") || std::ranges::find(kChurn, *name) != kChurn.end());
-      const bool possible = number != nullptr && *number > 0 && *number <= 4'194'304 && letter != nullptr &&
-                            letter->size() == 1 && std::string_view("RSDTtXZPI").contains(letter->front());
+      constexpr std::array<std::string_view, 4> kChurn{"churn", "churn-vfork", "churn-threads",
+                                                       "churn-exec"};
+      const bool whole =
+          name != nullptr && name->size() <= 15 &&
+          (!name->starts_with("churn") || std::ranges::find(kChurn, *name) != kChurn.end());
+      const bool possible = number != nullptr && *number > 0 && *number <= 4'194'304 &&
+                            letter != nullptr && letter->size() == 1 &&
+                            std::string_view("RSDTtXZPI").contains(letter->front());
       if (!whole || !possible) ++impossible;
     }
     rows += keys.size();
@@ -170,23 +183,29 @@ int listings(linux::Kernel& kernel, std::string_view view_name, int runs) {
     for (std::size_t k = 1; k < keys.size(); ++k) twice += keys[k] == keys[k - 1];
   }
   std::ranges::sort(times);
-  fmt::print("{{\"view\": \"{}\", \"listings\": {}, \"rows\": {}, \"failed\": {}, \"twice\": {}, \"impossible\": {}, "
-             "\"doubtful\": {}, \"retries\": {}, \"dropped\": {}, \"truncated\": {}, \"median_ms\": {:.4f}, \"worst_ms\": {:.4f}}}\n",
-             view_name, runs, rows, failed, twice, impossible, doubtful, retries, dropped, truncated,
-             times[times.size() / 2], times.back());
+  fmt::print(
+      "{{\"view\": \"{}\", \"listings\": {}, \"rows\": {}, \"failed\": {}, \"twice\": {}, "
+      "\"impossible\": {}, "
+      "\"doubtful\": {}, \"retries\": {}, \"dropped\": {}, \"truncated\": {}, \"median_ms\": "
+      "{:.4f}, \"worst_ms\": {:.4f}}}\n",
+      view_name, runs, rows, failed, twice, impossible, doubtful, retries, dropped, truncated,
+      times[times.size() / 2], times.back());
   return failed + twice + impossible == 0 ? 0 : 1;
 }
 
-/// One reader for as long as there are lines to read: how many processes, and how many of them lie in
-/// RAM beyond the first 4 GiB.
+/// One reader for as long as there are lines to read: how many processes, and how many of them lie
+/// in RAM beyond the first 4 GiB.
 int follow(linux::Kernel& kernel) {
   const auto* view = linux::find_view("processes");
   const auto reader = view->open(kernel);
   if (!reader) return complain(reader.error());
   linux::Query query;
-  for (const auto& column : view->info().columns) query.wanted.push_back(column.name == "pid" || column.name == "address" || column.name == "name");
+  for (const auto& column : view->info().columns)
+    query.wanted.push_back(column.name == "pid" || column.name == "address" ||
+                           column.name == "name");
   const auto columns = view->info().columns;
-  const auto address = static_cast<std::size_t>(std::ranges::find(columns, "address", &linux::Column::name) - columns.begin());
+  const auto address = static_cast<std::size_t>(
+      std::ranges::find(columns, "address", &linux::Column::name) - columns.begin());
   while (std::getchar() != EOF) {
     kernel.refresh();
     Keeper keeper(view->info(), query);
@@ -196,8 +215,12 @@ int follow(linux::Kernel& kernel) {
       const auto* at = std::get_if<std::uint64_t>(&row[address]);
       return at != nullptr && *at - kernel.identity().direct_map.value >= 4 * kGiB;
     });
-    fmt::print("{{\"rows\": {}, \"beyond\": {}, \"dropped\": {}, \"truncated\": {}, \"doubtful\": {}, \"warnings\": {}}}\n", keeper.kept.size(), beyond,
-               tally->dropped, tally->truncated, std::ranges::count_if(keeper.doubts, [](const auto& doubt) { return !doubt.empty(); }), tally->warnings.size());
+    fmt::print(
+        "{{\"rows\": {}, \"beyond\": {}, \"dropped\": {}, \"truncated\": {}, \"doubtful\": {}, "
+        "\"warnings\": {}}}\n",
+        keeper.kept.size(), beyond, tally->dropped, tally->truncated,
+        std::ranges::count_if(keeper.doubts, [](const auto& doubt) { return !doubt.empty(); }),
+        tally->warnings.size());
     std::fflush(stdout);
   }
   return 0;
@@ -208,7 +231,8 @@ int write_btf(const linux::Kernel& kernel, std::string_view name) {
   if (name == "vmlinux") {
     const auto start = kernel.symbol("__start_BTF");
     const auto stop = kernel.symbol("__stop_BTF");
-    if (!start || !stop || *stop - *start > 256 * kMiB) return complain({Errc::not_found, "no BTF"});
+    if (!start || !stop || *stop - *start > 256 * kMiB)
+      return complain({Errc::not_found, "no BTF"});
     blob.resize(*stop - *start);
     if (const auto done = kernel.memory().read(*start, blob); !done) return complain(done.error());
   } else {
@@ -230,7 +254,9 @@ class FaultyMachine final : public Machine {
   [[nodiscard]] std::string_view name() const noexcept override { return inner_.name(); }
   [[nodiscard]] bool live() const noexcept override { return inner_.live(); }
   [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return memory_; }
-  [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override { return inner_.registers(); }
+  [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
+    return inner_.registers();
+  }
   [[nodiscard]] std::vector<std::string> notes() const override { return {}; }
   [[nodiscard]] std::vector<std::string> warnings() const override { return {}; }
   [[nodiscard]] bool alive() const noexcept override { return inner_.alive(); }
@@ -249,7 +275,8 @@ class FaultyMachine final : public Machine {
     [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner.ram(); }
     [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
       const auto number = reads++;
-      if (number == fail_at || (for_good && number > fail_at)) return fail(Errc::io, from.value, "made to fail");
+      if (number == fail_at || (for_good && number > fail_at))
+        return fail(Errc::io, from.value, "made to fail");
       return inner.read(from, into);
     }
     const PhysicalMemory& inner;
@@ -261,8 +288,8 @@ class FaultyMachine final : public Machine {
   Memory memory_;
 };
 
-/// What a listing with faults may not do, beside crash and hang: a row from nowhere, a value from nowhere,
-/// a row left out without a word.
+/// What a listing with faults may not do, beside crash and hang: a row from nowhere, a value from
+/// nowhere, a row left out without a word.
 int faults(const Machine& inner, std::string_view name, std::uint64_t most) {
   FaultyMachine machine(inner);
   const auto kernel = linux::Kernel::attach(machine, {linux::default_cache_directory()});
@@ -321,19 +348,24 @@ int faults(const Machine& inner, std::string_view name, std::uint64_t most) {
           }
           if (differing.size() < least.size()) least = std::move(differing);
         }
-        fmt::print(stderr, "{}: read {}{}: another {}\n", name, at, for_good ? " and on" : "", fmt::join(least, ", "));
+        fmt::print(stderr, "{}: read {}{}: another {}\n", name, at, for_good ? " and on" : "",
+                   fmt::join(least, ", "));
       }
       if (keeper.kept.size() > whole.kept.size() && !warned) ++from_nowhere;
       const bool said = doubted || warned;
       words += said ? 1 : 0;
       if (keeper.kept.size() < whole.kept.size() && !said) {
-        if (++silent <= 3) fmt::print(stderr, "{}: read {}{}: {} of {} rows, without a word\n", name, at, for_good ? " and on" : "", keeper.kept.size(), whole.kept.size());
+        if (++silent <= 3)
+          fmt::print(stderr, "{}: read {}{}: {} of {} rows, without a word\n", name, at,
+                     for_good ? " and on" : "", keeper.kept.size(), whole.kept.size());
       }
     }
   }
-  fmt::print("{{\"view\": \"{}\", \"rows\": {}, \"reads\": {}, \"runs\": {}, \"refused\": {}, \"said\": {}, \"silent\": {}, "
-             "\"from_nowhere\": {}, \"wrong_values\": {}}}\n",
-             name, whole.kept.size(), total, runs, refused, words, silent, from_nowhere, wrong_values);
+  fmt::print(
+      "{{\"view\": \"{}\", \"rows\": {}, \"reads\": {}, \"runs\": {}, \"refused\": {}, \"said\": "
+      "{}, \"silent\": {}, "
+      "\"from_nowhere\": {}, \"wrong_values\": {}}}\n",
+      name, whole.kept.size(), total, runs, refused, words, silent, from_nowhere, wrong_values);
   return silent + from_nowhere + wrong_values == 0 ? 0 : 1;
 }
 
@@ -345,7 +377,8 @@ int tables(const Machine& machine) {
   const auto text = found->place.text_physical.value;
   fmt::print("{{\"kallsyms\": [");
   for (const auto& range : found->kallsyms) {
-    fmt::print("{}[{}, {}]", &range == found->kallsyms.data() ? "" : ", ", text + range.offset, range.size);
+    fmt::print("{}[{}, {}]", &range == found->kallsyms.data() ? "" : ", ", text + range.offset,
+               range.size);
   }
   const auto start = found->symbols.find("__start_BTF"), stop = found->symbols.find("__stop_BTF");
   if (!start || !stop) return complain({Errc::not_found, "no BTF"});
@@ -357,14 +390,19 @@ int tables(const Machine& machine) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" && what != "faults" && what != "btf" && what != "follow")) {
-    fmt::print(stderr, "usage: look_probe refresh|listings|faults MACHINE VIEW RUNS | agree MACHINE VIEW | tables|follow MACHINE - | btf MACHINE NAME\n");
+  if (argc < 4 || (what != "refresh" && what != "agree" && what != "listings" && what != "tables" &&
+                   what != "faults" && what != "btf" && what != "follow")) {
+    fmt::print(stderr,
+               "usage: look_probe refresh|listings|faults MACHINE VIEW RUNS | agree MACHINE VIEW | "
+               "tables|follow MACHINE - | btf MACHINE NAME\n");
     return 2;
   }
   const auto machine = open_machine(argv[2]);
   if (!machine) return complain(machine.error());
   if (what == "tables") return tables(**machine);
-  if (what == "faults") return faults(**machine, argv[3], argc > 4 ? static_cast<std::uint64_t>(std::max(std::atoi(argv[4]), 1)) : 200);
+  if (what == "faults")
+    return faults(**machine, argv[3],
+                  argc > 4 ? static_cast<std::uint64_t>(std::max(std::atoi(argv[4]), 1)) : 200);
   const auto kernel = linux::Kernel::attach(**machine, {linux::default_cache_directory()});
   if (!kernel) return complain(kernel.error());
   if (what == "btf") return write_btf(**kernel, argv[3]);

@@ -1,11 +1,11 @@
 // machine_probe --list: what list_machines() says, a line each.
-// machine_probe NAME_OR_PATH [LAYOUT [no-monitor]]: opens a machine as every command does, then answers
-// questions on its standard input, a line each. The tests beside it drive it and hold
-// its answers against QEMU's own monitor.
+// machine_probe NAME_OR_PATH [LAYOUT [no-monitor]]: opens a machine as every command does, then
+// answers questions on its standard input, a line each. The tests beside it drive it and hold its
+// answers against QEMU's own monitor.
 //
-//   ram | map | notes | warnings | alive | name          read GPA SIZE (hex digits, or an error's name)
-//   registers                                      populated (every stretch)
-//   batch GPA SIZE COUNT STRIDE                    bench
+//   ram | map | notes | warnings | alive | name          read GPA SIZE (hex digits, or an error's
+//   name) registers                                      populated (every stretch) batch GPA SIZE
+//   COUNT STRIDE                    bench
 #include <fmt/format.h>
 
 #include <array>
@@ -43,7 +43,8 @@ void bench(const PhysicalMemory& memory) {
   std::vector<Gpa> places;
   std::vector<GpaRange> filled;
   std::uint64_t bytes = 0;
-  for (auto stretch = memory.next_populated(Gpa{0}); stretch; stretch = memory.next_populated(stretch->end())) {
+  for (auto stretch = memory.next_populated(Gpa{0}); stretch;
+       stretch = memory.next_populated(stretch->end())) {
     filled.push_back(*stretch);
     bytes += stretch->size;
   }
@@ -62,7 +63,8 @@ void bench(const PhysicalMemory& memory) {
   const auto batched = seconds([&] {
     for (std::size_t i = 0; i + 512 <= places.size(); i += 512) {
       std::vector<BatchRead> batch;
-      for (std::size_t k = 0; k < 512; ++k) batch.push_back({places[i + k], writable_bytes_of(values[k])});
+      for (std::size_t k = 0; k < 512; ++k)
+        batch.push_back({places[i + k], writable_bytes_of(values[k])});
       sum += memory.read_batch(batch);
     }
   });
@@ -77,14 +79,18 @@ void bench(const PhysicalMemory& memory) {
     }
   });
   const auto walk = seconds([&] {
-    for (auto stretch = memory.next_populated(Gpa{0}); stretch; stretch = memory.next_populated(stretch->end())) {
+    for (auto stretch = memory.next_populated(Gpa{0}); stretch;
+         stretch = memory.next_populated(stretch->end())) {
       sum += stretch->size;
     }
   });
-  fmt::print("random 8 bytes {:.3f} us (at first touch {:.3f}), batched {:.3f} us; sequential {:.2f} GB/s over {} MiB in {} stretches; "
-             "next_populated walk {:.2f} ms ({})\n",
-             one / 1e5 * 1e6, first / 1e5 * 1e6, batched / 99840 * 1e6, static_cast<double>(done) / sequential / 1e9, bytes >> 20,
-             filled.size(), walk * 1e3, sum & 1);
+  fmt::print(
+      "random 8 bytes {:.3f} us (at first touch {:.3f}), batched {:.3f} us; sequential {:.2f} GB/s "
+      "over {} MiB in {} stretches; "
+      "next_populated walk {:.2f} ms ({})\n",
+      one / 1e5 * 1e6, first / 1e5 * 1e6, batched / 99840 * 1e6,
+      static_cast<double>(done) / sequential / 1e9, bytes >> 20, filled.size(), walk * 1e3,
+      sum & 1);
 }
 
 void answer(Machine& machine, const std::string& line) {
@@ -93,7 +99,8 @@ void answer(Machine& machine, const std::string& line) {
   words >> verb;
   const auto& memory = machine.memory();
   if (verb == "ram") {
-    for (const auto& range : memory.ram()) fmt::print("{:x}-{:x} ", range.start.value, range.end().value);
+    for (const auto& range : memory.ram())
+      fmt::print("{:x}-{:x} ", range.start.value, range.end().value);
     fmt::print("\n");
   } else if (verb == "notes" || verb == "warnings") {
     fmt::print("{}\n", fmt::join(verb == "notes" ? machine.notes() : machine.warnings(), " | "));
@@ -101,7 +108,8 @@ void answer(Machine& machine, const std::string& line) {
     fmt::print("{}\n", machine.alive());
   } else if (verb == "map") {
     constexpr std::array kWords = {"told", "verified", "inferred"};
-    fmt::print("{} {}\n", kWords[static_cast<std::size_t>(machine.map_source())], fmt::join(machine.layouts(), " | "));
+    fmt::print("{} {}\n", kWords[static_cast<std::size_t>(machine.map_source())],
+               fmt::join(machine.layouts(), " | "));
   } else if (verb == "name") {
     fmt::print("{}\n", machine.name());
   } else if (verb == "read") {
@@ -126,12 +134,16 @@ void answer(Machine& machine, const std::string& line) {
       return;
     }
     for (const auto& r : *all) {
-      fmt::print("rip={:x} rsp={:x} cr0={:x} cr3={:x} cr4={:x} efer={:x} idt={:x} gs={:x} cs={:x} halted={} ", r.rip,
-                 r.gpr[x86::kRsp], r.cr0, r.cr3, r.cr4, r.efer, r.idtr.base.value, r.gs.base, r.cs.selector, r.halted);
+      fmt::print(
+          "rip={:x} rsp={:x} cr0={:x} cr3={:x} cr4={:x} efer={:x} idt={:x} gs={:x} cs={:x} "
+          "halted={} ",
+          r.rip, r.gpr[x86::kRsp], r.cr0, r.cr3, r.cr4, r.efer, r.idtr.base.value, r.gs.base,
+          r.cs.selector, r.halted);
     }
     fmt::print("\n");
   } else if (verb == "populated") {
-    for (auto stretch = memory.next_populated(Gpa{0}); stretch; stretch = memory.next_populated(stretch->end())) {
+    for (auto stretch = memory.next_populated(Gpa{0}); stretch;
+         stretch = memory.next_populated(stretch->end())) {
       fmt::print("{:x}-{:x} ", stretch->start.value, stretch->end().value);
     }
     fmt::print("\n");
@@ -147,9 +159,11 @@ void answer(Machine& machine, const std::string& line) {
 int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--list") {
     for (const auto& one : list_machines()) {
-      fmt::print("{} pid={} user={} type={} accel={} memory={} vcpus={} monitor={} state={} ram={} remark={}\n", one.name,
-                 one.pid, one.user, one.machine_type, one.accelerator, one.memory_bytes, one.vcpus, one.monitor, one.state,
-                 one.ram, one.remark);
+      fmt::print(
+          "{} pid={} user={} type={} accel={} memory={} vcpus={} monitor={} state={} ram={} "
+          "remark={}\n",
+          one.name, one.pid, one.user, one.machine_type, one.accelerator, one.memory_bytes,
+          one.vcpus, one.monitor, one.state, one.ram, one.remark);
     }
     return 0;
   }
@@ -160,7 +174,8 @@ int main(int argc, char** argv) {
   Outcome<std::unique_ptr<vitrine::Machine>> machine;
   const auto open_seconds = seconds([&] { machine = open_machine(argv[1], options); });
   if (!machine) {
-    fmt::print("{}: {} ({})\n", name(machine.error().code), machine.error().message, machine.error().hint);
+    fmt::print("{}: {} ({})\n", name(machine.error().code), machine.error().message,
+               machine.error().hint);
     return 1;
   }
   fmt::print("open {:.2f} ms\n", open_seconds * 1e3);

@@ -38,8 +38,9 @@ std::array<std::string, 256> choose_tokens(const std::vector<BuiltSymbol>& symbo
   std::array<std::string, 256> tokens;
   int words = 0;
   for (unsigned code = 0; code < 256; ++code) {
-    tokens[code] = used.contains(static_cast<unsigned char>(code)) ? std::string(1, static_cast<char>(code))
-                                                                    : "word_" + std::to_string(words++);
+    tokens[code] = used.contains(static_cast<unsigned char>(code))
+                       ? std::string(1, static_cast<char>(code))
+                       : "word_" + std::to_string(words++);
   }
   return tokens;
 }
@@ -47,7 +48,8 @@ std::array<std::string, 256> choose_tokens(const std::vector<BuiltSymbol>& symbo
 }  // namespace
 
 BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOrder order,
-                             format::KallsymsAddresses form, std::uint64_t base, std::uint64_t start) {
+                             format::KallsymsAddresses form, std::uint64_t base,
+                             std::uint64_t start) {
   using enum format::KallsymsAddresses;
   BuiltKallsyms built;
   Writer out(built.bytes);
@@ -59,13 +61,19 @@ BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOr
     out.align(alignment);
     for (const auto& symbol : symbols) {
       switch (form) {
-        case absolute: out.put(symbol.address); break;
-        case based: out.put(static_cast<std::uint32_t>(symbol.address - base)); break;
-        case based_percpu:
-          out.put(static_cast<std::uint32_t>(symbol.address < 1U << 31 ? symbol.address
-                                                                       : base - 1 - symbol.address));
+        case absolute:
+          out.put(symbol.address);
           break;
-        case self_relative: out.put(static_cast<std::uint32_t>(symbol.address - (start + out.size()))); break;
+        case based:
+          out.put(static_cast<std::uint32_t>(symbol.address - base));
+          break;
+        case based_percpu:
+          out.put(static_cast<std::uint32_t>(
+              symbol.address < 1U << 31 ? symbol.address : base - 1 - symbol.address));
+          break;
+        case self_relative:
+          out.put(static_cast<std::uint32_t>(symbol.address - (start + out.size())));
+          break;
       }
     }
     if (form == based || form == based_percpu) {

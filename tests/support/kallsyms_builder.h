@@ -25,7 +25,8 @@ struct BuiltKallsyms {
 /// `symbols` sorted by address. `start` is the address of the first byte of the result.
 /// With `percpu`, addresses below 2^31 are told as absolute ones.
 BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOrder order,
-                             format::KallsymsAddresses form, std::uint64_t base, std::uint64_t start);
+                             format::KallsymsAddresses form, std::uint64_t base,
+                             std::uint64_t start);
 
 /// `count` symbols from `text` on, with every digit in their names: enough for markers.
 std::vector<BuiltSymbol> make_symbols(std::size_t count, std::uint64_t text);

@@ -67,9 +67,11 @@ Result<void> LabMemory::read(Gpa from, MutableBytes into) const {
     return fail(Errc::io, from.value, "on purpose");
   }
   while (!into.empty()) {
-    const auto range = std::ranges::find_if(ranges_, [&](const auto& one) { return one.contains(from); });
+    const auto range =
+        std::ranges::find_if(ranges_, [&](const auto& one) { return one.contains(from); });
     if (range == ranges_.end()) return fail(Errc::outside_ram, from.value);
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), range->end() - from));
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), range->end() - from));
     const auto& content = contents_[static_cast<std::size_t>(range - ranges_.begin())];
     std::memcpy(into.data(), content.data() + (from - range->start), size);
     into = into.subspan(size);
@@ -172,7 +174,8 @@ void Lab::build_page_tables(const LabOptions& options) {
 void Lab::build_tasks(const LabOptions& options) {
   for (std::size_t i = 0; i < options.tasks + 1; ++i) {
     const auto pid = static_cast<std::int32_t>(i);
-    tasks_.push_back({pid, i == 0 ? "swapper/0" : "task-" + std::to_string(pid), text_ + kTasksOffset + i * kTaskSize});
+    tasks_.push_back({pid, i == 0 ? "swapper/0" : "task-" + std::to_string(pid),
+                      text_ + kTasksOffset + i * kTaskSize});
   }
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const Gpa at = physical(tasks_[i].address);
@@ -180,7 +183,8 @@ void Lab::build_tasks(const LabOptions& options) {
     const LabTask& previous = tasks_[(i + tasks_.size() - 1) % tasks_.size()];
     memory_.put(at + kTaskPid, tasks_[i].pid);
     memory_.put(at + kTaskPid + 4, tasks_[i].pid);
-    std::memcpy(memory_.bytes(at + kTaskComm, 16).data(), tasks_[i].name.data(), tasks_[i].name.size());
+    std::memcpy(memory_.bytes(at + kTaskComm, 16).data(), tasks_[i].name.data(),
+                tasks_[i].name.size());
     memory_.put(at + kTaskList, (next.address + kTaskList).value);
     memory_.put(at + kTaskList + 8, (previous.address + kTaskList).value);
   }
@@ -188,16 +192,19 @@ void Lab::build_tasks(const LabOptions& options) {
 
 void Lab::build_image(const LabOptions& options) {
   const auto put_bytes = [&](std::uint64_t offset, Bytes bytes) {
-    std::memcpy(memory_.bytes(text_physical_ + offset, bytes.size()).data(), bytes.data(), bytes.size());
+    std::memcpy(memory_.bytes(text_physical_ + offset, bytes.size()).data(), bytes.data(),
+                bytes.size());
   };
   std::mt19937_64 code(options.code);
-  for (std::uint64_t at = kHandlerOffset; at < kBannerOffset; at += 8) memory_.put(text_physical_ + at, code());
+  for (std::uint64_t at = kHandlerOffset; at < kBannerOffset; at += 8)
+    memory_.put(text_physical_ + at, code());
   put_bytes(kBannerOffset, bytes_of(kBanner));
   std::array<std::uint32_t, 9> note{4, 20, 3, 0x00554e47, 1, 2, 3, 4, 5};
   put_bytes(kNotesOffset, std::as_bytes(std::span(note)));
 
   // Variables: per-CPU offsets, the CPU's current task, counts.
-  const std::uint64_t offsets = kVariablesOffset, current = offsets + 64, cpus = current + 8, frames = cpus + 8;
+  const std::uint64_t offsets = kVariablesOffset, current = offsets + 64, cpus = current + 8,
+                      frames = cpus + 8;
   const std::uint64_t map_base = frames + 8;
   memory_.put(text_physical_ + current, tasks_.back().address.value);
   memory_.put(text_physical_ + cpus, std::uint32_t{1});
@@ -206,7 +213,8 @@ void Lab::build_image(const LabOptions& options) {
 
   // struct e820_table: a count, then packed entries of address, size, type.
   const std::uint64_t e820 = kVariablesOffset + 0x800, e820_pointer = map_base + 8;
-  const std::array<GpaRange, 3> told{{{Gpa{0}, 640 * kKiB}, {Gpa{kMiB}, 47 * kMiB}, {Gpa{4 * kGiB}, options.e820_end - 4 * kGiB}}};
+  const std::array<GpaRange, 3> told{
+      {{Gpa{0}, 640 * kKiB}, {Gpa{kMiB}, 47 * kMiB}, {Gpa{4 * kGiB}, options.e820_end - 4 * kGiB}}};
   memory_.put(text_physical_ + e820, std::uint32_t{3});
   for (std::size_t i = 0; i < told.size(); ++i) {
     const Gpa entry = text_physical_ + e820 + 4 + i * 20;
@@ -250,7 +258,8 @@ void Lab::build_image(const LabOptions& options) {
 }
 
 Outcome<std::vector<x86::Registers>> Lab::registers() const {
-  if (!has_registers_) return std::unexpected(Problem(Errc::unsupported, "this lab has no registers"));
+  if (!has_registers_)
+    return std::unexpected(Problem(Errc::unsupported, "this lab has no registers"));
   x86::Registers cpu;
   cpu.cr0 = 0x8005'0033;
   cpu.cr3 = cr3_;

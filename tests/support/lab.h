@@ -46,10 +46,10 @@ struct LabTask {
 };
 
 struct LabOptions {
-  std::uint64_t seed = 1;     ///< places and slide
-  std::uint64_t code = 1;     ///< another one: other code in its text
+  std::uint64_t seed = 1;  ///< places and slide
+  std::uint64_t code = 1;  ///< another one: other code in its text
   unsigned levels = 4;
-  bool user_half = false;     ///< KPTI: the CPUs' CR3 point at the user tables
+  bool user_half = false;  ///< KPTI: the CPUs' CR3 point at the user tables
   KallsymsOrder order = KallsymsOrder::from_6_4;
   format::KallsymsAddresses form = format::KallsymsAddresses::based_percpu;
   bool btf = true;
@@ -75,7 +75,9 @@ class Lab final : public Machine {
 
   [[nodiscard]] LabMemory& forge() { return memory_; }
   /// Where the kernel put a virtual address of its own image.
-  [[nodiscard]] Gpa physical(Gva image_address) const { return text_physical_ + (image_address - text_); }
+  [[nodiscard]] Gpa physical(Gva image_address) const {
+    return text_physical_ + (image_address - text_);
+  }
 
   [[nodiscard]] Gva text() const { return text_; }
   [[nodiscard]] Gpa text_physical() const { return text_physical_; }

@@ -8,7 +8,18 @@ namespace {
 using linux::Column;
 using linux::ColumnType;
 
-enum : std::size_t { kName, kPid, kCpus, kMemory, kUser, kArchitecture, kAccelerator, kMonitor, kRam, kRemark };
+enum : std::size_t {
+  kName,
+  kPid,
+  kCpus,
+  kMemory,
+  kUser,
+  kArchitecture,
+  kAccelerator,
+  kMonitor,
+  kRam,
+  kRemark
+};
 
 constexpr Column kColumns[] = {
     {"name", ColumnType::text, "-name of the machine, or qemu-PID"},
@@ -19,7 +30,8 @@ constexpr Column kColumns[] = {
     {"architecture", ColumnType::text, "what it emulates", Column::hidden},
     {"accelerator", ColumnType::text, "kvm or tcg", Column::hidden},
     {"monitor", ColumnType::text, "its QMP socket, if one can be reached"},
-    {"ram", ColumnType::text, "how its RAM would be reached: shared mapping, process_vm_readv, QMP monitor", Column::hidden},
+    {"ram", ColumnType::text,
+     "how its RAM would be reached: shared mapping, process_vm_readv, QMP monitor", Column::hidden},
     {"remark", ColumnType::text, "why it cannot be read, or not better, and what to do"},
 };
 

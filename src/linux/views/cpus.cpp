@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "linux/field.h"
 #include "linux/current_tasks.h"
+#include "linux/field.h"
 #include "linux/kernel.h"
 #include "linux/modules_strings.h"
 #include "linux/type_catalogue.h"
@@ -206,7 +206,8 @@ class Reader final : public ViewReader {
     }
     rows.set(kPid, std::int64_t{*pid});
     rows.set(kName, *std::move(comm));
-    if (kernel_.machine().live() && current_.on(cpu) != task) rows.doubt("it switched tasks meanwhile");
+    if (kernel_.machine().live() && current_.on(cpu) != task)
+      rows.doubt("it switched tasks meanwhile");
   }
 
   void set_info(RowSink& rows, unsigned cpu) {

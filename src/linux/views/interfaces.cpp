@@ -73,8 +73,10 @@ constexpr Column kColumns[] = {
     {"counters", ColumnType::text,
      "where these four were read: device (net_device.stats), lstats, tstats, dstats (one for each "
      "CPU), "
-     "vlan, bridge, veth, virtio_net; else the driver's function that adds them up, and these four are "
-     "missing: so for most hardware, and for veth and virtio_net before 5.11, which keeps no types of modules",
+     "vlan, bridge, veth, virtio_net; else the driver's function that adds them up, and these four "
+     "are "
+     "missing: so for most hardware, and for veth and virtio_net before 5.11, which keeps no types "
+     "of modules",
      Column::hidden},
     {"address", ColumnType::address, "struct net_device", Column::hidden},
 };

@@ -10,7 +10,19 @@ namespace vitrine::linux {
 namespace {
 
 enum ColumnIndex : std::size_t {
-  kPid, kTid, kName, kCpu, kFrame, kAddress, kSymbol, kModule, kStack, kSource, kReliable, kSp, kTask,
+  kPid,
+  kTid,
+  kName,
+  kCpu,
+  kFrame,
+  kAddress,
+  kSymbol,
+  kModule,
+  kStack,
+  kSource,
+  kReliable,
+  kSp,
+  kTask,
   kColumnCount
 };
 
@@ -18,13 +30,22 @@ constexpr std::array<Column, kColumnCount> kColumns{{
     {"pid", ColumnType::integer, "pid of its process; 0: an idle task", Column::shown},
     {"tid", ColumnType::integer, "the thread", Column::shown},
     {"name", ColumnType::text, "its name (task_struct.comm)", Column::shown},
-    {"cpu", ColumnType::integer, "CPU on which it runs now; missing: it does not run", Column::shown},
+    {"cpu", ColumnType::integer, "CPU on which it runs now; missing: it does not run",
+     Column::shown},
     {"frame", ColumnType::integer, "0 is the innermost", Column::shown},
-    {"address", ColumnType::address, "where the function goes on: after a call, or at the instruction that was interrupted", Column::shown},
+    {"address", ColumnType::address,
+     "where the function goes on: after a call, or at the instruction that was interrupted",
+     Column::shown},
     {"symbol", ColumnType::text, "the function, and how far into it", Column::shown},
     {"module", ColumnType::text, "whose code it is; empty for the kernel's own", Column::shown},
-    {"stack", ColumnType::text, "on which stack: task, irq, df, nmi, db, mce, vc, vc2, entry; none: on none that is known", Column::hidden},
-    {"source", ColumnType::text, "how it was come by: registers (of the CPU), switched (where it gave the CPU up), call, interrupted, guess (by a frame pointer that may be none), hooked (a tracer took the return address; this is what stood there)", Column::hidden},
+    {"stack", ColumnType::text,
+     "on which stack: task, irq, df, nmi, db, mce, vc, vc2, entry; none: on none that is known",
+     Column::hidden},
+    {"source", ColumnType::text,
+     "how it was come by: registers (of the CPU), switched (where it gave the CPU up), call, "
+     "interrupted, guess (by a frame pointer that may be none), hooked (a tracer took the return "
+     "address; this is what stood there)",
+     Column::hidden},
     {"reliable", ColumnType::boolean, "no guess was needed up to here", Column::hidden},
     {"sp", ColumnType::address, "the stack pointer in this frame", Column::hidden},
     {"task", ColumnType::address, "its task_struct", Column::hidden},

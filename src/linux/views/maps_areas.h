@@ -63,14 +63,14 @@ class AreaFinder {
 
   const VirtualMemory* memory_;
   const ReadAhead* ahead_;
-  OptionalField<Gva> first_;      // mm_struct.mmap
-  OptionalField<Gva> next_;       // vm_area_struct.vm_next
-  OptionalField<Gva> tree_;       // mm_struct.mm_mt.ma_root
+  OptionalField<Gva> first_;  // mm_struct.mmap
+  OptionalField<Gva> next_;   // vm_area_struct.vm_next
+  OptionalField<Gva> tree_;   // mm_struct.mm_mt.ma_root
   MapleLayout maple_;
   Field<Gva> start_, end_, mm_, file_, operations_, private_data_;
   Field<std::uint64_t> flags_, page_offset_;
   OptionalField<Gva> anonymous_name_;
-  bool name_shares_ = false;      // up to 6.1 the name lies where a file's area has a tree node
+  bool name_shares_ = false;  // up to 6.1 the name lies where a file's area has a tree node
   Span span_;
 };
 

@@ -10,20 +10,38 @@ namespace vitrine::linux {
 namespace {
 
 enum ColumnIndex : std::size_t {
-  kPid, kTid, kName, kCpu, kFrame, kAddress, kSymbol, kFile, kOffset, kSource, kColumnCount
+  kPid,
+  kTid,
+  kName,
+  kCpu,
+  kFrame,
+  kAddress,
+  kSymbol,
+  kFile,
+  kOffset,
+  kSource,
+  kColumnCount
 };
 
 constexpr std::array<Column, kColumnCount> kColumns{{
     {"pid", ColumnType::integer, "pid of its process", Column::shown},
     {"tid", ColumnType::integer, "the thread", Column::shown},
     {"name", ColumnType::text, "its name (task_struct.comm)", Column::shown},
-    {"cpu", ColumnType::integer, "CPU on which it runs now; missing: it does not run", Column::shown},
+    {"cpu", ColumnType::integer, "CPU on which it runs now; missing: it does not run",
+     Column::shown},
     {"frame", ColumnType::integer, "0 is the innermost", Column::shown},
-    {"address", ColumnType::address, "where the function goes on: after a call, or, of the innermost, its next instruction", Column::shown},
-    {"symbol", ColumnType::text, "the function, and how far into it, from the file's own table as the page cache holds it", Column::shown},
-    {"file", ColumnType::text, "the program or library that is mapped there; [vdso]", Column::shown},
+    {"address", ColumnType::address,
+     "where the function goes on: after a call, or, of the innermost, its next instruction",
+     Column::shown},
+    {"symbol", ColumnType::text,
+     "the function, and how far into it, from the file's own table as the page cache holds it",
+     Column::shown},
+    {"file", ColumnType::text, "the program or library that is mapped there; [vdso]",
+     Column::shown},
     {"offset", ColumnType::address, "the address in that file", Column::hidden},
-    {"source", ColumnType::text, "how it was come by: registers; frame pointer, which code without them makes a guess", Column::hidden},
+    {"source", ColumnType::text,
+     "how it was come by: registers; frame pointer, which code without them makes a guess",
+     Column::hidden},
 }};
 
 constexpr ViewInfo kInfo{

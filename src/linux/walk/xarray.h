@@ -101,8 +101,7 @@ template <class Visit>
       continue;
     }
     const std::uint64_t entry = level.slots[level.next];
-    const std::uint64_t index =
-        level.base + (std::uint64_t{level.next} << level.shift);
+    const std::uint64_t index = level.base + (std::uint64_t{level.next} << level.shift);
     ++level.next;
     if (entry == 0) continue;
     if (is_node(entry) && level.shift > 0) {

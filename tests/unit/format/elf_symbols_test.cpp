@@ -14,7 +14,7 @@ namespace {
 
 std::vector<std::byte> file_of(const std::string& seed) {
   std::ifstream stream(
-      std::string(VITRINE_SOURCE_DIR) + "/tests/fuzz/corpus/elf_symbols_fuzz/" + seed,
+      std::string(VITRINE_SOURCE_DIR "/tests/fuzz/corpus/elf_symbols_fuzz/") + seed,
       std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(stream)),
                           std::istreambuf_iterator<char>());

@@ -42,21 +42,29 @@ struct Header {
 
 Builder elf64(const std::vector<Header>& headers, bool count_elsewhere = false) {
   Builder file;
-  file.text(0, "\x7f" "ELF\x02\x01\x01").put<std::uint16_t>(16, kElfCore).put<std::uint16_t>(18, kElfMachineX86_64);
+  file.text(0,
+            "\x7f"
+            "ELF\x02\x01\x01")
+      .put<std::uint16_t>(16, kElfCore)
+      .put<std::uint16_t>(18, kElfMachineX86_64);
   file.put<std::uint64_t>(32, 192).put<std::uint64_t>(40, 64).put<std::uint16_t>(54, 56);
-  file.put<std::uint16_t>(56, count_elsewhere ? 0xffff : static_cast<std::uint16_t>(headers.size()));
+  file.put<std::uint16_t>(56,
+                          count_elsewhere ? 0xffff : static_cast<std::uint16_t>(headers.size()));
   file.put<std::uint32_t>(64 + 44, static_cast<std::uint32_t>(headers.size()));
   for (std::size_t i = 0; i < headers.size(); ++i) {
     const auto at = 192 + i * 56;
     file.put(at, headers[i].type).put(at + 8, headers[i].offset).put(at + 24, headers[i].physical);
-    file.put(at + 32, headers[i].file_size).put(at + 40, headers[i].memory_size).put<std::uint64_t>(at + 48, 0);
+    file.put(at + 32, headers[i].file_size)
+        .put(at + 40, headers[i].memory_size)
+        .put<std::uint64_t>(at + 48, 0);
   }
   return file;
 }
 
 TEST(Elf, LoadsAndNotesOfACore) {
   for (const bool elsewhere : {false, true}) {
-    const auto file = elf64({{4, 0x400, 0, 0x40, 0x40}, {1, 0x1000, 0x100000, 0x2000, 0x3000}}, elsewhere);
+    const auto file =
+        elf64({{4, 0x400, 0, 0x40, 0x40}, {1, 0x1000, 0x100000, 0x2000, 0x3000}}, elsewhere);
     const auto elf = parse_elf(file.bytes());
     ASSERT_TRUE(elf);
     EXPECT_EQ(elf->type, kElfCore);
@@ -86,17 +94,19 @@ ElfFile with_loads(std::vector<ElfLoad> loads) {
 
 TEST(Elf, WithPagingManyLoadsShareOnePage) {
   // As QEMU writes them: kernel text, direct map and user pages over the same memory.
-  const auto ranges = elf_ranges(with_loads({{0x1000 + 0x5000, 0x2000, 0x2000, Gpa{0x5000}, Gva{0xffffffff81000000}},
-                                             {0x1000, 0x10000, 0x10000, Gpa{0}, Gva{0xffff888000000000}},
-                                             {0x1000 + 0x6000, 0x1000, 0x1000, Gpa{0x6000}, Gva{0x400000}}}),
-                                 UINT64_MAX);
+  const auto ranges = elf_ranges(
+      with_loads({{0x1000 + 0x5000, 0x2000, 0x2000, Gpa{0x5000}, Gva{0xffffffff81000000}},
+                  {0x1000, 0x10000, 0x10000, Gpa{0}, Gva{0xffff888000000000}},
+                  {0x1000 + 0x6000, 0x1000, 0x1000, Gpa{0x6000}, Gva{0x400000}}}),
+      UINT64_MAX);
   ASSERT_EQ(ranges.ranges.size(), 1U);
   EXPECT_EQ(ranges.ranges[0], (ElfRange{{Gpa{0}, 0x10000}, 0x1000}));
   EXPECT_FALSE(ranges.contradictory);
 }
 
 TEST(Elf, OfContradictingLoadsTheFirstCounts) {
-  const auto ranges = elf_ranges(with_loads({{0x9000, 0x1000, 0x1000, Gpa{0x1000}, {}}, {0x20000, 0x4000, 0x4000, Gpa{0}, {}}}),
+  const auto ranges = elf_ranges(with_loads({{0x9000, 0x1000, 0x1000, Gpa{0x1000}, {}},
+                                             {0x20000, 0x4000, 0x4000, Gpa{0}, {}}}),
                                  UINT64_MAX);
   EXPECT_TRUE(ranges.contradictory);
   ASSERT_EQ(ranges.ranges.size(), 3U);
@@ -112,7 +122,8 @@ TEST(Elf, RangesEqualAPageByPageTruth) {
       const auto start = random() % 60;
       const auto pages = random() % 4 + 1;
       const auto offset = (random() % 3 + 1) * 0x100000 + start * kPageSize;
-      elf.loads.push_back({offset, pages * kPageSize, pages * kPageSize, Gpa{start * kPageSize}, {}});
+      elf.loads.push_back(
+          {offset, pages * kPageSize, pages * kPageSize, Gpa{start * kPageSize}, {}});
       for (std::uint64_t page = start; page < start + pages; ++page) {
         if (truth[page] == 0) truth[page] = offset + (page - start) * kPageSize;
       }
@@ -132,7 +143,9 @@ TEST(Elf, RangesEqualAPageByPageTruth) {
 TEST(Elf, WhatADumpWithPagingDoesNotNameIsFoundBetweenItsNeighbours) {
   // Two blocks in the file, 0x1000 on: [0, 4 MiB) and [4 GiB, 4 GiB + 2 MiB). The page
   // tables map a part of each.
-  const auto low = [](std::uint64_t gpa, std::uint64_t size) { return ElfLoad{0x1000 + gpa, size, size, Gpa{gpa}, {}}; };
+  const auto low = [](std::uint64_t gpa, std::uint64_t size) {
+    return ElfLoad{0x1000 + gpa, size, size, Gpa{gpa}, {}};
+  };
   const auto high = [](std::uint64_t at, std::uint64_t size) {
     return ElfLoad{0x1000 + 4 * kMiB + at, size, size, Gpa{4 * kGiB + at}, {}};
   };
@@ -148,7 +161,8 @@ TEST(Elf, WhatADumpWithPagingDoesNotNameIsFoundBetweenItsNeighbours) {
     EXPECT_EQ(grown, added);
     return ranges.ranges;
   };
-  auto ranges = add({low(0x2000, 0x1000), low(0x10000, 0x8000), high(0, 0x1000), high(0x9000, 0x2000)});
+  auto ranges =
+      add({low(0x2000, 0x1000), low(0x10000, 0x8000), high(0, 0x1000), high(0x9000, 0x2000)});
   ASSERT_EQ(ranges.size(), 2U);
   EXPECT_EQ(ranges[0], (ElfRange{{Gpa{0x2000}, 4 * kMiB - 0x2000}, 0x3000}));
   EXPECT_EQ(ranges[1], (ElfRange{{Gpa{4 * kGiB}, 2 * kMiB}, 0x1000 + 4 * kMiB}));
@@ -174,10 +188,11 @@ TEST(Elf, DeviceMemoryThatFollowsInTheFileIsNotTakenForRam) {
 }
 
 TEST(Elf, HostileLoadsStayInBounds) {
-  const auto ranges = elf_ranges(with_loads({{UINT64_MAX - 5, UINT64_MAX, UINT64_MAX, Gpa{0}, {}},
-                                             {0, UINT64_MAX, UINT64_MAX, Gpa{(1ULL << 52) - 4096}, {}},
-                                             {0, 4096, 4096, Gpa{UINT64_MAX}, {}}}),
-                                 1 << 20);
+  const auto ranges =
+      elf_ranges(with_loads({{UINT64_MAX - 5, UINT64_MAX, UINT64_MAX, Gpa{0}, {}},
+                             {0, UINT64_MAX, UINT64_MAX, Gpa{(1ULL << 52) - 4096}, {}},
+                             {0, 4096, 4096, Gpa{UINT64_MAX}, {}}}),
+                 1 << 20);
   for (const auto& one : ranges.ranges) {
     EXPECT_LE(one.file_offset + one.range.size, 1U << 20);
     EXPECT_LE(one.range.end().value, 1ULL << 52);
@@ -186,8 +201,16 @@ TEST(Elf, HostileLoadsStayInBounds) {
 
 TEST(ElfNotes, AreViewsUntilOneBreaks) {
   Builder segment;
-  segment.put<std::uint32_t>(0, 5).put<std::uint32_t>(4, 3).put<std::uint32_t>(8, 1).text(12, "CORE").text(20, "abc");
-  segment.put<std::uint32_t>(24, 5).put<std::uint32_t>(28, 8).put<std::uint32_t>(32, 0).text(36, "QEMU").text(44, "12345678");
+  segment.put<std::uint32_t>(0, 5)
+      .put<std::uint32_t>(4, 3)
+      .put<std::uint32_t>(8, 1)
+      .text(12, "CORE")
+      .text(20, "abc");
+  segment.put<std::uint32_t>(24, 5)
+      .put<std::uint32_t>(28, 8)
+      .put<std::uint32_t>(32, 0)
+      .text(36, "QEMU")
+      .text(44, "12345678");
   segment.put<std::uint32_t>(52, 5).put<std::uint32_t>(56, 0xfffffff0).put<std::uint32_t>(60, 0);
   const auto notes = parse_elf_notes(segment.bytes());
   ASSERT_EQ(notes.size(), 2U);
@@ -202,7 +225,9 @@ TEST(QemuNote, FieldsInTheirPlaces) {
   for (std::size_t i = 0; i < 18; ++i) note.put<std::uint64_t>(8 + i * 8, 0x1000 + i);
   for (std::size_t i = 0; i < 10; ++i) {
     const auto at = 152 + i * 24;
-    note.put(at, static_cast<std::uint32_t>(i)).put<std::uint32_t>(at + 4, 0xffff).put<std::uint64_t>(at + 16, 0x2000 + i);
+    note.put(at, static_cast<std::uint32_t>(i))
+        .put<std::uint32_t>(at + 4, 0xffff)
+        .put<std::uint64_t>(at + 16, 0x2000 + i);
   }
   for (std::size_t i = 0; i < 5; ++i) note.put<std::uint64_t>(392 + i * 8, 0x3000 + i);
   note.put<std::uint64_t>(432, 0x4000);
@@ -229,7 +254,11 @@ Builder lime(std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> rang
   Builder file;
   std::size_t at = 0;
   for (const auto& [first, last] : ranges) {
-    file.put<std::uint32_t>(at, kLimeMagic).put<std::uint32_t>(at + 4, 1).put(at + 8, first).put(at + 16, last).put<std::uint64_t>(at + 24, 0);
+    file.put<std::uint32_t>(at, kLimeMagic)
+        .put<std::uint32_t>(at + 4, 1)
+        .put(at + 8, first)
+        .put(at + 16, last)
+        .put<std::uint64_t>(at + 24, 0);
     at += 32 + (last - first + 1);
     file.grow(at);
   }
@@ -250,7 +279,8 @@ TEST(Lime, RangesAndACutEnd) {
 
 TEST(Lime, BrokenHeaders) {
   EXPECT_EQ(parse_lime({}).error().code, Errc::malformed);
-  EXPECT_EQ(parse_lime(Builder().put<std::uint32_t>(0, kLimeMagic).bytes()).error().code, Errc::malformed);
+  EXPECT_EQ(parse_lime(Builder().put<std::uint32_t>(0, kLimeMagic).bytes()).error().code,
+            Errc::malformed);
   auto file = lime({{0x1000, 0x1fff}});
   file.put<std::uint64_t>(16, 0xfff);
   EXPECT_EQ(parse_lime(file.bytes()).error().code, Errc::malformed);
@@ -266,7 +296,8 @@ TEST(Lime, BrokenHeaders) {
 TEST(E820, IsFoundAmongOtherThings) {
   Builder low;
   low.grow(0x10000);
-  const auto put = [&](std::size_t at, std::uint64_t start, std::uint64_t size, std::uint32_t type) {
+  const auto put = [&](std::size_t at, std::uint64_t start, std::uint64_t size,
+                       std::uint32_t type) {
     low.put(at, start).put(at + 8, size).put(at + 16, type);
   };
   put(0x100, 0, 0x9fc00, 1);  // looks like one, but nothing follows
@@ -285,7 +316,10 @@ TEST(E820, IsFoundAmongOtherThings) {
 }
 
 TEST(ImageKind, ByItsFirstBytes) {
-  EXPECT_EQ(guess_image(bytes_of("\x7f" "ELF")).kind, ImageKind::elf);
+  EXPECT_EQ(guess_image(bytes_of("\x7f"
+                                 "ELF"))
+                .kind,
+            ImageKind::elf);
   EXPECT_EQ(guess_image(bytes_of("EMiL")).kind, ImageKind::lime);
   EXPECT_EQ(guess_image(bytes_of("KDUMP   ")).kind, ImageKind::other);
   EXPECT_FALSE(guess_image(bytes_of("QFI\xfb")).advice.empty());

@@ -27,7 +27,8 @@ class Kallsyms : public testing::TestWithParam<Case> {
 TEST_P(Kallsyms, EverySymbolComesBackAsItWas) {
   auto symbols = test::make_symbols(5'000, kText);
   if (GetParam().form == KallsymsAddresses::based_percpu) {
-    for (std::uint64_t i = 0; i < 40; ++i) symbols.insert(symbols.begin(), {0x30000 - i * 64, 'A', "per_cpu_0"});
+    for (std::uint64_t i = 0; i < 40; ++i)
+      symbols.insert(symbols.begin(), {0x30000 - i * 64, 'A', "per_cpu_0"});
   }
   const auto built = build(symbols);
   const auto tables = find_token_tables(built.bytes);
@@ -38,13 +39,14 @@ TEST_P(Kallsyms, EverySymbolComesBackAsItWas) {
   EXPECT_EQ(layout->form, GetParam().form);
   ASSERT_EQ(layout->count, symbols.size());
   std::size_t i = 0;
-  const auto done = for_each_symbol(built.bytes, *layout, kStart, [&](std::uint64_t address, char type, std::string_view name) {
-    ASSERT_LT(i, symbols.size());
-    EXPECT_EQ(address, symbols[i].address) << i;
-    EXPECT_EQ(type, symbols[i].type) << i;
-    EXPECT_EQ(name, symbols[i].name) << i;
-    ++i;
-  });
+  const auto done = for_each_symbol(built.bytes, *layout, kStart,
+                                    [&](std::uint64_t address, char type, std::string_view name) {
+                                      ASSERT_LT(i, symbols.size());
+                                      EXPECT_EQ(address, symbols[i].address) << i;
+                                      EXPECT_EQ(type, symbols[i].type) << i;
+                                      EXPECT_EQ(name, symbols[i].name) << i;
+                                      ++i;
+                                    });
   EXPECT_TRUE(done.has_value());
   EXPECT_EQ(i, symbols.size());
 }
@@ -71,25 +73,27 @@ TEST_P(Kallsyms, OneWrongMarkerIsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Kallsyms,
-    testing::Values(Case{"absolute_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
-                    Case{"based_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based},
-                    Case{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
-                    Case{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
-                    Case{"percpu_6_4", KallsymsOrder::from_6_4, KallsymsAddresses::based_percpu},
-                    Case{"based_6_15", KallsymsOrder::from_6_4, KallsymsAddresses::based},
-                    Case{"self_relative_7", KallsymsOrder::from_7, KallsymsAddresses::self_relative}),
+    testing::Values(
+        Case{"absolute_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
+        Case{"based_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based},
+        Case{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
+        Case{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
+        Case{"percpu_6_4", KallsymsOrder::from_6_4, KallsymsAddresses::based_percpu},
+        Case{"based_6_15", KallsymsOrder::from_6_4, KallsymsAddresses::based},
+        Case{"self_relative_7", KallsymsOrder::from_7, KallsymsAddresses::self_relative}),
     [](const auto& one) { return one.param.name; });
 
 TEST(KallsymsTokens, DigitsAloneAreNoTable) {
   std::vector<std::byte> bytes(4096);
   const std::string_view digits("0\0001\0002\0003\0004\0005\0006\0007\0008\0009", 19);
-  for (const std::size_t at : {100U, 1001U, 3003U}) std::memcpy(bytes.data() + at, digits.data(), digits.size());
+  for (const std::size_t at : {100U, 1001U, 3003U})
+    std::memcpy(bytes.data() + at, digits.data(), digits.size());
   EXPECT_TRUE(find_token_tables(bytes).empty());
 }
 
 TEST(KallsymsTokens, FoundAtEveryPlaceInAWord) {
   const auto built = test::build_kallsyms(test::make_symbols(3'000, kText), KallsymsOrder::from_6_4,
-                                             KallsymsAddresses::based, kText, kStart);
+                                          KallsymsAddresses::based, kText, kStart);
   for (std::size_t shift = 0; shift < 16; shift += 4) {
     std::vector<std::byte> moved(shift);
     moved.insert(moved.end(), built.bytes.begin(), built.bytes.end());

@@ -15,8 +15,8 @@ TEST(StateLetter, IsThatOfProc) {
   EXPECT_EQ(state_letter(0, 0), 'R');
   EXPECT_EQ(state_letter(1, 0), 'S');
   EXPECT_EQ(state_letter(2, 0), 'D');
-  EXPECT_EQ(state_letter(0x102, 0), 'D');   // TASK_KILLABLE
-  EXPECT_EQ(state_letter(0x104, 0), 'T');   // TASK_STOPPED
+  EXPECT_EQ(state_letter(0x102, 0), 'D');  // TASK_KILLABLE
+  EXPECT_EQ(state_letter(0x104, 0), 'T');  // TASK_STOPPED
   EXPECT_EQ(state_letter(8, 0), 't');
   EXPECT_EQ(state_letter(0x80, 0x10), 'X');
   EXPECT_EQ(state_letter(0x80, 0x20), 'Z');

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/edit_distance.h"
-
 #include "linux/type_format.h"
 #include "unit/linux/types_fixture.h"
 

@@ -214,18 +214,19 @@ struct XArrayLab {
 
 TEST(WalkXArray, VisitsEveryEntryInOrder) {
   const std::map<std::uint64_t, std::uint64_t> entries{
-      {0, node(0).value}, {1, 3}, {63, node(1).value}, {64, 7}, {4095, 9}, {4096, node(2).value},
-      {262143, 5}};
+      {0, node(0).value},    {1, 3},     {63, node(1).value}, {64, 7}, {4095, 9},
+      {4096, node(2).value}, {262143, 5}};
   XArrayLab lab;
   const auto head = lab.build(entries, 12);
   std::map<std::uint64_t, std::uint64_t> seen;
   std::uint64_t last = 0;
-  const auto walked = walk_xarray(lab.memory, {}, head, 100, [&](std::uint64_t index, std::uint64_t entry) {
-    EXPECT_TRUE(seen.empty() || index > last);
-    last = index;
-    seen[index] = entry;
-    return true;
-  });
+  const auto walked =
+      walk_xarray(lab.memory, {}, head, 100, [&](std::uint64_t index, std::uint64_t entry) {
+        EXPECT_TRUE(seen.empty() || index > last);
+        last = index;
+        seen[index] = entry;
+        return true;
+      });
   EXPECT_TRUE(walked.sound());
   EXPECT_EQ(seen, entries);
 }
@@ -263,8 +264,8 @@ TEST(WalkXArray, ForgedNodesEndTheWalk) {
     }
     lab.memory.put(kBase + 576 * level, static_cast<std::uint8_t>(12 - 6 * level));
   }
-  EXPECT_TRUE(walk_xarray(lab.memory, {}, kBase.value + 2, 100, [](auto, auto) { return true; })
-                  .truncated);
+  EXPECT_TRUE(
+      walk_xarray(lab.memory, {}, kBase.value + 2, 100, [](auto, auto) { return true; }).truncated);
 }
 
 /// Two levels: an arange_64 root over leaf_64 nodes of three ranges each.

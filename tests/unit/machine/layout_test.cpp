@@ -37,8 +37,12 @@ TEST(PcLayout, FamiliesByName) {
 }
 
 const std::vector<E820Entry> kTable = {  // SeaBIOS's, of a q35 with 5 GiB
-    {{Gpa{0}, 0x9fc00}, 1},           {{Gpa{0x9fc00}, 0x400}, 2},       {{Gpa{0xf0000}, 0x10000}, 2},
-    {{Gpa{0x100000}, 0x7fedf000}, 1}, {{Gpa{0x7ffdf000}, 0x21000}, 2},  {{Gpa{0xb0000000}, 0x10000000}, 2},
+    {{Gpa{0}, 0x9fc00}, 1},
+    {{Gpa{0x9fc00}, 0x400}, 2},
+    {{Gpa{0xf0000}, 0x10000}, 2},
+    {{Gpa{0x100000}, 0x7fedf000}, 1},
+    {{Gpa{0x7ffdf000}, 0x21000}, 2},
+    {{Gpa{0xb0000000}, 0x10000000}, 2},
     {{Gpa{0x100000000}, 0xc0000000}, 1}};
 
 TEST(CompareMap, OnlyTheRightLayoutAgrees) {
@@ -58,7 +62,8 @@ TEST(CompareMap, OnlyTheRightLayoutAgrees) {
 
 TEST(ProcessMaps, Lines) {
   const auto maps = parse_process_maps(
-      "7f0000000000-7f0040000000 rw-s 00001000 00:01 1234                       /memfd:a b (deleted)\n"
+      "7f0000000000-7f0040000000 rw-s 00001000 00:01 1234                       /memfd:a b "
+      "(deleted)\n"
       "7f0040000000-7f0040001000 ---p 00000000 00:00 0 \n"
       "nonsense\n7f-7e rw-p 0 0:0 0\n"
       "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]");
@@ -74,12 +79,19 @@ TEST(ProcessMaps, Lines) {
 }
 
 /// "START SIZE-IN-MIB PERMISSIONS INODE" a mapping, hexadecimal start.
-std::vector<ProcessMapping> maps_of(std::initializer_list<std::tuple<std::uint64_t, std::uint64_t, const char*, std::uint64_t>> all) {
+std::vector<ProcessMapping> maps_of(
+    std::initializer_list<std::tuple<std::uint64_t, std::uint64_t, const char*, std::uint64_t>>
+        all) {
   std::vector<ProcessMapping> maps;
   for (const auto& [start, size, permissions, inode] : all) {
-    maps.push_back({.start = Hva{start}, .end = Hva{start + size}, .readable = permissions[0] == 'r',
-                    .writable = permissions[1] == 'w', .executable = permissions[2] == 'x', .shared = permissions[3] == 's',
-                    .inode = inode, .path = inode != 0 ? "/memfd:x (deleted)" : ""});
+    maps.push_back({.start = Hva{start},
+                    .end = Hva{start + size},
+                    .readable = permissions[0] == 'r',
+                    .writable = permissions[1] == 'w',
+                    .executable = permissions[2] == 'x',
+                    .shared = permissions[3] == 's',
+                    .inode = inode,
+                    .path = inode != 0 ? "/memfd:x (deleted)" : ""});
   }
   return maps;
 }
@@ -87,7 +99,9 @@ std::vector<ProcessMapping> maps_of(std::initializer_list<std::tuple<std::uint64
 TEST(InferRam, ANeighbourBelowDoesNotHideTheBlock) {
   QemuOptions options;
   options.memory_bytes = kGiB;
-  const auto maps = maps_of({{0x10000000, 0x10000, "rw-p", 0}, {0x10010000, kGiB, "rw-p", 0}, {0x50010000, 0x1000, "---p", 0}});
+  const auto maps = maps_of({{0x10000000, 0x10000, "rw-p", 0},
+                             {0x10010000, kGiB, "rw-p", 0},
+                             {0x50010000, 0x1000, "---p", 0}});
   const auto readings = infer_ram(options, maps);
   ASSERT_TRUE(readings);
   EXPECT_EQ(readings->front().ranges.front().hva.value, 0x10010000U);
@@ -96,7 +110,9 @@ TEST(InferRam, ANeighbourBelowDoesNotHideTheBlock) {
 TEST(InferRam, ABlockInPiecesIsOne) {
   QemuOptions options;
   options.memory_bytes = kGiB;
-  const auto maps = maps_of({{0x10000000, kGiB / 4, "rw-p", 0}, {0x20000000, 3 * kGiB / 4, "rw-p", 0}, {0x50000000, 0x1000, "---p", 0}});
+  const auto maps = maps_of({{0x10000000, kGiB / 4, "rw-p", 0},
+                             {0x20000000, 3 * kGiB / 4, "rw-p", 0},
+                             {0x50000000, 0x1000, "---p", 0}});
   const auto readings = infer_ram(options, maps);
   ASSERT_TRUE(readings);
   EXPECT_EQ(readings->front().ranges.front().hva.value, 0x10000000U);
@@ -105,12 +121,15 @@ TEST(InferRam, ABlockInPiecesIsOne) {
 TEST(InferRam, TwoOfOneSizeGiveTwoReadings) {
   QemuOptions options;
   options.memory_bytes = kGiB;
-  const auto maps = maps_of({{0x10000000, kGiB, "rw-p", 0}, {0x50000000, 0x1000, "---p", 0}, {0x90000000, kGiB, "rw-s", 7},
+  const auto maps = maps_of({{0x10000000, kGiB, "rw-p", 0},
+                             {0x50000000, 0x1000, "---p", 0},
+                             {0x90000000, kGiB, "rw-s", 7},
                              {0xd0000000, 0x1000, "---p", 0}});
   const auto readings = infer_ram(options, maps);
   ASSERT_TRUE(readings);
   ASSERT_EQ(readings->size(), 4U);  // two places, with and without a VGA window
-  EXPECT_EQ(readings->front().ranges.front().hva.value, 0x10000000U);  // the command line names no file
+  EXPECT_EQ(readings->front().ranges.front().hva.value,
+            0x10000000U);  // the command line names no file
 }
 
 TEST(InferRam, NothingOfThatSize) {
@@ -127,7 +146,9 @@ TEST(InferRam, NodesAreOneAfterTheOther) {
   options.backends = {{"a", "memfd", kGiB, true, ""}, {"b", "ram", kGiB, std::nullopt, ""}};
   options.numa_backends = {"a", "b"};
   options.machine_type = "q35";
-  const auto maps = maps_of({{0x10000000, kGiB, "rw-p", 0}, {0x50000000, 0x1000, "---p", 0}, {0x90000000, kGiB, "rw-s", 7},
+  const auto maps = maps_of({{0x10000000, kGiB, "rw-p", 0},
+                             {0x50000000, 0x1000, "---p", 0},
+                             {0x90000000, kGiB, "rw-s", 7},
                              {0xd0000000, 0x1000, "---p", 0}});
   const auto readings = infer_ram(options, maps);
   ASSERT_TRUE(readings);

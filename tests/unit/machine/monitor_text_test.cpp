@@ -50,8 +50,10 @@ TEST(FlatView, IsTheOneOfTheAddressSpaceMemory) {
   EXPECT_EQ((*view)[1].ram, false);
   EXPECT_EQ((*view)[2], (FlatRange{{Gpa{0xc0000}, 0xb000}, 0, true, true, "pc.ram", 0xc0000}));
   EXPECT_EQ((*view)[6].priority, 1);
-  EXPECT_EQ((*view)[9], (FlatRange{{Gpa{4 * kGiB}, 3 * kGiB}, 0, true, false, "pc.ram", 0x80000000}));
-  EXPECT_EQ((*view)[10], (FlatRange{{Gpa{0x240000000}, 0x10000000}, 0, true, false, "my dimm @ 3", 0x1000}));
+  EXPECT_EQ((*view)[9],
+            (FlatRange{{Gpa{4 * kGiB}, 3 * kGiB}, 0, true, false, "pc.ram", 0x80000000}));
+  EXPECT_EQ((*view)[10],
+            (FlatRange{{Gpa{0x240000000}, 0x10000000}, 0, true, false, "my dimm @ 3", 0x1000}));
 }
 
 TEST(FlatView, MonitorsWriteCarriageReturns) {
@@ -64,20 +66,24 @@ TEST(FlatView, RamIsWhatTheGuestMayWriteAndAllBelow1MiB) {
   const auto ram = choose_ram(*parse_flat_view(kTree));
   std::vector<std::uint64_t> starts;
   for (const auto& one : ram) starts.push_back(one.range.start.value);
-  EXPECT_EQ(starts, (std::vector<std::uint64_t>{0, 0xc0000, 0xcb000, 0xf0000, 0x100000, 0x100000000, 0x240000000}));
+  EXPECT_EQ(starts, (std::vector<std::uint64_t>{0, 0xc0000, 0xcb000, 0xf0000, 0x100000, 0x100000000,
+                                                0x240000000}));
 }
 
 TEST(FlatView, NonsenseIsRefused) {
   EXPECT_EQ(parse_flat_view("").error().code, Errc::protocol);
-  EXPECT_EQ(parse_flat_view("FlatView #0\n AS \"I/O\"\n 0-7 (prio 0, i/o): x\n").error().code, Errc::protocol);
-  constexpr std::string_view kOverlap = "AS \"memory\"\n 0-fff (prio 0, ram): a\n 800-1fff (prio 0, ram): b\n";
+  EXPECT_EQ(parse_flat_view("FlatView #0\n AS \"I/O\"\n 0-7 (prio 0, i/o): x\n").error().code,
+            Errc::protocol);
+  constexpr std::string_view kOverlap =
+      "AS \"memory\"\n 0-fff (prio 0, ram): a\n 800-1fff (prio 0, ram): b\n";
   EXPECT_EQ(parse_flat_view(kOverlap).error().code, Errc::protocol);
   constexpr std::string_view kWhole = "AS \"memory\"\n 0-ffffffffffffffff (prio 0, ram): a\n";
   EXPECT_EQ(parse_flat_view(kWhole).error().code, Errc::protocol);  // its size fits no number
 }
 
 TEST(Gpa2hva, NamesTheRegionAndThePlace) {
-  const auto answer = parse_gpa2hva("Host virtual address for 0xc0000 (pc.ram) is 0x7fb687ec0000\r\n");
+  const auto answer =
+      parse_gpa2hva("Host virtual address for 0xc0000 (pc.ram) is 0x7fb687ec0000\r\n");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->region, "pc.ram");
   EXPECT_EQ(answer->hva.value, 0x7fb687ec0000U);
@@ -165,8 +171,9 @@ TEST(Registers, OfNoCpuOrHalfACpuAreRefused) {
 
 TEST(Xp, FillsExactlyWhatWasAsked) {
   std::array<std::byte, 10> bytes{};
-  constexpr std::string_view kText = "00000000000fffc0: 0xfa 0xed 0x66 0x48 0x83 0xf8 0xfd 0x76\r\n"
-                                     "00000000000fffc8: 0x1c 0xf6\r\n";
+  constexpr std::string_view kText =
+      "00000000000fffc0: 0xfa 0xed 0x66 0x48 0x83 0xf8 0xfd 0x76\r\n"
+      "00000000000fffc8: 0x1c 0xf6\r\n";
   ASSERT_TRUE(parse_xp(kText, Gpa{0xfffc0}, bytes));
   EXPECT_EQ(bytes[9], std::byte{0xf6});
   EXPECT_FALSE(parse_xp(kText, Gpa{0xfffc1}, bytes));

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "base/address.h"
-
 #include <sstream>
+
+#include "base/address.h"
 
 namespace vitrine {
 namespace {
@@ -24,7 +24,8 @@ TEST(Size, AsQemuReadsIt) {
   EXPECT_EQ(parse_size("64k"), 65536U);
   EXPECT_EQ(parse_size("100b"), 100U);
   EXPECT_EQ(parse_size("2T"), 2048 * kGiB);
-  for (const auto* bad : {"", "G", "-1", "4X", "4GG", "99999999999999999999G", "nan", "1e30", "inf"}) {
+  for (const auto* bad :
+       {"", "G", "-1", "4X", "4GG", "99999999999999999999G", "nan", "1e30", "inf"}) {
     EXPECT_FALSE(parse_size(bad)) << bad;
   }
 }
@@ -49,12 +50,14 @@ TEST(Options, NamesAndCounts) {
 }
 
 TEST(Options, MachineAndAccelerator) {
-  const auto options = options_of("qemu -M q35,accel=kvm -machine max-ram-below-4g=1G,memory-backend=ram");
+  const auto options =
+      options_of("qemu -M q35,accel=kvm -machine max-ram-below-4g=1G,memory-backend=ram");
   EXPECT_EQ(options.machine_type, "q35");
   EXPECT_EQ(options.accelerator, "kvm");
   EXPECT_EQ(options.machine.at("max-ram-below-4g"), "1G");
   EXPECT_EQ(options_of("qemu -enable-kvm").accelerator, "kvm");
-  EXPECT_EQ(options_of("qemu -accel tcg,thread=multi -machine type=pc-q35-8.2").machine_type, "pc-q35-8.2");
+  EXPECT_EQ(options_of("qemu -accel tcg,thread=multi -machine type=pc-q35-8.2").machine_type,
+            "pc-q35-8.2");
 }
 
 TEST(Options, TheirWordsAreNotOptions) {
@@ -85,8 +88,10 @@ TEST(Options, AsLibvirtWritesThem) {
 
 TEST(Options, Monitors) {
   const auto options = options_of(
-      "qemu -qmp unix:/run/a.sock,server,nowait -qmp-pretty tcp:localhost:4444,server=on -qmp unix:out.sock "
-      "-chardev socket,id=h,path=/run/h,server=on -mon h,mode=readline -chardev stdio,id=s -mon chardev=s,mode=control "
+      "qemu -qmp unix:/run/a.sock,server,nowait -qmp-pretty tcp:localhost:4444,server=on -qmp "
+      "unix:out.sock "
+      "-chardev socket,id=h,path=/run/h,server=on -mon h,mode=readline -chardev stdio,id=s -mon "
+      "chardev=s,mode=control "
       "-monitor stdio -qmp stdio -qmp chardev:h");
   ASSERT_EQ(options.monitors.size(), 4U);
   EXPECT_EQ(options.monitors[0].unix_path, "/run/a.sock");
@@ -98,9 +103,11 @@ TEST(Options, Monitors) {
 
 TEST(Options, NumaNodesInTheirOrder) {
   const auto options = options_of(
-      "qemu -m 3G -object memory-backend-ram,id=b,size=2G -object memory-backend-file,id=a,size=1G,mem-path=/x,share=on "
+      "qemu -m 3G -object memory-backend-ram,id=b,size=2G -object "
+      "memory-backend-file,id=a,size=1G,mem-path=/x,share=on "
       "-numa node,nodeid=1,memdev=b -numa node,nodeid=0,memdev=a -numa cpu,node-id=0,socket-id=0 "
-      "-object memory-backend-ram,id=d,size=512M -device pc-dimm,id=dimm,memdev=d,addr=0x140000000");
+      "-object memory-backend-ram,id=d,size=512M -device "
+      "pc-dimm,id=dimm,memdev=d,addr=0x140000000");
   const auto ram = options.ram_backends();
   ASSERT_EQ(ram.size(), 2U);
   EXPECT_EQ(ram[0]->id, "a");

@@ -13,7 +13,8 @@ namespace {
 
 constexpr QmpTimeouts kShort{std::chrono::milliseconds(300), std::chrono::milliseconds(300)};
 constexpr std::string_view kGreeting =
-    R"({"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": "Debian"}, "capabilities": ["oob"]}})" "\r\n";
+    R"({"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": "Debian"}, "capabilities": ["oob"]}})"
+    "\r\n";
 
 /// The far end of a socket pair. `answer` gets each line that the client sends.
 class FarEnd {
@@ -24,19 +25,20 @@ class FarEnd {
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     near_ = FileDescriptor(ends[0]);
-    thread_ = std::thread([end = ends[1], greeting = std::move(greeting), answer = std::move(answer)] {
-      const FileDescriptor socket(end);
-      (void)!::send(end, greeting.data(), greeting.size(), MSG_NOSIGNAL);
-      std::string line;
-      for (char c = 0; answer && ::read(end, &c, 1) == 1;) {
-        line += c;
-        if (c != '\n') continue;
-        const auto text = answer(line);
-        line.clear();
-        if (text == "hang up") return;
-        if (::send(end, text.data(), text.size(), MSG_NOSIGNAL) < 0) return;
-      }
-    });
+    thread_ =
+        std::thread([end = ends[1], greeting = std::move(greeting), answer = std::move(answer)] {
+          const FileDescriptor socket(end);
+          (void)!::send(end, greeting.data(), greeting.size(), MSG_NOSIGNAL);
+          std::string line;
+          for (char c = 0; answer && ::read(end, &c, 1) == 1;) {
+            line += c;
+            if (c != '\n') continue;
+            const auto text = answer(line);
+            line.clear();
+            if (text == "hang up") return;
+            if (::send(end, text.data(), text.size(), MSG_NOSIGNAL) < 0) return;
+          }
+        });
   }
   ~FarEnd() {
     near_.reset();
@@ -56,7 +58,8 @@ std::string id_of(const std::string& line) {
 
 std::string plain(const std::string& line) {
   const bool human = line.find("human-monitor-command") != std::string::npos;
-  return R"({"return": )" + std::string(human ? R"("said \"it\"\r\n")" : "{}") + R"(, "id": )" + id_of(line) + "}\r\n";
+  return R"({"return": )" + std::string(human ? R"("said \"it\"\r\n")" : "{}") + R"(, "id": )" +
+         id_of(line) + "}\r\n";
 }
 
 TEST(Qmp, GreetsExecutesAndReadsVersions) {
@@ -73,7 +76,8 @@ TEST(Qmp, GreetsExecutesAndReadsVersions) {
 
 TEST(Qmp, SkipsEventsAndReadsPrettyPieces) {
   FarEnd far{"{\n  \"QMP\": {\n \"x\": \"} ] {\"\n}\n}\n", [](const std::string& line) {
-               return "{\"event\": \"STOP\", \"data\": {\"a\": \"}\"}}\n{\n  \"id\": " + id_of(line) + ",\n  \"return\": {\n  }\n}\n";
+               return "{\"event\": \"STOP\", \"data\": {\"a\": \"}\"}}\n{\n  \"id\": " +
+                      id_of(line) + ",\n  \"return\": {\n  }\n}\n";
              }};
   auto qmp = Qmp::adopt(far.take(), kShort);
   ASSERT_TRUE(qmp) << qmp.error().message;
@@ -85,8 +89,10 @@ TEST(Qmp, ErrorsAreQemusOwnWords) {
   FarEnd far{std::string(kGreeting), [](const std::string& line) {
                if (line.find("qmp_capabilities") != std::string::npos) return plain(line);
                const bool unknown = line.find("bogus") != std::string::npos;
-               return R"({"id": )" + id_of(line) + R"(, "error": {"class": ")" + (unknown ? "CommandNotFound" : "GenericError") +
-                      R"(", "desc": "no such thing"}})" "\n";
+               return R"({"id": )" + id_of(line) + R"(, "error": {"class": ")" +
+                      (unknown ? "CommandNotFound" : "GenericError") +
+                      R"(", "desc": "no such thing"}})"
+                      "\n";
              }};
   auto qmp = Qmp::adopt(far.take(), kShort);
   ASSERT_TRUE(qmp);
@@ -109,14 +115,17 @@ TEST(Qmp, SilenceIsATimeout) {
 }
 
 TEST(Qmp, NonsenseAndCutAnswersAreErrors) {
-  for (const std::string greeting : {"HTTP/1.0 400 Bad\r\n{}", "{\"QMQ\": 1}\n", "{\"QMP\": 7}\n", "{{{{]]]]\n", "{\"a\": \xff\xfe}\n"}) {
+  for (const std::string greeting : {"HTTP/1.0 400 Bad\r\n{}", "{\"QMQ\": 1}\n", "{\"QMP\": 7}\n",
+                                     "{{{{]]]]\n", "{\"a\": \xff\xfe}\n"}) {
     FarEnd far{greeting, plain};
     const auto qmp = Qmp::adopt(far.take(), kShort);
     ASSERT_FALSE(qmp) << greeting;
-    EXPECT_TRUE(qmp.error().code == Errc::protocol || qmp.error().code == Errc::timeout || qmp.error().code == Errc::vanished);
+    EXPECT_TRUE(qmp.error().code == Errc::protocol || qmp.error().code == Errc::timeout ||
+                qmp.error().code == Errc::vanished);
   }
   FarEnd far{std::string(kGreeting), [](const std::string& line) {
-               return line.find("qmp_cap") != std::string::npos ? plain(line) : std::string("hang up");
+               return line.find("qmp_cap") != std::string::npos ? plain(line)
+                                                                : std::string("hang up");
              }};
   auto qmp = Qmp::adopt(far.take(), kShort);
   ASSERT_TRUE(qmp);
@@ -126,7 +135,9 @@ TEST(Qmp, NonsenseAndCutAnswersAreErrors) {
 
 TEST(Qmp, AnEndlessAnswerIsCutOff) {
   FarEnd far{std::string(kGreeting), [](const std::string& line) {
-               return line.find("qmp_cap") != std::string::npos ? plain(line) : "{\"return\": \"" + std::string(40 << 20, 'a');
+               return line.find("qmp_cap") != std::string::npos
+                          ? plain(line)
+                          : "{\"return\": \"" + std::string(40 << 20, 'a');
              }};
   auto qmp = Qmp::adopt(far.take(), {std::chrono::milliseconds(300), std::chrono::seconds(20)});
   ASSERT_TRUE(qmp);

@@ -7,13 +7,15 @@
 namespace vitrine {
 namespace {
 
-MapSegment segment(std::uint64_t start, std::uint64_t size, std::uint32_t backing = 0, std::uint64_t offset = 0) {
+MapSegment segment(std::uint64_t start, std::uint64_t size, std::uint32_t backing = 0,
+                   std::uint64_t offset = 0) {
   return {{Gpa{start}, size}, backing, offset};
 }
 
 TEST(MemoryMap, SortsDropsEmptyAndJoinsWhatContinues) {
-  const auto map = MemoryMap::create({segment(0x3000, 0x1000, 1), segment(0x1000, 0x1000, 0, 0x1000),
-                                      segment(0, 0x1000), segment(0x9000, 0)});
+  const auto map =
+      MemoryMap::create({segment(0x3000, 0x1000, 1), segment(0x1000, 0x1000, 0, 0x1000),
+                         segment(0, 0x1000), segment(0x9000, 0)});
   ASSERT_TRUE(map);
   ASSERT_EQ(map->segments().size(), 2U);
   EXPECT_EQ(map->segments()[0], segment(0, 0x2000));
@@ -21,17 +23,22 @@ TEST(MemoryMap, SortsDropsEmptyAndJoinsWhatContinues) {
 }
 
 TEST(MemoryMap, DoesNotJoinAcrossBackingsOrGapsInOne) {
-  const auto map = MemoryMap::create({segment(0, 0x1000), segment(0x1000, 0x1000, 1, 0x1000), segment(0x2000, 0x1000, 1, 0x9000)});
+  const auto map = MemoryMap::create(
+      {segment(0, 0x1000), segment(0x1000, 0x1000, 1, 0x1000), segment(0x2000, 0x1000, 1, 0x9000)});
   ASSERT_TRUE(map);
   EXPECT_EQ(map->segments().size(), 3U);
 }
 
 TEST(MemoryMap, RefusesOverlapAndWrap) {
-  EXPECT_EQ(MemoryMap::create({segment(0, 0x2000), segment(0x1fff, 1, 1)}).error().code, Errc::malformed);
-  EXPECT_EQ(MemoryMap::create({segment(0, 0x2000), segment(0x1fff, 1, 1)}).error().address, 0x1fffU);
-  EXPECT_EQ(MemoryMap::create({segment(0xfffffffffffff000, 0x2000)}).error().code, Errc::out_of_bounds);
+  EXPECT_EQ(MemoryMap::create({segment(0, 0x2000), segment(0x1fff, 1, 1)}).error().code,
+            Errc::malformed);
+  EXPECT_EQ(MemoryMap::create({segment(0, 0x2000), segment(0x1fff, 1, 1)}).error().address,
+            0x1fffU);
+  EXPECT_EQ(MemoryMap::create({segment(0xfffffffffffff000, 0x2000)}).error().code,
+            Errc::out_of_bounds);
   EXPECT_EQ(MemoryMap::create({segment(0, UINT64_MAX)}).error().code, Errc::out_of_bounds);
-  EXPECT_EQ(MemoryMap::create({segment(0x1000, 0x1000, 0, UINT64_MAX - 1)}).error().code, Errc::out_of_bounds);
+  EXPECT_EQ(MemoryMap::create({segment(0x1000, 0x1000, 0, UINT64_MAX - 1)}).error().code,
+            Errc::out_of_bounds);
 }
 
 TEST(MemoryMap, FindsAsALinearSearchDoes) {
@@ -62,7 +69,8 @@ TEST(MemoryMap, PiecesStopAtTheFirstHole) {
   const auto map = MemoryMap::create({segment(0, 0x1000, 0, 0x100), segment(0x1000, 0x1000, 1)});
   ASSERT_TRUE(map);
   std::uint64_t seen = 0;
-  const auto count = [&](const MapSegment&, std::uint64_t, std::uint64_t before, std::uint64_t size) -> Result<void> {
+  const auto count = [&](const MapSegment&, std::uint64_t, std::uint64_t before,
+                         std::uint64_t size) -> Result<void> {
     EXPECT_EQ(before, seen);
     seen += size;
     return {};

@@ -52,7 +52,8 @@ TEST(SharedMapping, ReadsAcrossSegmentsAndSeesChanges) {
   const TestFile file(0x10000);
   const auto bytes = random_bytes(0x10000);
   file.write(0, bytes);
-  const auto memory = map_file(file, {{{Gpa{0x100000}, 0x4000}, 0, 0x4000}, {{Gpa{0x104000}, 0x4000}, 0, 0}});
+  const auto memory =
+      map_file(file, {{{Gpa{0x100000}, 0x4000}, 0, 0x4000}, {{Gpa{0x104000}, 0x4000}, 0, 0}});
   std::vector<std::byte> got(0x2000);
   ASSERT_TRUE(memory->read(Gpa{0x103000}, got));
   EXPECT_TRUE(std::equal(got.begin(), got.begin() + 0x1000, bytes.begin() + 0x7000));
@@ -68,10 +69,12 @@ TEST(SharedMapping, CannotBeMadeBeyondItsFile) {
   const TestFile file(0x1000);
   std::vector<FileDescriptor> files;
   files.push_back(file.open());
-  const auto memory = SharedMapping::create(std::move(files), *MemoryMap::create({{{Gpa{0}, 0x1001}, 0, 0}}));
+  const auto memory =
+      SharedMapping::create(std::move(files), *MemoryMap::create({{{Gpa{0}, 0x1001}, 0, 0}}));
   ASSERT_FALSE(memory);
   EXPECT_EQ(memory.error().code, Errc::out_of_bounds);
-  EXPECT_EQ(SharedMapping::create({}, *MemoryMap::create({{{Gpa{0}, 1}, 3, 0}})).error().code, Errc::out_of_bounds);
+  EXPECT_EQ(SharedMapping::create({}, *MemoryMap::create({{{Gpa{0}, 1}, 3, 0}})).error().code,
+            Errc::out_of_bounds);
 }
 
 TEST(SharedMapping, AFileThatShrinksIsVanishedAndNotOurEnd) {
@@ -86,7 +89,8 @@ TEST(SharedMapping, AFileThatShrinksIsVanishedAndNotOurEnd) {
   const auto lost = memory->load<std::uint64_t>(Gpa{0x8000});
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code, Errc::vanished);
-  EXPECT_EQ(memory->load<std::uint64_t>(Gpa{0x1000}).error().code, Errc::vanished);  // nothing of it is trusted now
+  EXPECT_EQ(memory->load<std::uint64_t>(Gpa{0x1000}).error().code,
+            Errc::vanished);  // nothing of it is trusted now
   EXPECT_TRUE(memory->window(Gpa{0}, 8).empty());
   EXPECT_TRUE(other->load<std::uint64_t>(Gpa{0x1000}));  // another mapping is another matter
 }
@@ -107,9 +111,11 @@ TEST(SharedMapping, PopulatedStretchesAreTheFilesDataAndNothingIsTouched) {
   const TestFile file(0x100000);
   file.write(0x3000, random_bytes(0x1000));
   file.write(0x80000, random_bytes(0x2800));
-  const auto memory = map_file(file, {{{Gpa{0x1000000}, 0x80000}, 0, 0x80000}, {{Gpa{0}, 0x80000}, 0, 0}});
+  const auto memory =
+      map_file(file, {{{Gpa{0x1000000}, 0x80000}, 0, 0x80000}, {{Gpa{0}, 0x80000}, 0, 0}});
   std::vector<GpaRange> found;
-  for (auto one = memory->next_populated(Gpa{0}); one; one = memory->next_populated(one->end())) found.push_back(*one);
+  for (auto one = memory->next_populated(Gpa{0}); one; one = memory->next_populated(one->end()))
+    found.push_back(*one);
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0], (GpaRange{Gpa{0x3000}, 0x1000}));
   EXPECT_EQ(found[1], (GpaRange{Gpa{0x1000000}, 0x3000}));
@@ -127,13 +133,17 @@ class OwnMemory : public testing::Test {
  protected:
   static constexpr std::size_t kSize = 0x100000;
   void SetUp() override {
-    pages_ = static_cast<std::byte*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    pages_ = static_cast<std::byte*>(
+        ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     ASSERT_NE(pages_, MAP_FAILED);
     ::madvise(pages_, kSize, MADV_NOHUGEPAGE);
   }
   void TearDown() override { ::munmap(pages_, kSize); }
-  [[nodiscard]] std::uint64_t at(std::size_t offset) const { return reinterpret_cast<std::uint64_t>(pages_ + offset); }
-  [[nodiscard]] Result<std::unique_ptr<ProcessMemory>> open(std::vector<MapSegment> segments) const {
+  [[nodiscard]] std::uint64_t at(std::size_t offset) const {
+    return reinterpret_cast<std::uint64_t>(pages_ + offset);
+  }
+  [[nodiscard]] Result<std::unique_ptr<ProcessMemory>> open(
+      std::vector<MapSegment> segments) const {
     return ProcessMemory::create(::getpid(), *MemoryMap::create(std::move(segments)));
   }
   std::byte* pages_ = nullptr;
@@ -152,7 +162,8 @@ TEST_F(OwnMemory, ReadsPiecesAndBatches) {
   std::vector<std::uint64_t> values(5000);
   std::vector<BatchRead> batch;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const Gpa from{i % 10 == 3 ? 0x9000 : i * 7919 % 0x7ff8};  // each tenth in a hole; some across segments
+    const Gpa from{i % 10 == 3 ? 0x9000
+                               : i * 7919 % 0x7ff8};  // each tenth in a hole; some across segments
     batch.push_back({from, writable_bytes_of(values[i])});
   }
   EXPECT_EQ((*memory)->read_batch(batch), 4500U);
@@ -171,7 +182,8 @@ TEST_F(OwnMemory, AnUnmappedPageFailsAloneInABatch) {
   ASSERT_EQ(::munmap(pages_ + 0x2000, 0x1000), 0);
   std::vector<std::uint64_t> values(6);
   std::vector<BatchRead> batch;
-  for (std::size_t i = 0; i < values.size(); ++i) batch.push_back({Gpa{i * 0x1000}, writable_bytes_of(values[i])});
+  for (std::size_t i = 0; i < values.size(); ++i)
+    batch.push_back({Gpa{i * 0x1000}, writable_bytes_of(values[i])});
   EXPECT_EQ((*memory)->read_batch(batch), 5U);
   for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(batch[i].ok, i != 2);
   const auto single = (*memory)->load<std::uint64_t>(Gpa{0x2000});
@@ -188,7 +200,9 @@ TEST_F(OwnMemory, UntouchedPagesAreSkippedAndStayUntouched) {
   ASSERT_TRUE(memory);
   for (int twice = 0; twice < 2; ++twice) {
     std::vector<GpaRange> found;
-    for (auto one = (*memory)->next_populated(Gpa{0}); one; one = (*memory)->next_populated(one->end())) found.push_back(*one);
+    for (auto one = (*memory)->next_populated(Gpa{0}); one;
+         one = (*memory)->next_populated(one->end()))
+      found.push_back(*one);
     ASSERT_EQ(found.size(), 2U);
     EXPECT_EQ(found[0], (GpaRange{Gpa{0x100000}, 0x2000}));
     EXPECT_EQ(found[1], (GpaRange{Gpa{0x100000 + 0x3b000}, 0x1000}));
@@ -241,14 +255,17 @@ TEST(JoinedMemory, EachPartServesItsOwn) {
   EXPECT_TRUE(std::equal(got.begin() + 0x1000, got.end(), b.begin()));
   EXPECT_EQ((*memory)->read(Gpa{0x5000}, got).error().address, 0x6000U);
   std::array<std::uint64_t, 4> values{};
-  std::vector<BatchRead> batch = {{Gpa{0x1ffc}, writable_bytes_of(values[0])}, {Gpa{0x100000}, writable_bytes_of(values[1])},
-                                  {Gpa{0x2000}, writable_bytes_of(values[2])}, {Gpa{0x8000}, writable_bytes_of(values[3])}};
+  std::vector<BatchRead> batch = {{Gpa{0x1ffc}, writable_bytes_of(values[0])},
+                                  {Gpa{0x100000}, writable_bytes_of(values[1])},
+                                  {Gpa{0x2000}, writable_bytes_of(values[2])},
+                                  {Gpa{0x8000}, writable_bytes_of(values[3])}};
   EXPECT_EQ((*memory)->read_batch(batch), 3U);
   EXPECT_EQ(values[1], *load<std::uint64_t>(a, 0x2000));
   EXPECT_EQ(values[2], *load<std::uint64_t>(b, 0));
   std::uint64_t populated = 0;
   Gpa last{0};
-  for (auto one = (*memory)->next_populated(Gpa{0}); one; one = (*memory)->next_populated(one->end())) {
+  for (auto one = (*memory)->next_populated(Gpa{0}); one;
+       one = (*memory)->next_populated(one->end())) {
     EXPECT_GE(one->start, last);
     last = one->end();
     populated += one->size;
@@ -280,7 +297,8 @@ TEST(Wrappers, CountAndFail) {
   int rounds = 0;
   for (std::uint64_t fail_at = 0;; ++fail_at, ++rounds) {
     const FailingMemory failing(*inner, fail_at);
-    const bool done = failing.load<std::uint64_t>(Gpa{0}).has_value() && failing.load<std::uint64_t>(Gpa{8}).has_value();
+    const bool done = failing.load<std::uint64_t>(Gpa{0}).has_value() &&
+                      failing.load<std::uint64_t>(Gpa{8}).has_value();
     EXPECT_EQ(done, !failing.failed());
     if (done) break;
   }

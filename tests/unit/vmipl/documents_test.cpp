@@ -23,7 +23,8 @@ namespace fs = std::filesystem;
 
 fs::path documents() {
   const fs::path file(__FILE__);
-  if (file.is_absolute()) return file.parent_path().parent_path().parent_path().parent_path() / "docs";
+  if (file.is_absolute())
+    return file.parent_path().parent_path().parent_path().parent_path() / "docs";
   for (auto at = fs::current_path(); at != at.root_path(); at = at.parent_path()) {
     if (fs::is_regular_file(at / "docs" / "language.md")) return at / "docs";
   }
@@ -63,8 +64,10 @@ TEST(Documents, the_examples_are_sound_and_formatted) {
     Diagnostics diagnostics;
     (void)check(source, {}, diagnostics);
     EXPECT_EQ(diagnostics.errors(), 0U) << render_text(source, diagnostics);
-    EXPECT_EQ(format_script(source, diagnostics).value_or(""), source.text()) << source.name() << ": run vitrine fmt";
-    EXPECT_TRUE(source.text().starts_with("// ") || source.name().starts_with("classic")) << source.name() << " says what it is for";
+    EXPECT_EQ(format_script(source, diagnostics).value_or(""), source.text())
+        << source.name() << ": run vitrine fmt";
+    EXPECT_TRUE(source.text().starts_with("// ") || source.name().starts_with("classic"))
+        << source.name() << " says what it is for";
   }
   EXPECT_GE(examples, 25U);
 }
@@ -83,7 +86,8 @@ std::vector<std::string> blocks(const fs::path& document) {
 
 TEST(Documents, every_example_of_the_reference_is_sound) {
   auto examples = blocks(documents() / "language.md");
-  for (auto& block : blocks(documents().parent_path() / "README.md")) examples.push_back(std::move(block));
+  for (auto& block : blocks(documents().parent_path() / "README.md"))
+    examples.push_back(std::move(block));
   for (const auto& script : examples) {
     const Source source("language.md", script);
     Diagnostics diagnostics;
@@ -123,7 +127,8 @@ TEST(Documents, codes_are_unique_and_explained) {
 
 TEST(Catalogue, classic_is_complete) {
   // Of the configuration, all but PollPeriod and RateLimit.
-  std::size_t keys = configuration_keys().size() - 2, events = 0, data = 0, filters = 0, streams = 0;
+  std::size_t keys = configuration_keys().size() - 2, events = 0, data = 0, filters = 0,
+              streams = 0;
   for (const auto& probe : probes()) {
     if (!probe.classic) continue;
     events += probe.kind == ProbeKind::event;
@@ -136,13 +141,16 @@ TEST(Catalogue, classic_is_complete) {
   EXPECT_EQ(data, 5U);
   EXPECT_EQ(filters, 2U);
   EXPECT_EQ(streams, 2U);
-  for (const char* name : {"EAX", "EBX", "ECX", "EDX", "ESI", "EDI", "ESP", "EBP", "EIP", "EFLAGS", "CS", "SS", "DS", "ES", "FS", "GS", "TR", "LDTR", "GDTR", "IDTR", "CR0", "CR2", "CR3", "CR4", "rax", "R15"}) {
+  for (const char* name : {"EAX",    "EBX",  "ECX", "EDX", "ESI", "EDI", "ESP", "EBP", "EIP",
+                           "EFLAGS", "CS",   "SS",  "DS",  "ES",  "FS",  "GS",  "TR",  "LDTR",
+                           "GDTR",   "IDTR", "CR0", "CR2", "CR3", "CR4", "rax", "R15"}) {
     EXPECT_TRUE(find_register(name)) << name;
   }
 }
 
 TEST(Catalogue, system_calls_are_sorted_and_named) {
-  for (std::size_t i = 1; i < system_calls().size(); ++i) EXPECT_LT(system_calls()[i - 1].number, system_calls()[i].number);
+  for (std::size_t i = 1; i < system_calls().size(); ++i)
+    EXPECT_LT(system_calls()[i - 1].number, system_calls()[i].number);
   EXPECT_EQ(system_call_name(59), "execve");
   EXPECT_EQ(find_system_call("openat")->number, 257);
   EXPECT_TRUE(system_call_name(400).empty());

@@ -106,22 +106,30 @@ TEST(Golden, program) {
       const auto checked = check(source, options, diagnostics);
       if (checked.program) {
         const auto refusal = verify(*checked.program);
-        EXPECT_FALSE(refusal) << source.name() << ": " << (refusal ? refusal->why : "") << " at " << (refusal ? refusal->where : 0) << "\n" << list(*checked.program);
+        EXPECT_FALSE(refusal) << source.name() << ": " << (refusal ? refusal->why : "") << " at "
+                              << (refusal ? refusal->where : 0) << "\n"
+                              << list(*checked.program);
         const auto loaded = load_program(save(*checked.program));
         EXPECT_TRUE(loaded) << source.name() << ": " << (loaded ? "" : loaded.error().what);
-        if (loaded) { EXPECT_EQ(*loaded, *checked.program) << source.name(); }
+        if (loaded) {
+          EXPECT_EQ(*loaded, *checked.program) << source.name();
+        }
         // Seeds for tests/fuzz/vmipl_program_fuzz.cpp.
         if (const char* seeds = std::getenv("VITRINE_SEEDS")) {
           const auto bytes = save(*checked.program);
-          std::ofstream(fs::path(seeds) / source.name(), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+          std::ofstream(fs::path(seeds) / source.name(), std::ios::binary)
+              .write(reinterpret_cast<const char*>(bytes.data()),
+                     static_cast<std::streamsize>(bytes.size()));
         }
         auto bound = *checked.program;
         std::vector<std::string> problems;
-        EXPECT_TRUE(vmipl::bind(bound, options.ports, problems)) << source.name() << ": " << (problems.empty() ? "" : problems.front());
+        EXPECT_TRUE(vmipl::bind(bound, options.ports, problems))
+            << source.name() << ": " << (problems.empty() ? "" : problems.front());
         EXPECT_EQ(bound, *checked.program) << source.name();
       }
       if (folder == "kernel") return outcome(source, options);
-      return render_text(source, diagnostics) + (checked.program ? list(*checked.program) : "no program\n");
+      return render_text(source, diagnostics) +
+             (checked.program ? list(*checked.program) : "no program\n");
     });
   }
 }
@@ -166,7 +174,8 @@ std::vector<std::string> tokens(const std::string& text) {
 
 std::size_t comments(const std::string& text) {
   std::size_t count = 0;
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) count += text[i] == '/' && (text[i + 1] == '/' || text[i + 1] == '*');
+  for (std::size_t i = 0; i + 1 < text.size(); ++i)
+    count += text[i] == '/' && (text[i + 1] == '/' || text[i + 1] == '*');
   return count;
 }
 
@@ -216,7 +225,8 @@ TEST(Golden, every_diagnostic_has_a_case) {
   }
   for (const auto& code : all_codes()) {
     if (code.code == "E006" || code.code == "E134") continue;  // limits_test.cpp
-    EXPECT_NE(all.find(std::string(code.code) + ": "), std::string::npos) << code.code << ' ' << code.name;
+    EXPECT_NE(all.find(std::string(code.code) + ": "), std::string::npos)
+        << code.code << ' ' << code.name;
   }
 }
 
