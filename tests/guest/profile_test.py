@@ -120,7 +120,9 @@ def main():
                 wrong.append(f"{label}: only {right} of {total} samples are in burn_cycles by its callers")
             check_picture(picture, "burn_cycles", wrong)
             stacks, own, total, picture = profile(vitrine, guest, "burn-kernel", options, folder)
-            if not own.most_common(1)[0][0].startswith("chacha"):
+            # What copies the bytes out is next to it: the cipher's functions count as one.
+            cipher = sum(count for name, count in own.items() if name.startswith("chacha"))
+            if cipher < max(count for name, count in own.items() if not name.startswith("chacha")):
                 wrong.append(f"{label}: chacha is not the hottest: {own.most_common(3)}")
             right = sum(count for stack, count in stacks.items() if stack[0] == "burn-kernel" and any("read" in name and name.endswith("_[k]") for name in stack))
             if right < 0.8 * total:
