@@ -63,5 +63,8 @@ for number, line in enumerate((root / "docs/SPECIFICATION.md").read_text().split
         if all(gone is None for gone in found):
             wrong.append(f"{place}: no test holds this promise: {cells[0][2:90]}")
 
+numbers = [path.name[:4] for path in (root / "docs/adr").glob("*.md")]
+wrong += [f"docs/adr: two decisions are numbered {number}" for number in sorted(set(numbers)) if numbers.count(number) > 1]
+
 print("\n".join(wrong) or f"{held} promises, each with a test that exists")
 sys.exit(1 if wrong else 0)
