@@ -92,20 +92,48 @@ struct Cell {
   bool right = false;
 };
 
-/// Rows of cells, each column as wide as its widest.
+/// The lines of a cell, a stack's without what indents them.
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    const auto line = text.substr(0, end);
+    const auto first = line.find_first_not_of(' ');
+    if (first != std::string_view::npos) lines.push_back(line.substr(first));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+/// Rows of cells, each column as wide as its widest. Columns of several lines (stacks) stand
+/// behind the others, below one another.
 std::string table(const std::vector<std::vector<Cell>>& rows) {
   std::vector<unsigned> widths;
+  std::vector<bool> tall;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i)
+    tall.resize(widths.size());
+    for (std::size_t i = 0; i < row.size(); ++i) {
       widths[i] = std::max(widths[i], columns_of(row[i].text));
+      if (row[i].text.find('\n') != std::string::npos) tall[i] = true;
+    }
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line = " ";
+    std::vector<std::string_view> below;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i == 0 ? " " : "  ";
+      if (tall[i]) {
+        for (const auto one : lines_of(row[i].text)) below.push_back(one);
+        continue;
+      }
+      line += line.size() == 1 ? " " : "  ";
       line += pad(row[i].text, widths[i], row[i].right);
+    }
+    const std::string indent(columns_of(line) + (line.size() == 1 ? 1 : 2), ' ');
+    for (std::size_t i = 0; i < below.size(); ++i) {
+      if (i == 0) line += line.size() == 1 ? " " : "  ";
+      line += (i == 0 ? "" : '\n' + indent) + std::string(below[i]);
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();
     out += line + '\n';

@@ -126,6 +126,11 @@ TEST(MapWords, Tables) {
             "@m:\n  long name  12\n  a           5\n  b           5\n");
   EXPECT_EQ(map_words(map, {row("b", 5), row("a", 12)}, 1, 3, {}),
             "@m:\n  a  12\n  (1 more)\n  (3 changes found no room and are lost)\n");
+  // Stacks stand behind what is counted, a line for each frame.
+  const vmipl::MapInfo stacks{.name = "m", .keys = {ValueType::stack}};
+  const std::string_view two("\x10\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0", 16);
+  EXPECT_EQ(map_words(stacks, {row(two, 5), row(two.substr(8), 12)}, {}, 0, {}),
+            "@m:\n  12  0x20\n   5  0x10\n      0x20\n");
   EXPECT_EQ(map_words(map, {}, {}, 0, {}), "@m: empty\n");
   MapRow alone;
   alone.value = Value(ValueView::of(7));
