@@ -72,8 +72,8 @@ class Watch:
         return self.end.get("lost", 0) + self.end.get("firings_lost", 0)
 
     def of(self, probe):
-        """As they happened: printed they are in order of time only as far as 50 ms put them right."""
-        return sorted((row for row in self.records if row["probe"] == probe), key=lambda row: row["monotonic_ns"])
+        """As they happened: the records of several CPUs come one CPU after the other."""
+        return sorted((row for row in self.records if row["probe"] == probe), key=lambda row: row["time"])
 
     def in_order(self):
         """Differences of the records' own account: a sequence without gaps on each CPU."""
