@@ -322,15 +322,7 @@ ExprId Parser::cast_or_group() {
     return add(std::move(expr));
   }
   const auto inner = expression();
-  if (is(TokenKind::assign) && !lost_) {
-    fail({.code = Code::assignment_in_condition,
-          .span = token_.span,
-          .message = "`=` assigns, and is a statement; a comparison is `==`",
-          .fix = Fix{token_.span, "==", "write =="}});
-    take();
-    lost_ = false;
-    (void)expression();
-  }
+  (void)assigns_by_mistake("`=` assigns, and is a statement; a comparison is `==`");
   close(TokenKind::right_paren, open);
   at(inner).parenthesized = true;
   at(inner).span = open.span.to(last_);

@@ -300,17 +300,7 @@ void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& int
         lost_ = false;
       }
     } else if (expect(TokenKind::left_paren, "`(` and a predicate", LaidToken::head_paren)) {
-      item.when = expression();
-      if (is(TokenKind::assign) && !lost_) {
-        fail({.code = Code::assignment_in_condition,
-              .span = token_.span,
-              .message = "`=` assigns; a comparison is `==`",
-              .fix = Fix{token_.span, "==", "write =="}});
-        take();
-        lost_ = false;
-        (void)expression();
-        item.when = bad(open.span);  // it is not known what was meant
-      }
+      item.when = condition(open);
       close(TokenKind::right_paren, open, LaidToken::head_close);
     }
     if (lost_) {

@@ -75,6 +75,8 @@ class Parser {
   void statement(std::vector<StmtId>& into);
   void body(std::vector<StmtId>& into);  // a block, or one statement
   StmtId let();
+  bool assigns_by_mistake(std::string_view message);
+  ExprId condition(const Token& open);
   StmtId if_statement();
   StmtId for_statement();
   StmtId simple();

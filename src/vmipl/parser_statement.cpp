@@ -175,23 +175,33 @@ StmtId Parser::let() {
   return add(std::move(stmt));
 }
 
+/// An assignment where a value stands: told, and read to its end. @returns false  there is none
+bool Parser::assigns_by_mistake(std::string_view message) {
+  if (!is(TokenKind::assign) || lost_) return false;
+  fail({.code = Code::assignment_in_condition,
+        .span = token_.span,
+        .message = std::string(message),
+        .fix = Fix{token_.span, "==", "write =="}});
+  take();
+  lost_ = false;
+  (void)expression();
+  return true;
+}
+
+/// What stands in the parentheses of a predicate or an `if`, which `open` opened.
+ExprId Parser::condition(const Token& open) {
+  const auto judged = expression();
+  // It is not known what was meant.
+  return assigns_by_mistake("`=` assigns; a comparison is `==`") ? bad(open.span) : judged;
+}
+
 StmtId Parser::if_statement() {
   Stmt stmt{.kind = Stmt::Kind::if_, .span = token_.span};
   take();
   const Token open = token_;
   if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren))
     return add(std::move(stmt));
-  stmt.a = expression();
-  if (is(TokenKind::assign) && !lost_) {
-    fail({.code = Code::assignment_in_condition,
-          .span = token_.span,
-          .message = "`=` assigns; a comparison is `==`",
-          .fix = Fix{token_.span, "==", "write =="}});
-    take();
-    lost_ = false;
-    (void)expression();
-    stmt.a = bad(open.span);  // it is not known what was meant
-  }
+  stmt.a = condition(open);
   if (!close(TokenKind::right_paren, open, LaidToken::head_close)) {
     // Read the block all the same, if one follows on this line.
     skip_to_block();
