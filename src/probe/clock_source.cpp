@@ -76,7 +76,7 @@ void ClockSource::arm(const Assignment& mine) {
     const auto& probe = mine.program->probes[index];
     if (vmipl::probes()[probe.probe].name != "Every") continue;
     const auto period = std::max<std::uint64_t>(argument(probe), 1'000'000);
-    timers_.push_back({index, period, now + period});
+    timers_.add(index, period, now);
   }
 }
 
@@ -157,24 +157,10 @@ void ClockSource::run() {
       }
       continue;
     }
-    // The earliest; of those of one moment, the first in the script.
-    const auto next =
-        std::min_element(timers_.begin(), timers_.end(),
-                         [](const Timer& a, const Timer& b) { return a.next_ns < b.next_ns; });
-    if (next == timers_.end()) {
-      wake_.wait(lock);
-      continue;
-    }
-    const auto now = monotonic_now();
-    if (now < next->next_ns) {
-      wake_.wait_for(lock, std::chrono::nanoseconds(next->next_ns - now));
-      continue;
-    }
-    // Ticks that passed while a block ran are not made up for, but counted.
-    const auto missed = (now - next->next_ns) / next->period_ns;
-    late_ += missed;
-    next->next_ns += (missed + 1) * next->period_ns;
-    fire(next->probe, std::nullopt);
+    const auto due = timers_.wait(lock, wake_);
+    if (!due) continue;
+    late_ += due->missed;
+    fire(due->probe, std::nullopt);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "probe/event_source.h"
+#include "probe/timers.h"
 
 namespace vitrine::probe {
 
@@ -30,10 +31,6 @@ class ClockSource final : public EventSource {
   std::size_t request(std::uint64_t number);
 
  private:
-  struct Timer {
-    std::uint32_t probe;
-    std::uint64_t period_ns, next_ns;
-  };
   void run();
   void arm(const Assignment& mine);
 
@@ -41,7 +38,7 @@ class ClockSource final : public EventSource {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   Assignment mine_;
-  std::vector<Timer> timers_;
+  Timers timers_;
   std::vector<std::uint64_t> requests_;  ///< not yet fired
   EventSink* sink_ = nullptr;
   bool ending_ = false;

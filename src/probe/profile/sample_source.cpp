@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "linux/stack/user_stack.h"
 #include "probe/block_needs.h"
 #include "probe/host_guest.h"
 #include "probe/profile/sampled_cpu.h"
+#include "probe/timers.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -129,12 +131,6 @@ class SampleSource final : public EventSource {
   }
 
  private:
-  struct Timer {
-    std::uint32_t probe;
-    bool stacks;
-    std::uint64_t period_ns, next_ns;
-  };
-
   [[nodiscard]] Offer offer(const vmipl::ProgramProbe& probe) const {
     if (!machine_.live())
       return Offer::refuse("nothing happens in an image", "attach to a running machine");
@@ -154,12 +150,14 @@ class SampleSource final : public EventSource {
   void arm(Assignment mine) {
     mine_ = std::move(mine);
     timers_.clear();
+    stacked_.clear();
     const auto now = monotonic_now();
     for (const auto index : mine_.probes) {
       const auto hertz =
           std::clamp<std::uint64_t>(hertz_of(mine_.program->probes[index]), 1, kMostHertz);
       const auto period = 1'000'000'000 / hertz;
-      timers_.push_back({index, block_needs(*mine_.program, index).stacks, period, now + period});
+      timers_.add(index, period, now);
+      if (block_needs(*mine_.program, index).stacks) stacked_.insert(index);
     }
   }
 
@@ -167,37 +165,26 @@ class SampleSource final : public EventSource {
     std::unique_lock lock(mutex_);
     auto forget_ns = monotonic_now() + kForgetNs;
     while (!ending_) {
-      const auto next =
-          std::min_element(timers_.begin(), timers_.end(),
-                           [](const Timer& a, const Timer& b) { return a.next_ns < b.next_ns; });
-      if (next == timers_.end()) {
-        wake_.wait(lock);
-        continue;
-      }
-      const auto now = monotonic_now();
-      if (now < next->next_ns) {
-        wake_.wait_for(lock, std::chrono::nanoseconds(next->next_ns - now));
-        continue;
-      }
-      const auto missed = (now - next->next_ns) / next->period_ns;
-      late_ += missed;
-      next->next_ns += (missed + 1) * next->period_ns;
-      const auto timer = *next;
+      const auto due = timers_.wait(lock, wake_);
+      if (!due) continue;
+      late_ += due->missed;
+      const bool stacks = stacked_.contains(due->probe);
       const auto program = mine_.program;
       lock.unlock();
-      if (now > forget_ns) {
+      if (const auto now = monotonic_now(); now > forget_ns) {
         forget_ns = now + kForgetNs;
         sampled_->forget();
         if (users_) users_->forget();
       }
-      const bool going = take(timer, program);
+      const bool going = take(due->probe, stacks, program);
       lock.lock();
       if (!going) return;
     }
   }
 
   /// Looks at all CPUs. @returns false  the machine is gone
-  bool take(const Timer& timer, const std::shared_ptr<const vmipl::Program>& program) {
+  bool take(std::uint32_t probe, bool stacks,
+            const std::shared_ptr<const vmipl::Program>& program) {
     const auto all = machine_.registers();
     if (!all) {
       if (all.error().code == Errc::timeout) {
@@ -220,10 +207,10 @@ class SampleSource final : public EventSource {
         continue;
       }
       SampleFiring firing(program, *own);
-      firing.probe = timer.probe;
+      firing.probe = probe;
       firing.cpu = cpu;
       firing.subject = seen->task;
-      if (timer.stacks) {
+      if (stacks) {
         firing.kernel_stack = addresses_of(seen->stack.frames);
         if (users_ && seen->stack.user) {
           if (const auto frames = users_->read(seen->task, *seen->stack.user))
@@ -245,7 +232,8 @@ class SampleSource final : public EventSource {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   Assignment mine_;
-  std::vector<Timer> timers_;
+  Timers timers_;
+  std::set<std::uint32_t> stacked_;  ///< probes whose blocks ask for stacks
   bool ending_ = false;
   std::uint64_t torn_ = 0, late_ = 0;
   std::thread thread_;
