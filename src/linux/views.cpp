@@ -26,6 +26,7 @@
 #include "linux/views/standard_streams.h"
 #include "linux/views/symbols.h"
 #include "linux/views/syscall_table.h"
+#include "linux/views/system_call_entries.h"
 #include "linux/views/text_changes.h"
 #include "linux/views/threads.h"
 #include "linux/views/user_stacks.h"
@@ -49,7 +50,7 @@ std::span<const View* const> all() noexcept {
       WitnessedView(sockets_view()),        WitnessedView(standard_streams_view()),
       WitnessedView(symbols_view()),        WitnessedView(syscall_table_view()),
       WitnessedView(text_changes_view()),   WitnessedView(threads_view()),
-      WitnessedView(user_stacks_view()),
+      WitnessedView(user_stacks_view()),    WitnessedView(system_call_entries_view()),
   };
   static const auto kViews = [] {
     std::array<const View*, std::size(kWitnessed)> views{};
