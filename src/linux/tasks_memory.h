@@ -60,6 +60,10 @@ class MemoryFields {
   [[nodiscard]] Result<UserBytes> environment(const VirtualMemory& user, const Snapshot& mm) const;
 
   [[nodiscard]] Result<Gva> executable(const Snapshot& mm) const { return exe_file_.read(mm); }
+  /// Where its program's code begins; 0: it is not loaded yet (exec is under way).
+  [[nodiscard]] Result<std::uint64_t> code_start(const Snapshot& mm) const {
+    return start_code_.read(mm);
+  }
   /// MMF_DUMPABLE: 0 not, 1 by its owner, 2 by root alone. Nothing where the kernel does
   /// not keep it here (7.1 moved it to task_struct.exec_state).
   [[nodiscard]] std::optional<std::int64_t> dumpable(const Snapshot& mm) const;

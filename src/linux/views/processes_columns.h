@@ -38,6 +38,7 @@ enum ColumnIndex : std::size_t {
   kEnv,
   kPath,
   kDeleted,
+  kHollow,
   kWorkingDirectory,
   kRootDirectory,
   kSession,
@@ -135,6 +136,10 @@ inline constexpr std::array<Column, kColumnCount> kColumns{{
     {"path", ColumnType::text,
      "the executable as init's directory tree has it (mm_struct.exe_file)", kHidden},
     {"deleted", ColumnType::boolean, "the executable's name is gone (dentry unhashed, or a memfd)",
+     kHidden},
+    {"hollow", ColumnType::boolean,
+     "code was loaded (mm_struct.start_code), and none of its memory that is executed comes from "
+     "its program's file",
      kHidden},
     {"cwd", ColumnType::text, "working directory (task_struct.fs->pwd)", kHidden},
     {"root", ColumnType::text, "root directory (task_struct.fs->root)", kHidden},

@@ -40,6 +40,11 @@ ProcessRow::ProcessRow(const Kernel& kernel, Fields fields, TaskList tasks, Path
       paths_(std::move(paths)),
       mm_fields_(std::move(memory)),
       clock_(BootClock::open(kernel)) {
+  if (auto found = maps::AreaFinder::open(kernel)) {
+    areas_ = *std::move(found);
+  } else {
+    f_.missing.push_back(fmt::format("hollow: {}", found.error().message));
+  }
   if (auto found = CgroupNames::open(kernel)) cgroups_ = *std::move(found);
   if (!cgroups_) {
     f_.missing.emplace_back("cgroup: this kernel has no control groups, or css_set is unknown");

@@ -11,6 +11,7 @@
 #include "linux/tasks_cgroup.h"
 #include "linux/tasks_memory.h"
 #include "linux/tasks_time.h"
+#include "linux/views/maps_areas.h"
 #include "linux/views/processes_columns.h"
 #include "linux/views/processes_fields.h"
 
@@ -69,6 +70,8 @@ class ProcessRow {
   // processes_row_memory.cpp
   void fill_memory(RowSink& rows);
   void fill_executable(RowSink& rows);
+  void fill_hollow(RowSink& rows, Gva mm);
+  [[nodiscard]] bool same_program(Gva program, Gva mapped) const;
   void fill_strings(RowSink& rows, Gva mm);
 
   const Kernel& kernel_;
@@ -77,6 +80,7 @@ class ProcessRow {
   TaskList tasks_;
   PathReader paths_;
   MemoryFields mm_fields_;
+  std::optional<maps::AreaFinder> areas_;
   std::optional<CgroupNames> cgroups_;
   std::optional<BootClock> clock_;
 

@@ -13,7 +13,7 @@ void ProcessRow::fill_memory(RowSink& rows) {
     if (*dumpable) rows.set(kDumpable, std::int64_t{**dumpable});
   }
   if (!rows.wants_any(kRss, kVsize, kShared, kText, kData, kCmdline, kArgs, kEnv, kPath, kDeleted,
-                      kDumpable)) {
+                      kHollow, kDumpable)) {
     return;
   }
   const auto mm = f_.mm.read(task_);
@@ -36,6 +36,7 @@ void ProcessRow::fill_memory(RowSink& rows) {
     rows.set(kDumpable, *dumpable);
   }
   if (rows.wants_any(kPath, kDeleted)) fill_executable(rows);
+  if (areas_ && rows.wants(kHollow)) fill_hollow(rows, *mm);
   if (rows.wants_any(kCmdline, kArgs, kEnv)) fill_strings(rows, *mm);
 }
 
@@ -51,6 +52,32 @@ void ProcessRow::fill_executable(RowSink& rows) {
   }
   rows.set(kPath, text->text);
   rows.set(kDeleted, text->deleted);
+}
+
+/// Nothing is said of a process whose program is being loaded, or whose areas changed meanwhile.
+void ProcessRow::fill_hollow(RowSink& rows, Gva mm) {
+  constexpr std::uint64_t kExecuted = 4;  // VM_EXEC
+  const auto program = mm_fields_.executable(mm_);
+  const auto code = mm_fields_.code_start(mm_);
+  if (!program || !*program || !code || *code == 0) return;
+  const auto found = areas_->find(mm);
+  if (found.broken || found.truncated || found.areas.empty()) return;
+  const bool mapped = std::ranges::any_of(found.areas, [&](const maps::Area& area) {
+    return (area.flags & kExecuted) != 0 && area.file && same_program(*program, area.file);
+  });
+  rows.set(kHollow, !mapped);
+}
+
+/// Union file systems map a file of theirs by the one beneath it: of another inode, but of its
+/// name.
+bool ProcessRow::same_program(Gva program, Gva mapped) const {
+  if (program == mapped) return true;
+  const auto ours = paths_.point_at(f_.file_path.in(program));
+  const auto theirs = paths_.point_at(f_.file_path.in(mapped));
+  if (!ours || !theirs) return true;  // not known to be another
+  if (ours->dentry == theirs->dentry) return true;
+  const auto name = paths_.name_of(ours->dentry), other = paths_.name_of(theirs->dentry);
+  return !name || !other || *name == *other;
 }
 
 void ProcessRow::fill_strings(RowSink& rows, Gva mm) {

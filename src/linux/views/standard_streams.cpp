@@ -1,5 +1,7 @@
 #include "linux/views/standard_streams.h"
 
+#include <fmt/core.h>
+
 #include <array>
 
 #include "linux/kernel.h"
@@ -7,6 +9,7 @@
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/stream_relays.h"
 
 namespace vitrine::linux {
 namespace {
@@ -17,11 +20,15 @@ enum : std::size_t {
   kName,
   kPath,
   kUid,
+  kEffectiveUid,
   kInput,
   kOutput,
   kErrors,
   kSockets,
   kShell,
+  kRelay,
+  kRelayPort,
+  kRelayOutgoing,
   kAddress
 };
 
@@ -31,6 +38,7 @@ constexpr Column kColumns[] = {
     {"name", ColumnType::text, "task_struct.comm"},
     {"path", ColumnType::text, "the running program"},
     {"uid", ColumnType::integer, "real user id"},
+    {"euid", ColumnType::integer, "effective user id", Column::hidden},
     {"input", ColumnType::text,
      "descriptor 0, as readlink of /proc/PID/fd/0 has it; absent: closed"},
     {"output", ColumnType::text, "descriptor 1"},
@@ -40,6 +48,13 @@ constexpr Column kColumns[] = {
     {"shell", ColumnType::boolean,
      "the program is a shell or interpreter that takes commands, by the name of its file or of "
      "itself"},
+    {"relay", ColumnType::integer,
+     "who writes the pipe that is its input, or holds its terminal's master, and has a TCP "
+     "connection: a pid; absent: nobody",
+     Column::hidden},
+    {"relay_port", ColumnType::integer, "remote port of that connection", Column::hidden},
+    {"relay_outgoing", ColumnType::boolean,
+     "it called out: nobody in the guest listens on its local port", Column::hidden},
     {"address", ColumnType::address, "its task_struct", Column::hidden},
 };
 
@@ -76,7 +91,7 @@ struct Fields {
   Field<Gva> files, fdt, table, mm, exe_file, operations, private_data, sock, parent;
   Field<std::uint32_t> most;
   Field<std::string> comm;
-  Field<std::uint32_t> uid;
+  Field<std::uint32_t> uid, effective_uid;
   Field<std::int32_t> tgid;
   Field<std::uint16_t> family;
   Embedded path;
@@ -89,6 +104,7 @@ struct Fields {
     bind(f.files, "task_struct.files");
     bind(f.parent, "task_struct.real_parent");
     bind(f.uid, "task_struct.real_cred->uid.val");
+    bind(f.effective_uid, "task_struct.cred->euid.val");
     bind(f.mm, "task_struct.mm");
     bind(f.exe_file, "mm_struct.exe_file");
     bind(f.fdt, "files_struct.fdt");
@@ -106,16 +122,19 @@ struct Fields {
 
 class Reader final : public ViewReader {
  public:
-  Reader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths)
+  Reader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths,
+         Outcome<StreamRelays> relays)
       : memory_(kernel.memory()),
         f_(std::move(fields)),
         tasks_(std::move(tasks)),
         paths_(std::move(paths)),
+        relays_(std::move(relays)),
         socket_operations_(kernel.symbols().find("socket_file_ops").value_or(Gva{})) {}
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
     paths_.forget();
+    gathered_ = false;
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
     for (const auto& process : processes.tasks) {
@@ -130,10 +149,19 @@ class Reader final : public ViewReader {
     return tally;
   }
 
+  [[nodiscard]] std::vector<std::string> missing_columns() const override {
+    if (relays_) return {};
+    std::vector<std::string> missing;
+    for (const auto column : {"relay", "relay_port", "relay_outgoing"})
+      missing.push_back(fmt::format("{}: {}", column, relays_.error().message));
+    return missing;
+  }
+
  private:
   void fill(RowSink& rows, const TaskRef& process, Gva mm, Gva files) {
     rows.set(kPid, std::int64_t{process.tgid});
     rows.set(kUid, integer_value(f_.uid.read(memory_, process.address)));
+    rows.set(kEffectiveUid, integer_value(f_.effective_uid.read(memory_, process.address)));
     if (const auto parent = f_.parent.read(memory_, process.address))
       rows.set(kParent, integer_value(f_.tgid.read(memory_, *parent)));
     rows.set(kAddress, process.address.value);
@@ -142,7 +170,8 @@ class Reader final : public ViewReader {
     const auto program = f_.exe_file.read(memory_, mm);
     const auto path = program && *program ? path_of(*program) : std::string();
     if (!path.empty()) rows.set(kPath, path);
-    rows.set(kShell, is_shell(path, name));
+    const bool shell = is_shell(path, name);
+    rows.set(kShell, shell);
     std::int64_t sockets = 0;
     const auto fdt = f_.fdt.read(memory_, files);
     if (!fdt) return rows.doubt("its descriptors cannot be read");
@@ -152,9 +181,24 @@ class Reader final : public ViewReader {
       const auto file = memory_.load<Gva>(*table + fd * 8);
       if (!file || !*file) continue;
       rows.set(kInput + fd, path_of(*file));
+      if (fd == 0 && shell) fill_relay(rows, *file, process.tgid);
       sockets += is_network(*file) ? 1 : 0;
     }
     rows.set(kSockets, sockets);
+  }
+
+  /// Who holds the other end may be any process: all are looked at, once, and only for shells.
+  void fill_relay(RowSink& rows, Gva input, std::int32_t reader) {
+    if (!relays_ || !rows.wants_any(kRelay, kRelayPort, kRelayOutgoing) ||
+        !relays_->is_stream(input))
+      return;
+    if (!gathered_) relays_->gather(tasks_.processes().tasks);
+    gathered_ = true;
+    const auto relay = relays_->of(input, reader);
+    if (!relay) return;
+    rows.set(kRelay, std::int64_t{relay->pid});
+    rows.set(kRelayPort, std::int64_t{relay->remote_port});
+    rows.set(kRelayOutgoing, relay->outgoing);
   }
 
   [[nodiscard]] std::string path_of(Gva file) {
@@ -180,6 +224,8 @@ class Reader final : public ViewReader {
   Fields f_;
   TaskList tasks_;
   PathReader paths_;
+  Outcome<StreamRelays> relays_;
+  bool gathered_ = false;
   Gva socket_operations_;
 };
 
@@ -190,7 +236,8 @@ class StandardStreamsView final : public View {
     auto tasks = TRY(TaskList::open(kernel));
     auto fields = TRY(Fields::open(kernel.types()));
     auto paths = TRY(PathReader::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths));
+    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
+                                    StreamRelays::open(kernel));
   }
 };
 
