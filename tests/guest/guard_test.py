@@ -419,6 +419,7 @@ def states(programs: Path) -> None:
         lab.watched("web1")
         lab.verify("web1")
     for line, words in (("policy = \"none.toml\"", "none.toml cannot be read"), ("standbye = 1", "did you mean \"standby\"?"),
+                        ("libvirt = \"xen:///\"", "libvirt is \"qemu:///system\""),
                         ("isolation = \"tank\"", "there is no isolation \"tank\"")):  # fmt: skip
         lab = Lab(programs)
         try:

@@ -43,7 +43,7 @@ enum : std::size_t {
 };
 
 constexpr Column kColumns[] = {
-    {"guest", ColumnType::text, "its name: that of its QMP socket"},
+    {"guest", ColumnType::text, "its name: that of its QMP socket, or of libvirt's domain"},
     {"state", ColumnType::text, "watched, starting, UNWATCHED"},
     {"isolation", ColumnType::text, "what its FVM is"},
     {"fvm", ColumnType::integer, "number of its FVM since vitrined was started"},

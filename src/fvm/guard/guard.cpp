@@ -91,13 +91,25 @@ Outcome<void> Guard::run() {
       next_status_ = now + std::chrono::seconds(1);
       const auto state = response_.status();
       if (!state && state.error().code == Errc::vanished) return std::unexpected(state.error());
-      if (!state)
+      if (!state && state.error().code != Errc::invalid)
         return std::unexpected(
             Problem(Errc::timeout, fmt::format("the guest's monitor: {}", state.error().message)));
-      guest_state_ = *state;
+      note_monitor(state ? std::string() : state.error().message);
       report_status(now);
     }
   }
+}
+
+/// A monitor that refuses an answer (libvirt is being restarted) costs no FVM: it is noted, and
+/// what the policy asks for meanwhile is told as failed.
+void Guard::note_monitor(const std::string& trouble) {
+  if (trouble == monitor_trouble_) return;
+  if (trouble.empty() || monitor_trouble_.empty())
+    notebook_.write(
+        evidence::Kind::watcher, "monitor",
+        dump({{"words", trouble.empty() ? std::string("the guest's monitor answers again")
+                                        : fmt::format("the guest's monitor: {}", trouble)}}));
+  monitor_trouble_ = trouble;
 }
 
 /// Asks the guest's QEMU where RAM lies, and tells the supervisor, who alone can open it.

@@ -57,6 +57,7 @@ class Guard {
   };
 
   Outcome<void> survey();
+  void note_monitor(const std::string& trouble);
   Outcome<bool> hear_supervisor();
   void take_layout(const RangesPacket& packet, std::vector<FileDescriptor> files);
   Outcome<void> employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors);
@@ -85,7 +86,7 @@ class Guard {
   bool attached_ = false;
   std::string kernel_;
   Time next_status_{};
-  std::string guest_state_;
+  std::string monitor_trouble_;  ///< what it answered in place of an answer
 };
 
 }  // namespace vitrine::fvm

@@ -120,7 +120,10 @@ std::optional<std::string> Response::tick(Time now) {
     runs_ = !runs_;
     const auto part = kThrottlePeriod * static_cast<int>(runs_ ? percent_ : 100 - percent_) / 100;
     turn_ = now + part;
-    if (const auto done = qmp_->execute(runs_ ? "cont" : "stop"); !done) {
+    const auto done = qmp_->execute(runs_ ? "cont" : "stop");
+    if (!done && done.error().code == Errc::invalid) {
+      runs_ = !runs_;  // refused for the moment: the next turn tries again
+    } else if (!done) {
       applied_ &= ~kThrottled;
       return fmt::format("throttling ended: {}", done.error().message);
     }

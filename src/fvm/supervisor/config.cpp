@@ -11,6 +11,7 @@
 #include <toml++/toml.h>
 
 #include "base/edit_distance.h"
+#include "fvm/supervisor/libvirt_domains.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -27,9 +28,9 @@ class ConfigReader {
   ConfigReader(std::string path, Config& config) : path_(std::move(path)), config_(config) {}
 
   void read(const toml::table& root) {
-    constexpr std::array<std::string_view, 14> kKeys = {
-        "machines",  "state",      "runtime", "rules",    "policy", "isolation", "standby",
-        "cpu_share", "first_user", "guest",   "programs", "watch",  "image",     "accelerator"};
+    constexpr std::array<std::string_view, 15> kKeys = {
+        "machines",   "state", "runtime",  "rules", "policy", "isolation",   "standby", "cpu_share",
+        "first_user", "guest", "programs", "watch", "image",  "accelerator", "libvirt"};
     for (const auto& [key, node] : root) {
       const auto name = key.str();
       if (name == "machines")
@@ -40,6 +41,8 @@ class ConfigReader {
         text(node, config_.runtime);
       else if (name == "image")
         text(node, config_.image);
+      else if (name == "libvirt")
+        libvirt(node);
       else if (name == "accelerator")
         accelerator(node);
       else if (name == "programs")
@@ -115,6 +118,15 @@ class ConfigReader {
       into = static_cast<Number>(*value);
     else
       mistake(node.source(), fmt::format("a number from {} to {} is wanted", least, most));
+  }
+
+  void libvirt(const toml::node& node) {
+    text(node, config_.libvirt);
+    if (config_.libvirt.empty()) return;
+    if (auto folder = libvirt_run_folder(config_.libvirt))
+      config_.libvirt_folder = std::move(*folder);
+    else
+      mistake(node.source(), folder.error().message);
   }
 
   void accelerator(const toml::node& node) {

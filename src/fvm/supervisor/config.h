@@ -1,6 +1,7 @@
 // The supervisor's configuration: /etc/vitrine/vitrined.toml.
 //
 //   machines = "/run/vitrine/machines"  # QMP sockets, one a guest: web1.qmp is the guest web1
+//   libvirt = "qemu:///system"          # its running domains too; none: the folder alone
 //   state = "/var/lib/vitrine"          # evidence, keys
 //   runtime = "/run/vitrine"            # the control socket
 //   rules = ["/usr/share/vitrine/rules"]
@@ -38,6 +39,8 @@ struct GuestConfig {
 
 struct Config {
   std::string machines = "/run/vitrine/machines";
+  std::string libvirt;         ///< a URI, checked; empty: libvirt is not asked
+  std::string libvirt_folder;  ///< where it notes its domains
   std::string state = "/var/lib/vitrine";
   std::string runtime = "/run/vitrine";
   std::vector<std::string> rules;

@@ -14,17 +14,14 @@
 #include <filesystem>
 
 namespace vitrine::fvm {
-namespace {
 
-bool is_name(std::string_view name) {
+bool is_guest_name(std::string_view name) {
   if (name.empty() || name.size() > 64 || name.front() == '.' || name.front() == '-') return false;
   return std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == '-';
   });
 }
-
-}  // namespace
 
 std::vector<FoundGuest> list_guests(const std::string& folder) {
   std::vector<FoundGuest> found;
@@ -35,7 +32,7 @@ std::vector<FoundGuest> list_guests(const std::string& folder) {
     const auto ending = at->path().extension();
     if ((ending != ".qmp" && ending != ".sock") || !at->is_socket(unused)) continue;
     auto name = at->path().stem().string();
-    if (is_name(name)) found.push_back({std::move(name), at->path().string()});
+    if (is_guest_name(name)) found.push_back({std::move(name), at->path().string(), 0});
   }
   std::ranges::sort(found, {}, &FoundGuest::name);
   return found;

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/problem.h"
@@ -14,7 +15,11 @@ namespace vitrine::fvm {
 struct FoundGuest {
   std::string name;  ///< of the file, without its ending: letters, digits, . _ -, at most 64
   std::string path;
+  pid_t domain_pid = 0;  ///< of libvirt's domain of this name; 0: `path` is a QMP socket
 };
+
+/// Whether a guest may be called so: files and folders are named after it.
+[[nodiscard]] bool is_guest_name(std::string_view name);
 
 /// Sockets in the folder, by name. Names that could be no folder's name are passed over.
 [[nodiscard]] std::vector<FoundGuest> list_guests(const std::string& folder);

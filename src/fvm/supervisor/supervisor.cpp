@@ -85,6 +85,14 @@ Outcome<void> Supervisor::prepare() {
                                      "install it beside vitrined, or set `programs`"));
     }
   }
+  if (!config_.libvirt.empty() &&
+      ::access((config_.programs + "/vitrine-libvirt").c_str(), X_OK) != 0)
+    return std::unexpected(Problem(
+        Errc::not_found,
+        fmt::format("{}/vitrine-libvirt is not there: domains of {} cannot be guarded",
+                    config_.programs, config_.libvirt),
+        "it is built where libvirt-dev is installed; without `libvirt` in the configuration the "
+        "folder alone is watched"));
   program_ = TRY(copy_program(config_.programs + "/vitrine-fvm"));
   if (config_.uses(Isolation::microvm)) {
     auto image = FvmImage::load(config_.image);
@@ -159,7 +167,7 @@ Outcome<void> Supervisor::run() {
     hear_super(now);
     if (now >= next_scan_) {
       next_scan_ = now + kScan;
-      look_for_guests(now);
+      look_for_guests();
       for (auto& fvm : pool_) {
         drain(fvm);
         examine(fvm);

@@ -34,7 +34,8 @@ class Supervisor {
  private:
   enum class Stage { wanted, surveying, unwatched, employed, watched };
   struct Guest {
-    std::string name, path;
+    std::string name;
+    FoundGuest place;
     Monitor monitor;
     Stage stage = Stage::wanted;
     bool detached = false;  ///< by an operator: let it be
@@ -61,7 +62,9 @@ class Supervisor {
   explicit Supervisor(Config config) : config_(std::move(config)) {}
   Outcome<void> prepare();
 
-  void look_for_guests(Time now);
+  void look_for_guests();
+  [[nodiscard]] std::vector<FoundGuest> find_guests();
+  [[nodiscard]] Outcome<Monitor> connect(const FoundGuest& place) const;
   void hear_children(Time now);
   void hear_guards(Time now);
   void hear_guard(Guest& guest, Bytes packet, Time now);
@@ -90,7 +93,7 @@ class Supervisor {
   void log_head(Guest& guest);
 
   Config config_;
-  FileDescriptor state_lock_, machines_lock_, signals_, pack_, program_;
+  FileDescriptor state_lock_, machines_lock_, libvirt_lock_, signals_, pack_, program_;
   std::optional<Started> super_;
   FileDescriptor super_socket_;
   uid_t super_user_ = 0;
@@ -105,6 +108,7 @@ class Supervisor {
   std::uint64_t next_generation_ = 1;
   Time next_scan_{}, next_fill_{}, next_heads_{};
   bool draining_ = false, ending_ = false;
+  std::string libvirt_trouble_;              ///< why its domains are not watched; said once
   std::set<std::string, std::less<>> held_;  ///< names that an operator detached
 };
 

@@ -1,7 +1,9 @@
 // The supervisor's guests: found, given a guard and an FVM, let go.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "evidence/moment.h"
 #include "evidence/signing_key.h"
 #include "fvm/packet.h"
+#include "fvm/supervisor/libvirt_domains.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "fvm/supervisor/supervisor.h"
 
@@ -30,21 +33,65 @@ bool ended(const FileDescriptor& pidfd) {
 
 }  // namespace
 
-void Supervisor::look_for_guests(Time) {
-  const auto found = list_guests(config_.machines);
-  for (const auto& one : found) {
+/// Those of the folder and libvirt's domains; of two of one name, the folder's.
+std::vector<FoundGuest> Supervisor::find_guests() {
+  auto found = list_guests(config_.machines);
+  if (config_.libvirt.empty()) return found;
+  const auto troubled = [&](std::string words) {
+    if (words != libvirt_trouble_) say(words);
+    libvirt_trouble_ = std::move(words);
+  };
+  if (!libvirt_lock_) {  // the folder is there once libvirt was
+    FileDescriptor folder(
+        ::open(config_.libvirt_folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) {
+      troubled(fmt::format("{}: {}: no domain has run yet, or it cannot be read", config_.libvirt,
+                           std::strerror(errno)));
+      return found;
+    }
+    if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
+      troubled(fmt::format("{}: another vitrined watches its domains", config_.libvirt));
+      return found;
+    }
+    libvirt_lock_ = std::move(folder);
+    libvirt_trouble_.clear();
+    say(fmt::format("watches the domains of {}", config_.libvirt));
+  }
+  for (auto& domain : list_domains(config_.libvirt_folder)) {
+    const bool known = std::ranges::any_of(found, [&](const FoundGuest& one) {
+      const auto guest = guests_.find(one.name);
+      return one.name == domain.name ||
+             (guest != guests_.end() && guest->second->monitor.pid == domain.domain_pid);
+    });
+    if (!known) found.push_back(std::move(domain));
+  }
+  return found;
+}
+
+Outcome<Monitor> Supervisor::connect(const FoundGuest& place) const {
+  if (place.domain_pid == 0) return connect_monitor(place.path);
+  return connect_domain({.program = config_.programs + "/vitrine-libvirt",
+                         .uri = config_.libvirt,
+                         .log = config_.state + "/guards.log"},
+                        place);
+}
+
+void Supervisor::look_for_guests() {
+  for (auto& one : find_guests()) {
     if (guests_.contains(one.name) || draining_ || held_.contains(one.name) ||
         !config_.guest(one.name).watch)
       continue;
-    auto monitor = connect_monitor(one.path);
+    auto monitor = connect(one);
     if (!monitor) continue;  // its QEMU is not there yet, or no more
     auto guest = std::make_unique<Guest>();
     guest->name = one.name;
-    guest->path = one.path;
     guest->monitor = std::move(*monitor);
     guest->isolation = config_.guest(one.name).isolation;
-    say(fmt::format("{}: a guest (QEMU {})", one.name, guest->monitor.pid));
-    guests_.emplace(one.name, std::move(guest));
+    say(fmt::format("{}: a {} (QEMU {})", one.name,
+                    one.domain_pid == 0 ? "guest" : "domain of libvirt", guest->monitor.pid));
+    guest->place = std::move(one);
+    const auto name = guest->name;
+    guests_.emplace(name, std::move(guest));
   }
   std::erase_if(guests_, [&](auto& entry) {
     auto& guest = *entry.second;
@@ -140,7 +187,7 @@ Outcome<void> Supervisor::own_evidence(const std::string& folder, uid_t user) co
 
 Outcome<void> Supervisor::start_guard(Guest& guest, Time now) {
   if (!guest.monitor.socket) {  // the first guard got the first connection
-    auto monitor = TRY(connect_monitor(guest.path));
+    auto monitor = TRY(connect(guest.place));
     if (monitor.pid != guest.monitor.pid)
       return std::unexpected(Problem(Errc::vanished, "another QEMU listens at its socket now"));
     guest.monitor.socket = std::move(monitor.socket);
