@@ -212,7 +212,7 @@ std::optional<Offer> AgentPlanner::access_range(const vmipl::ProgramProbe& probe
   offer.reason = kernel ? "programs' code cannot reach kernel memory, and is not touched; by the "
                           "address that the CPU uses: not what devices write"
                         : "any code may reach it; in each address space where it is mapped; not "
-                          "what devices write; the value before a write is not known";
+                          "what devices write";
   return std::nullopt;
 }
 

@@ -1,16 +1,18 @@
 #include "probe/agent/instrumentation.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
-
-#include "probe/block_needs.h"
 
 namespace vitrine::probe {
 namespace {
 
 constexpr std::size_t kFrames = 16384;  // a power of two
-constexpr std::size_t kMaxShadow = 1 << 20;
+
+/// What one instruction can write of a range: a string of any length, of which a part will do.
+std::size_t kept_bytes(std::uint64_t widest) {
+  constexpr std::uint64_t kMost = 64 * 1024, kEdges = 128;
+  return static_cast<std::size_t>(std::min(widest, kMost) + kEdges);
+}
 
 bool is_kernel(std::uint64_t address) { return static_cast<std::int64_t>(address) < 0; }
 
@@ -58,27 +60,13 @@ bool Instrumentation::counts_only(const Trigger& trigger) const {
 Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     : program_(program), api_(api) {
   std::map<std::uint64_t, std::vector<Trigger>> by_address;
-  bool reads = false, writes = false;
   for (const auto& probe : program.plan().probes) {
     for (const auto& site : probe.sites) {
       by_address[site.address].push_back(
           {&probe, site.detail, static_cast<SiteRole>(site.role), std::nullopt});
       if (probe.event == AgentEvent::function_return && site.role != 0) frames_.resize(kFrames);
     }
-    for (const auto& range : probe.ranges) {
-      Access access{&probe, range.start, range.size, {}, std::make_unique<std::mutex>()};
-      const auto kinds = probe.event == AgentEvent::table_write ? 2 : probe.param;
-      reads = reads || (kinds & 1) != 0;
-      writes = writes || (kinds & 2) != 0;
-      if ((kinds & 2) != 0 && is_kernel(range.start) && range.size <= kMaxShadow)
-        access.shadow.resize(range.size);
-      access_low_ = std::min(access_low_, range.start);
-      access_high_ = std::max(access_high_, range.start + range.size - 1);
-      access_needs_registers_ = access_needs_registers_ || probe.held ||
-                                block_needs(program.program(), probe.probe).register_values ||
-                                block_needs(program.program(), probe.probe).stacks;
-      accesses_.push_back(std::move(access));
-    }
+    if (!probe.ranges.empty()) watch(probe);
     switch (probe.event) {
       case AgentEvent::control_write:
       case AgentEvent::msr_write:
@@ -102,9 +90,6 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
         break;
     }
   }
-  access_kinds_ = reads && writes ? MemoryAccess::both
-                  : reads         ? MemoryAccess::read
-                                  : MemoryAccess::write;
   access_is_kernel_ = !accesses_.empty() &&
                       std::all_of(accesses_.begin(), accesses_.end(),
                                   [](const Access& access) { return is_kernel(access.start); });
@@ -126,15 +111,14 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     hook.triggers = std::move(triggers);
     hooks_.push_back(std::move(hook));
   }
-  GuestMemory kernel(program.ram(), program.plan().kernel);
-  kernel.begin(program.plan().kernel.root, program.plan().kernel.levels == 5);
-  for (auto& access : accesses_) {
-    if (!access.shadow.empty() && !kernel.read(access.start, access.shadow)) access.shadow.clear();
-  }
   std::size_t cpus = 0;
   while (program.vcpu(static_cast<unsigned>(cpus)) != nullptr) ++cpus;
   pending_.resize(cpus);
   last_.resize(cpus);
+  stores_.resize(cpus);
+  std::uint64_t widest = 0;
+  for (const auto& access : accesses_) widest = std::max(widest, access.size);
+  if (wants_old_) before_ = std::make_unique<ValuesBefore>(cpus, kept_bytes(widest));
   const auto& tables = program.plan().tables;
   for (std::size_t i = 0; i < cpus && i * 4 + 3 < tables.size(); ++i) {
     last_[i].idtr = tables[i * 4];
@@ -170,12 +154,8 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
       translate_system(api_.block_instruction(block, i), i == 0);
   }
   // Kernel memory can be reached by code that runs in the kernel alone.
-  if (!accesses_.empty() && (!access_is_kernel_ || is_kernel(api_.block_address(block)))) {
-    const auto registers =
-        access_needs_registers_ ? CallbackRegisters::read : CallbackRegisters::none;
-    for (std::size_t i = 0; i < count; ++i)
-      api_.on_memory(api_.block_instruction(block, i), on_access, registers, access_kinds_, this);
-  }
+  if (!accesses_.empty() && (!access_is_kernel_ || is_kernel(api_.block_address(block))))
+    translate_accesses(block, count);
 }
 
 // ---- at execution
@@ -341,62 +321,6 @@ bool Instrumentation::describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
   if (const auto size = memory.load<std::uint32_t>(event.module + at[kModuleSize]))
     event.fields[2] = *size;
   return true;
-}
-
-void Instrumentation::on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address,
-                                void* data) {
-  auto& self = *static_cast<Instrumentation*>(data);
-  if (address > self.access_high_ || address + 16 < self.access_low_) [[likely]]
-    return;
-  auto* cpu = self.program_.vcpu(vcpu);
-  if (cpu == nullptr) return;
-  self.accessed(*cpu, info, address);
-}
-
-void Instrumentation::accessed(RunningProgram::Vcpu& cpu, std::uint32_t info,
-                               std::uint64_t address) noexcept {
-  const std::uint64_t size = 1ULL << api_.memory_size_shift(info);
-  const bool write = api_.memory_is_store(info);
-  for (auto& access : accesses_) {
-    if (address + size <= access.start || address >= access.start + access.size) continue;
-    const bool table = access.probe->event == AgentEvent::table_write;
-    const auto kinds = table ? 2 : access.probe->param;
-    if ((kinds & (write ? 2U : 1U)) == 0) continue;
-    cpu.registers.settle();
-    EventAt event;
-    event.probe = access.probe;
-    cpu.environment.begin(event);
-    std::array<std::byte, 8> now{};
-    const auto part = std::min<std::uint64_t>(size, now.size());
-    std::optional<std::uint64_t> value, old;
-    if (cpu.environment.memory().read(address, MutableBytes(now).first(part)))
-      value = low_bytes(*load<std::uint64_t>(now, 0), static_cast<unsigned>(part));
-    if (api_.memory_value != nullptr)
-      value = low_bytes(api_.memory_value(info).low, static_cast<unsigned>(part));
-    if (write && !access.shadow.empty()) {
-      const std::lock_guard lock(*access.mutex);
-      std::array<std::byte, 8> before = now;
-      // The access may reach over the range's edges: there, nothing of before is known.
-      bool inside = true;
-      for (std::uint64_t i = 0; i < part; ++i) {
-        const auto at = address + i - access.start;
-        if (at < access.size) {
-          before[i] = access.shadow[at];
-          access.shadow[at] = now[i];
-        } else {
-          inside = false;
-        }
-      }
-      if (inside) old = low_bytes(*load<std::uint64_t>(before, 0), static_cast<unsigned>(part));
-    }
-    if (table)
-      event.fields = {address,
-                      (address - access.start) / std::max<std::uint64_t>(access.probe->param, 1),
-                      size, old, value};
-    else
-      event.fields = {address, size, value, old, write ? 1 : 0};
-    program_.fire(cpu, event);
-  }
 }
 
 }  // namespace vitrine::probe

@@ -10,13 +10,16 @@
 
 #include "probe/agent/counters.h"
 #include "probe/agent/running_program.h"
+#include "probe/agent/values_before.h"
+#include "probe/agent/watched_spans.h"
+#include "x86/store_target.h"
 #include "x86/system_instruction.h"
 
 namespace vitrine::probe {
 
 class Instrumentation {
  public:
-  /// `program` must outlive this. Reads the watched kernel memory once, for its old values.
+  /// `program` must outlive this.
   Instrumentation(RunningProgram& program, const PluginApi& api);
   Instrumentation(const Instrumentation&) = delete;
   Instrumentation& operator=(const Instrumentation&) = delete;
@@ -59,12 +62,23 @@ class Instrumentation {
     std::uint8_t size;
     bool after_port = false;  ///< the instruction behind an `in`: its value is there now
   };
-  /// Watched memory, and what stood there.
   struct Access {
     const AgentProbe* probe;
     std::uint64_t start, size;
-    std::vector<std::byte> shadow;  ///< kernel memory: as of the last access; empty: not known
-    std::unique_ptr<std::mutex> mutex;
+  };
+  /// An instruction that may write watched memory; its callbacks' data.
+  struct StoreHook {
+    Instrumentation* owner;
+    std::uint64_t block, next;  ///< where its block begins, and the instruction behind it
+    x86::StoreTarget target, narrow_target;  ///< as 64-bit and as 32-bit code
+  };
+  /// Of the store that a virtual CPU is about to do.
+  struct Store {
+    x86::StoreTarget target;
+    std::array<std::uint64_t, 2> expected{};  ///< by a compare-and-exchange
+    std::uint64_t address = 0;
+    std::array<std::uint64_t, 2> read{};  ///< what an exchange found there
+    std::uint64_t size = 0;               ///< of it; 0: it read nothing yet
   };
   struct PendingIn {
     std::uint64_t next = 0;
@@ -79,11 +93,22 @@ class Instrumentation {
   static void on_execute(unsigned vcpu, void* hook);
   static void on_system(unsigned vcpu, void* hook);
   static void on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* owner);
+  static void before_store(unsigned vcpu, void* hook);
+  static void on_store(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* hook);
 
   void translate_system(PluginInstruction* instruction, bool first_of_block) noexcept;
   void reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexcept;
   void system(RunningProgram::Vcpu& cpu, const SystemHook& hook) noexcept;
-  void accessed(RunningProgram::Vcpu& cpu, std::uint32_t info, std::uint64_t address) noexcept;
+  void watch(const AgentProbe& probe);
+  void translate_accesses(PluginBlock* block, std::size_t count) noexcept;
+  [[nodiscard]] StoreHook* store_hook(PluginInstruction* instruction, std::uint64_t block) noexcept;
+  void about_to_store(RunningProgram::Vcpu& cpu, const StoreHook& hook) noexcept;
+  void accessed(RunningProgram::Vcpu& cpu, std::uint32_t info, std::uint64_t address,
+                bool from_store) noexcept;
+  /// What stands at the address now, and stood there before the write.
+  [[nodiscard]] std::pair<std::optional<std::uint64_t>, std::optional<std::uint64_t>> values(
+      RunningProgram::Vcpu& cpu, std::uint32_t info, std::uint64_t address,
+      bool from_store) noexcept;
   /// Fills the event; false: it is none.
   [[nodiscard]] bool describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRole role) noexcept;
   [[nodiscard]] bool describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
@@ -99,14 +124,18 @@ class Instrumentation {
   std::vector<std::uint64_t> addresses_;  ///< of hooks_, ascending
   std::vector<Hook> hooks_;
   std::vector<Access> accesses_;
-  std::uint64_t access_low_ = ~0ULL, access_high_ = 0;
-  MemoryAccess access_kinds_ = MemoryAccess::both;
+  WatchedSpans watched_;
+  unsigned access_kinds_ = 0;
+  bool wants_old_ = false;  ///< some block looks at what stood there before a write
+  std::unique_ptr<ValuesBefore> before_;
+  std::vector<Store> stores_;  ///< by virtual CPU
   bool access_needs_registers_ = false, access_is_kernel_ = false;
   bool watches_system_ = false, watches_ports_ = false;
   std::vector<const AgentProbe*> system_probes_, samples_, resumes_;
 
   std::mutex mutex_;  ///< of what follows: translations come from several threads
   std::unordered_map<std::uint64_t, std::vector<std::unique_ptr<SystemHook>>> system_hooks_;
+  std::unordered_map<std::uint64_t, std::vector<std::unique_ptr<StoreHook>>> store_hooks_;
   std::vector<ModuleBeingLoaded> loading_;
   std::vector<Frame> frames_;  ///< hashed by stack; empty where no function ends in another
   std::vector<std::array<PendingIn, 4>> pending_;  ///< by virtual CPU
