@@ -72,7 +72,7 @@ constexpr std::size_t kCodeBytes = 32;
 bool names_a_table(std::string_view name) {
   for (const std::string_view suffix :
        {"_ops", "_fops", "_operations", "_prot", "_proto", "_protocol", "_iops", "_dops", "_sops",
-        "_aops", "_family_ops"}) {
+        "_aops", "_family_ops", "_op", "_packet_type", "_fs_type"}) {
     if (name.ends_with(suffix)) return true;
   }
   return false;
@@ -153,8 +153,9 @@ class Reader final : public ViewReader {
     return fmt::format("+{:#x}", offset);
   }
 
-  /// Every table that the kernel was built with, by the names of its symbols; and anything in its
-  /// data that leads to code that nobody accounts for, whatever it is called.
+  /// Every table that the kernel was built with, by the names of its symbols, and all its
+  /// constants; and anything in its data that leads to code that nobody accounts for, whatever it
+  /// is called.
   bool image() {
     const SymbolTable& symbols = kernel_.symbols();
     for (const auto& [from, to] :
@@ -165,6 +166,17 @@ class Reader final : public ViewReader {
       if (!section(*start, *end - *start, symbols, nullptr)) return false;
     }
     return true;
+  }
+
+  /// In the kernel's constants, which were there before any module: none leads into one. What is
+  /// written while the kernel starts, and then protected, lies among them and may.
+  [[nodiscard]] bool is_constant(Gva at) const {
+    const auto within = [&](std::string_view from, std::string_view to) {
+      const auto start = kernel_.symbols().find(from), end = kernel_.symbols().find(to);
+      return start && end && at >= *start && at < *end;
+    };
+    return within("__start_rodata", "__end_rodata") &&
+           !within("__start_ro_after_init", "__end_ro_after_init");
   }
 
   /// What `module` still says of its init text, which was freed when it had run: `module.init`, and
@@ -199,8 +211,10 @@ class Reader final : public ViewReader {
       // Before the section, or far: not its name.
       if (symbol && (symbol->address < start || start + at - symbol->address >= kMaxNamed))
         symbol.reset();
-      const bool is_table = of_kernel && symbol && names_a_table(symbol->name) &&
-                            start + at - symbol->address < kMaxTable;
+      const bool is_table =
+          of_kernel &&
+          ((symbol && names_a_table(symbol->name) && start + at - symbol->address < kMaxTable) ||
+           is_constant(start + at));
       if (!is_table && range->owner != CodeOwner::unknown) continue;
       const auto offset = symbol ? start + at - symbol->address : at;
       const Table table{
