@@ -91,6 +91,7 @@ GROUPS = [
         program("clean-bpf", ""),
         program("clean-relayed-terminal", ""),
         program("clean-borrowed-rights", ""),
+        program("clean-loader", ""),
         program("wait", "", title="preload_clean", before="LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 "),
     ]),
     Group("shown", [
@@ -98,6 +99,7 @@ GROUPS = [
         module("text_entry", "kernel_text_patched", {"kind": "entry", "function": "__x64_sys_acct", "owner": "module vitrine_fixture"}),
         module("text_body", "kernel_text_patched", {"kind": "changed", "region": "kernel"}),
         module("idt", "interrupt_table_changed", {"vector": "31", "module": "vitrine_fixture"}),
+        module("constant", "operations_hooked", {"table": "shmem_security_xattr_handler", "owner": "module vitrine_fixture"}),
         module("cstar", "system_call_entry_changed", {"register": "CSTAR", "module": "vitrine_fixture"}),
         module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "owner": "module vitrine_fixture"}),
         module("file_operations", "operations_hooked", {"table": "proc_root_operations", "owner": "module vitrine_fixture"}),
@@ -123,6 +125,7 @@ GROUPS = [
         program("wait", "library_preloaded_from_odd_place", {"by": "LD_PRELOAD", "value": "/tmp/odd.so"}, "preload_variable", "LD_PRELOAD=/tmp/odd.so "),
         Case("preload_file", "library_preloaded_everywhere", "mkdir -p /etc; echo /usr/lib/.hidden.so > /etc/ld.so.preload", "rm /etc/ld.so.preload",
              {"by": "/etc/ld.so.preload", "value": "/usr/lib/.hidden.so", "everywhere": "true"}),
+        program("loader", "library_preloaded_everywhere", {"by": "/tmp/loader/ld-linux-x86-64.so.2", "everywhere": "true"}),
         Case("modprobe_path", "kernel_helper_redirected", "echo /tmp/not-modprobe > /proc/sys/kernel/modprobe", "echo /sbin/modprobe > /proc/sys/kernel/modprobe"),
         Case("core_pattern", "core_dumps_redirected", "echo '|/tmp/dumper %p' > /proc/sys/kernel/core_pattern", "echo core > /proc/sys/kernel/core_pattern"),
         Case("required_process_missing", "required_process_missing", "killall -9 must-run", "/tmp/must-run wait >/dev/null 2>&1 </dev/null &",

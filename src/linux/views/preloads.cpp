@@ -13,6 +13,7 @@
 #include "linux/tasks_memory.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/loader_files.h"
 #include "linux/walk/list.h"
 #include "memory/read_ahead.h"
 
@@ -25,10 +26,14 @@ constexpr Column kColumns[] = {
     {"pid", ColumnType::integer,
      "the process whose loader is told so; of a file, the first that has it in its root"},
     {"name", ColumnType::text, "task_struct.comm"},
-    {"by", ColumnType::text, "/etc/ld.so.preload, LD_PRELOAD or LD_AUDIT"},
+    {"by", ColumnType::text,
+     "/etc/ld.so.preload, LD_PRELOAD or LD_AUDIT; or a loader of glibc's in whose file the first "
+     "of "
+     "these names does not stand"},
     {"value", ColumnType::text,
      "the libraries, as they are written there; of a file that the kernel does not hold: absent"},
-    {"everywhere", ColumnType::boolean, "it is the file: every program of that root loads them"},
+    {"everywhere", ColumnType::boolean,
+     "it is the file, or the loader: every program of that root loads them"},
     {"address", ColumnType::address, "the task_struct, or the file's dentry", Column::hidden},
 };
 
@@ -36,7 +41,7 @@ constexpr ViewInfo kInfo = {
     .name = "preloads",
     .summary = "libraries that the dynamic loader is told to put before all others",
     .columns = kColumns,
-    .order = "files first, then by pid",
+    .order = "files first, then loaders, then by pid",
     .key = "by pid",
 };
 
@@ -70,14 +75,15 @@ constexpr std::uint32_t kKernelThreadFlag = 0x0020'0000;  // PF_KTHREAD
 class Reader final : public ViewReader {
  public:
   Reader(const Kernel& kernel, Fields fields, TaskList tasks, PathReader paths,
-         MemoryFields memory_fields)
+         MemoryFields memory_fields, Outcome<LoaderFiles> loaders)
       : kernel_(kernel),
         memory_(kernel.memory()),
         f_(std::move(fields)),
         tasks_(std::move(tasks)),
         paths_(std::move(paths)),
         mm_fields_(std::move(memory_fields)),
-        of_(kernel.types()) {
+        of_(kernel.types()),
+        loaders_(std::move(loaders)) {
     if (auto cache = PageCache::open(kernel)) cache_ = *std::move(cache);
   }
 
@@ -95,6 +101,7 @@ class Reader final : public ViewReader {
       if (!root || !*root || !roots.insert(root->dentry.value).second) continue;
       if (!file_of(rows, tally, process, root->dentry)) return tally;
     }
+    if (!loader_rows(rows, tally, processes.tasks)) return tally;
     for (const auto& process : processes.tasks)
       if (!environment_of(rows, process)) break;
     return tally;
@@ -146,6 +153,31 @@ class Reader final : public ViewReader {
     return rows.end();
   }
 
+  /// @returns false  no more rows are wanted
+  bool loader_rows(RowSink& rows, Tally& tally, const std::vector<TaskRef>& processes) {
+    if (!loaders_) {
+      tally.warnings.push_back(
+          fmt::format("loaders are not looked at: {}", loaders_.error().message));
+      return true;
+    }
+    loaders_->forget();
+    for (const auto& process : processes) {
+      const auto mm = f_.mm.read(memory_, process.address);
+      if (!mm || !is_kernel_pointer(*mm)) continue;
+      auto loader = loaders_->altered(*mm);
+      if (!loader) continue;
+      rows.begin();
+      rows.set(kPid, std::int64_t{process.tgid});
+      if (auto name = f_.comm.read(memory_, process.address)) rows.set(kName, *std::move(name));
+      rows.set(kBy, std::move(loader->path));
+      rows.set(kValue, std::string("of another file than /etc/ld.so.preload"));
+      rows.set(kEverywhere, true);
+      rows.set(kAddress, loader->file.value);
+      if (!rows.end()) return false;
+    }
+    return true;
+  }
+
   [[nodiscard]] std::optional<std::string> contents(Gva inode, std::uint64_t size) const {
     const auto mapping = f_.mapping.read(memory_, inode);
     if (!cache_ || !mapping || !is_kernel_pointer(*mapping)) return std::nullopt;
@@ -195,6 +227,7 @@ class Reader final : public ViewReader {
   Offsets of_;
   std::size_t left_ = kMaxEntries;
   std::optional<PageCache> cache_;
+  Outcome<LoaderFiles> loaders_;
 };
 
 class PreloadsView final : public View {
@@ -206,7 +239,7 @@ class PreloadsView final : public View {
     auto paths = TRY(PathReader::open(kernel));
     auto memory = TRY(MemoryFields::open(kernel));
     return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
-                                    std::move(memory));
+                                    std::move(memory), LoaderFiles::open(kernel));
   }
 };
 
