@@ -432,7 +432,7 @@ def states(programs: Path) -> None:
     try:
         (lab.folder / "policy.toml").write_text('dry_run = false\n[severity]\ncritcal = ["frezze"]\n')
         done = subprocess.run([programs / "vitrined", "--config", lab.config], capture_output=True, text=True, timeout=20)
-        check(done.returncode == 1 and ":3:" in done.stderr and 'did you mean "critical"' in done.stderr, done.stderr)
+        check(done.returncode == os.EX_CONFIG and ":3:" in done.stderr and 'did you mean "critical"' in done.stderr, done.stderr)
         check("nothing was started" in done.stderr, done.stderr)
     finally:
         lab.__exit__()

@@ -13,7 +13,10 @@ namespace {
 Outcome<Status> run(Context& context, const Arguments& words) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto agent = self.parent_path() / "vitrine-agent.so";
+  auto agent = self.parent_path() / "vitrine-agent.so";
+  if (const auto installed = self.parent_path().parent_path() / "lib/vitrine/vitrine-agent.so";
+      !std::filesystem::exists(agent, error) && std::filesystem::exists(installed, error))
+    agent = installed;
   if (error || !std::filesystem::exists(agent, error)) {
     return std::unexpected(Problem(Errc::not_found, fmt::format("there is no {}", agent.string()),
                                    "build it: ./dev build"));

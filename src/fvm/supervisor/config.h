@@ -11,7 +11,7 @@
 //   accelerator = "tcg"                 # or "kvm"
 //   standby = 1                         # FVMs that wait, booted
 //   cpu_share = 6                       # thousandths of a core for the passes of one FVM
-//   first_user = 61200                  # users from here on are the guards' and FVMs'; root only
+//   first_user = 2000300000             # users from here on are the guards' and FVMs'; root only
 //   [guest.web1]                        # in place of the above
 //   isolation = "process"
 //   policy = "web.toml"
@@ -49,7 +49,9 @@ struct Config {
   std::string image = "/usr/lib/vitrine/fvm";
   std::string accelerator = "tcg";
   std::uint32_t cpu_share = 6;
-  std::uint32_t first_user = 61200;
+  /// Where nobody else takes users from: systemd's own begin at 61184 and 524288, directories
+  /// (SSSD, FreeIPA) give up to 2,000,200,000, and systemd has more from 0x7FFE0000 on.
+  std::uint32_t first_user = 2'000'300'000;
   GuestConfig usual;
   std::map<std::string, GuestConfig, std::less<>> guests;
 

@@ -1,6 +1,7 @@
 #include "fvm/supervisor/supervisor_main.h"
 
 #include <fmt/format.h>
+#include <sysexits.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -39,7 +40,10 @@ int run_supervisor(int argc, char** argv) {
     }
   }
   auto config = Config::load(path);
-  if (!config) return failed(config.error());
+  if (!config) {
+    (void)failed(config.error());
+    return check ? 1 : EX_CONFIG;  // as systemd knows it: starting it again does not help
+  }
   if (config->programs.empty()) {
     std::error_code error;
     config->programs = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
