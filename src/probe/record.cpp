@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "probe/wire.h"
+
 namespace vitrine::probe {
 namespace {
 
@@ -10,6 +12,7 @@ namespace {
 // a mark (1 there, 2 textual), then eight bytes, or a length of four and as many bytes.
 constexpr std::uint16_t kMagic = 0x5256;  // "VR"
 
+// Into a place of fixed size, without allocating: unlike WireWriter it can be full.
 struct Writer {
   MutableBytes into;
   std::size_t at = 0;
@@ -26,23 +29,6 @@ struct Writer {
   template <class T>
   void put(T value) noexcept {
     bytes(&value, sizeof value);
-  }
-};
-
-struct Reader {
-  Bytes from;
-  std::size_t at = 0;
-  bool short_ = false;
-
-  template <class T>
-  T get() noexcept {
-    const auto value = load<T>(from, at);
-    if (!value) {
-      short_ = true;
-      return T{};
-    }
-    at += sizeof(T);
-    return *value;
   }
 };
 
@@ -93,7 +79,7 @@ std::size_t encode(const RecordHead& head, std::span<const ValueView> values,
 }
 
 Result<Record> decode(Bytes bytes) {
-  Reader in{bytes};
+  WireReader in(bytes);
   if (bytes.size() > kMaxRecord) return fail(Errc::too_large, 0, "a record");
   if (in.get<std::uint16_t>() != kMagic) return fail(Errc::malformed, 0, "not a record");
   if (in.get<std::uint16_t>() != kRecordVersion)
@@ -112,23 +98,17 @@ Result<Record> decode(Bytes bytes) {
   head.pid = in.get<std::int32_t>();
   head.tid = in.get<std::int32_t>();
   head.process = in.get<std::array<char, 16>>();
-  for (std::uint32_t i = 0; i < count && !in.short_; ++i) {
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     const auto mark = in.get<std::uint8_t>();
-    if (mark > 3) return fail(Errc::malformed, in.at, "mark of a value");
+    if (mark > 3) return fail(Errc::malformed, in.at(), "mark of a value");
     Value value;
     value.there = (mark & 1) != 0;
     value.textual = (mark & 2) != 0;
     if (value.there && !value.textual) value.number = in.get<std::uint64_t>();
-    if (value.there && value.textual) {
-      const auto size = in.get<std::uint32_t>();
-      const auto text = slice(bytes, in.at, size);
-      if (in.short_ || !text) return fail(Errc::malformed, in.at, "text of a value");
-      value.text.assign(reinterpret_cast<const char*>(text->data()), text->size());
-      in.at += size;
-    }
+    if (value.there && value.textual) value.text = in.get_text();
     record.values.push_back(std::move(value));
   }
-  if (in.short_ || in.at != bytes.size()) return fail(Errc::malformed, in.at, "a record's end");
+  if (!in.done()) return fail(Errc::malformed, in.at(), "a record's end");
   return record;
 }
 

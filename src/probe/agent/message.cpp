@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "probe/agent/wire.h"
+#include "probe/wire.h"
 
 namespace vitrine::probe {
 namespace {

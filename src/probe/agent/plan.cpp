@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "probe/agent/wire.h"
+#include "probe/wire.h"
 
 namespace vitrine::probe {
 

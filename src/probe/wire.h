@@ -82,6 +82,8 @@ class WireReader {
   }
 
   [[nodiscard]] bool ok() const { return ok_; }
+  /// How far it has read, in bytes: for an error's address.
+  [[nodiscard]] std::size_t at() const { return at_; }
   /// All was read, and all fitted.
   [[nodiscard]] bool done() const { return ok_ && at_ == bytes_.size(); }
   void fail() { ok_ = false; }
