@@ -1,6 +1,5 @@
 #include "probe/maps.h"
 
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -8,38 +7,13 @@
 #include <cstring>
 #include <mutex>
 
+#include "probe/aggregation.h"
+#include "probe/block_heap.h"
+
 namespace vitrine::probe {
 namespace {
 
-using vmipl::Aggregate;
-
 constexpr std::size_t kLongestKey = 16 * 1024;  ///< bytes, as written below
-constexpr unsigned kClasses = 20;               ///< blocks of 16 bytes to 8 MiB
-
-/// Address space that costs memory when it is touched.
-class Reserve {
- public:
-  [[nodiscard]] bool open(std::size_t size) {
-    void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) return false;
-    data_ = static_cast<std::byte*>(at);
-    size_ = size;
-    return true;
-  }
-  Reserve() = default;
-  Reserve(const Reserve&) = delete;
-  Reserve& operator=(const Reserve&) = delete;
-  ~Reserve() {
-    if (data_ != nullptr) munmap(data_, size_);
-  }
-  [[nodiscard]] std::byte* data() const { return data_; }
-  [[nodiscard]] std::size_t size() const { return size_; }
-
- private:
-  std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
-};
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   __extension__ using Wide = unsigned __int128;
@@ -63,16 +37,6 @@ std::uint64_t hash(const std::byte* data, std::size_t size, const std::uint64_t 
   return mix(h, secret[0] | 1);
 }
 
-std::uint64_t bucket_of(std::uint64_t value, bool is_signed) {
-  if (is_signed && static_cast<std::int64_t>(value) < 0) return 0;
-  return value == 0 ? 1 : 1 + static_cast<std::uint64_t>(std::bit_width(value));
-}
-
-bool is_signed(const vmipl::MapInfo& info) {
-  using enum vmipl::ValueType;
-  return info.value == integer || info.value == duration || info.value == time;
-}
-
 }  // namespace
 
 // A table of 8-byte slots (half of the hash, number of the entry + 1), linear probing, at most half
@@ -80,15 +44,8 @@ bool is_signed(const vmipl::MapInfo& info) {
 class LocalMaps::Table {
  public:
   Table(vmipl::MapInfo info, MapLimits limits)
-      : info_(std::move(info)), limits_(limits), signed_(is_signed(info_)) {
-    if (info_.aggregate == Aggregate::histogram) buckets_ = kHistogramBuckets;
-    if (info_.aggregate == Aggregate::linear) {
-      const auto range =
-          static_cast<std::uint64_t>(info_.high) - static_cast<std::uint64_t>(info_.low);
-      const auto step = static_cast<std::uint64_t>(info_.step);
-      buckets_ = (range + step - 1) / step + 2;
-    }
-    entry_words_ = kHeadWords + value_words() + buckets_;
+      : info_(std::move(info)), limits_(limits), aggregation_(info_) {
+    entry_words_ = kHeadWords + aggregation_.words();
     limits_.entries = std::bit_ceil(std::max<std::uint32_t>(limits_.entries, 1));
   }
 
@@ -180,8 +137,7 @@ class LocalMaps::Table {
     used_ = 0;
     fresh_ = 0;
     free_entry_ = 0;
-    heap_used_ = 0;
-    std::fill(std::begin(free_blocks_), std::end(free_blocks_), 0);
+    heap_.clear();
   }
 
   [[nodiscard]] std::uint64_t length() noexcept {
@@ -194,7 +150,6 @@ class LocalMaps::Table {
   }
 
   // ---- values, under the lock
-  void set(std::uint64_t* value, std::uint64_t number) const { value[0] = number; }
   void set_text(std::uint64_t* value, std::string_view text) noexcept {
     if (text.size() > kTextLimit) {
       ++lost_;
@@ -206,74 +161,23 @@ class LocalMaps::Table {
     auto block = before;
     if (room == 0 || (std::size_t{16} << (room - 1)) < size) {
       unsigned kind = 0;
-      const auto more = take(std::max<std::uint32_t>(size, 1), kind);
+      const auto more = heap_.take(std::max<std::uint32_t>(size, 1), kind);
       if (!more) {
         ++lost_;
         return;
       }
-      if (room != 0) give(before, room - 1);
+      if (room != 0) heap_.give(before, room - 1);
       block = *more;
       value[0] = (std::uint64_t{kind} + 1) << 32 | block;
     }
-    if (size != 0) std::memcpy(heap_.data() + std::size_t{block} * 16, text.data(), size);
+    if (size != 0) std::memcpy(heap_.at(block), text.data(), size);
     value[1] = size;
   }
   [[nodiscard]] std::string_view text(const std::uint64_t* value) const {
     if (value[0] >> 32 == 0) return {};
-    return {reinterpret_cast<const char*>(heap_.data()) +
-                static_cast<std::size_t>(static_cast<std::uint32_t>(value[0])) * 16,
+    return {reinterpret_cast<const char*>(heap_.at(static_cast<std::uint32_t>(value[0]))),
             static_cast<std::size_t>(value[1])};
   }
-  void update(std::uint64_t* value, std::uint64_t number) const noexcept {
-    const bool first = value[0]++ == 0;
-    value[1] += number;
-    if (value_words() > 2) {
-      const auto less = [&](std::uint64_t a, std::uint64_t b) {
-        return signed_ ? static_cast<std::int64_t>(a) < static_cast<std::int64_t>(b) : a < b;
-      };
-      if (first || less(number, value[2])) value[2] = number;
-      if (first || less(value[3], number)) value[3] = number;
-    }
-    if (info_.aggregate == Aggregate::histogram) {
-      ++value[kStatWords + bucket_of(number, signed_)];
-    } else if (info_.aggregate == Aggregate::linear) {
-      const auto low = static_cast<std::uint64_t>(info_.low);
-      std::uint64_t index = 0;
-      const bool below =
-          signed_ ? static_cast<std::int64_t>(number) < info_.low : (info_.low > 0 && number < low);
-      const bool above =
-          signed_ ? static_cast<std::int64_t>(number) >= info_.high
-                  : (info_.high <= 0 || number >= static_cast<std::uint64_t>(info_.high));
-      if (below)
-        index = 0;
-      else if (above)
-        index = buckets_ - 1;
-      else
-        index = 1 + (number - low) / static_cast<std::uint64_t>(info_.step);
-      ++value[kStatWords + index];
-    }
-  }
-  [[nodiscard]] std::optional<std::uint64_t> number(const std::uint64_t* value) const noexcept {
-    switch (info_.aggregate) {
-      case Aggregate::none:
-      case Aggregate::count:
-        return value[0];
-      case Aggregate::sum:
-        return value[1];
-      case Aggregate::min:
-        return value[2];
-      case Aggregate::max:
-        return value[3];
-      case Aggregate::avg:
-        if (value[0] == 0) return std::nullopt;
-        return signed_ ? static_cast<std::uint64_t>(static_cast<std::int64_t>(value[1]) /
-                                                    static_cast<std::int64_t>(value[0]))
-                       : value[1] / value[0];
-      default:
-        return std::nullopt;
-    }
-  }
-
   [[nodiscard]] std::vector<MapRow> snapshot() {
     // Copied under the lock, taken apart after it: a guest that waits for the lock waits for a
     // copy.
@@ -284,7 +188,7 @@ class LocalMaps::Table {
       if (used_ == 0) return {};
       slots.assign(slot_words(), slot_words() + std::size_t{limits_.entries} * 2);
       entries.assign(entry(0), entry(0) + std::size_t{fresh_} * entry_words_);
-      heap.assign(heap_.data(), heap_.data() + heap_used_ * 16);
+      heap.assign(heap_.begin(), heap_.end());
     }
     std::vector<MapRow> rows;
     for (const auto word : slots) {
@@ -292,9 +196,10 @@ class LocalMaps::Table {
       const auto* from =
           entries.data() + std::size_t{static_cast<std::uint32_t>(word) - 1} * entry_words_;
       MapRow row;
-      const auto* key = from[1] <= kInlineKey
-                            ? reinterpret_cast<const std::byte*>(from + 2)
-                            : heap.data() + std::size_t{static_cast<std::uint32_t>(from[0])} * 16;
+      const auto* key =
+          from[1] <= kInlineKey
+              ? reinterpret_cast<const std::byte*>(from + 2)
+              : heap.data() + std::size_t{static_cast<std::uint32_t>(from[0])} * BlockHeap::kUnit;
       for (const auto type : info_.keys) {
         std::uint64_t first = 0;
         std::memcpy(&first, key, 8);
@@ -308,13 +213,14 @@ class LocalMaps::Table {
         key += first;
       }
       const auto* value = from + kHeadWords;
-      if (info_.aggregate == Aggregate::none) {
+      if (aggregation_.none()) {
         if (vmipl::is_textual(info_.value)) {
           row.value = ValueView::of(std::string_view());
           if (value[0] >> 32 != 0)
-            row.value.text.assign(reinterpret_cast<const char*>(heap.data()) +
-                                      std::size_t{static_cast<std::uint32_t>(value[0])} * 16,
-                                  static_cast<std::size_t>(value[1]));
+            row.value.text.assign(
+                reinterpret_cast<const char*>(heap.data()) +
+                    std::size_t{static_cast<std::uint32_t>(value[0])} * BlockHeap::kUnit,
+                static_cast<std::size_t>(value[1]));
         } else {
           row.value = ValueView::of(value[0]);
         }
@@ -323,7 +229,8 @@ class LocalMaps::Table {
         row.sum = value[1];
         row.least = value[2];
         row.greatest = value[3];
-        row.buckets.assign(value + kStatWords, value + kStatWords + buckets_);
+        row.buckets.assign(value + Aggregation::kStatWords,
+                           value + Aggregation::kStatWords + aggregation_.buckets());
       }
       rows.push_back(std::move(row));
     }
@@ -336,7 +243,7 @@ class LocalMaps::Table {
       std::vector<ValueView> keys;
       for (const auto& key : row.keys) keys.push_back(key.view());
       with(keys, true, [&](std::uint64_t* value) {
-        if (info_.aggregate == Aggregate::none) {
+        if (aggregation_.none()) {
           if (vmipl::is_textual(info_.value))
             set_text(value, row.value.text);
           else
@@ -347,28 +254,24 @@ class LocalMaps::Table {
         value[1] = row.sum;
         value[2] = row.least;
         value[3] = row.greatest;
-        std::copy_n(row.buckets.begin(), std::min(row.buckets.size(), buckets_),
-                    value + kStatWords);
+        std::copy_n(row.buckets.begin(), std::min(row.buckets.size(), aggregation_.buckets()),
+                    value + Aggregation::kStatWords);
       });
     }
     const std::lock_guard lock(mutex_);
     lost_ += lost;
   }
 
-  [[nodiscard]] const vmipl::MapInfo& info() const { return info_; }
+  [[nodiscard]] const Aggregation& aggregation() const { return aggregation_; }
 
  private:
   static constexpr std::size_t kNone = SIZE_MAX;
   static constexpr std::size_t kInlineKey = 16;  ///< bytes of a key that fit into its entry
   /// Block of the key | its class << 32; size of the key; the key itself, if it is short.
   static constexpr std::size_t kHeadWords = 4;
-  static constexpr std::size_t kStatWords = 4;  ///< count, sum, least, greatest
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kTextLimit = 64 * 1024;
 
-  [[nodiscard]] std::size_t value_words() const {
-    return info_.aggregate == Aggregate::none ? 2 : kStatWords;
-  }
   [[nodiscard]] std::uint64_t* slot_words() const {
     return reinterpret_cast<std::uint64_t*>(slots_.data());
   }
@@ -392,8 +295,8 @@ class LocalMaps::Table {
         std::uint64_t words[2];
         std::memcpy(words, key.data, sizeof words);
         if (words[0] == at[2] && words[1] == at[3]) return slot;
-      } else if (std::memcmp(heap_.data() + std::size_t{static_cast<std::uint32_t>(at[0])} * 16,
-                             key.data, key.size) == 0) {
+      } else if (std::memcmp(heap_.at(static_cast<std::uint32_t>(at[0])), key.data, key.size) ==
+                 0) {
         return slot;
       }
     }
@@ -407,9 +310,9 @@ class LocalMaps::Table {
     unsigned kind = 0;
     std::optional<std::uint32_t> block = 0;
     if (key.size > kInlineKey) {
-      block = take(static_cast<std::uint32_t>(key.size), kind);
+      block = heap_.take(static_cast<std::uint32_t>(key.size), kind);
       if (!block) return nullptr;
-      std::memcpy(heap_.data() + std::size_t{*block} * 16, key.data, key.size);
+      std::memcpy(heap_.at(*block), key.data, key.size);
     }
     std::size_t number = 0;
     if (free_entry_ != 0) {
@@ -434,50 +337,25 @@ class LocalMaps::Table {
   void release(std::size_t number) noexcept {
     auto* at = entry(number);
     if (at[1] > kInlineKey)
-      give(static_cast<std::uint32_t>(at[0]), static_cast<unsigned>(at[0] >> 32));
-    if (info_.aggregate == Aggregate::none && vmipl::is_textual(info_.value) &&
-        at[kHeadWords] >> 32 != 0) {
-      give(static_cast<std::uint32_t>(at[kHeadWords]),
-           static_cast<unsigned>(at[kHeadWords] >> 32) - 1);
+      heap_.give(static_cast<std::uint32_t>(at[0]), static_cast<unsigned>(at[0] >> 32));
+    if (aggregation_.none() && vmipl::is_textual(info_.value) && at[kHeadWords] >> 32 != 0) {
+      heap_.give(static_cast<std::uint32_t>(at[kHeadWords]),
+                 static_cast<unsigned>(at[kHeadWords] >> 32) - 1);
     }
     at[0] = free_entry_;
     free_entry_ = number + 1;
   }
 
-  /// A block of at least `size` bytes, numbered in units of 16.
-  [[nodiscard]] std::optional<std::uint32_t> take(std::uint32_t size, unsigned& kind) noexcept {
-    kind = static_cast<unsigned>(std::bit_width((size - 1) / 16));
-    if (kind >= kClasses) return std::nullopt;
-    if (const auto head = free_blocks_[kind]; head != 0) {
-      std::uint64_t next = 0;
-      std::memcpy(&next, heap_.data() + std::size_t{head - 1} * 16, sizeof next);
-      free_blocks_[kind] = static_cast<std::uint32_t>(next);
-      return head - 1;
-    }
-    const std::size_t units = std::size_t{1} << kind;
-    if (heap_.size() / 16 - heap_used_ < units) return std::nullopt;
-    const auto block = static_cast<std::uint32_t>(heap_used_);
-    heap_used_ += units;
-    return block;
-  }
-  void give(std::uint32_t block, unsigned kind) noexcept {
-    const std::uint64_t next = free_blocks_[kind];
-    std::memcpy(heap_.data() + std::size_t{block} * 16, &next, sizeof next);
-    free_blocks_[kind] = block + 1;
-  }
-
   vmipl::MapInfo info_;
   MapLimits limits_;
-  bool signed_;
-  std::size_t buckets_ = 0;
+  Aggregation aggregation_;
   std::size_t entry_words_ = 0;
   std::uint64_t secret_[2] = {};
   std::mutex mutex_;
-  Reserve slots_, entries_, heap_;
+  Reserve slots_, entries_;
+  BlockHeap heap_;
   std::size_t used_ = 0, fresh_ = 0;
   std::uint64_t free_entry_ = 0;  ///< number + 1
-  std::size_t heap_used_ = 0;     ///< units of 16 bytes
-  std::uint32_t free_blocks_[kClasses] = {};
   bool slots_touched_ = false;
   std::uint64_t lost_ = 0;
 };
@@ -500,7 +378,8 @@ Outcome<std::unique_ptr<LocalMaps>> LocalMaps::create(const std::vector<vmipl::M
 std::optional<std::uint64_t> LocalMaps::get(unsigned map, Keys keys) noexcept {
   std::optional<std::uint64_t> out;
   auto& table = *tables_[map];
-  table.with(keys, false, [&](const std::uint64_t* value) { out = table.number(value); });
+  table.with(keys, false,
+             [&](const std::uint64_t* value) { out = table.aggregation().number(value); });
   return out;
 }
 
@@ -528,14 +407,14 @@ void LocalMaps::add(unsigned map, Keys keys, std::uint64_t value) noexcept {
 }
 void LocalMaps::update(unsigned map, Keys keys, std::uint64_t value) noexcept {
   auto& table = *tables_[map];
-  table.with(keys, true, [&](std::uint64_t* into) { table.update(into, value); });
+  table.with(keys, true, [&](std::uint64_t* into) { table.aggregation().update(into, value); });
 }
 void LocalMaps::count_many(unsigned map, Keys keys, std::uint64_t value,
                            std::uint64_t times) noexcept {
   auto& table = *tables_[map];
   if (times == 0) return;
   table.with(keys, true, [&](std::uint64_t* into) {
-    table.update(into, value);
+    table.aggregation().update(into, value);
     into[0] += times - 1;  // how many, and their sum
     into[1] += value * (times - 1);
   });
