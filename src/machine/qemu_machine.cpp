@@ -13,6 +13,10 @@
 namespace vitrine {
 namespace {
 
+constexpr std::string_view kLibvirtHolds =
+    "; libvirt holds it: a second one gives the registers (<qemu:commandline>, -qmp "
+    "unix:PATH,server=on,wait=off)";
+
 struct Reached {
   ReachedRam ram;
   std::vector<HostRange> ranges;  ///< as the monitor told them; empty: it did not
@@ -155,6 +159,8 @@ Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpen
     }
     if (!still_runs(process)) break;
     missed.push_back(reached.error().message);
+    if (reached.error().code == Errc::timeout && process.options.of_libvirt)
+      missed.back() += kLibvirtHolds;
   }
   if (!still_runs(process)) {
     return std::unexpected(

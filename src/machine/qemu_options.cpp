@@ -257,6 +257,8 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
                                                           : static_cast<unsigned>(nodes.size());
         nodes.emplace(number, properties);
       }
+    } else if (option == "uuid") {
+      options.uuid = value;
     } else if (option == "mem-path") {
       options.mem_path = value;
     } else if (option == "chardev") {
@@ -292,6 +294,7 @@ QemuOptions parse_qemu_options(std::span<const std::string> words) {
   }
   for (const auto& mon : mons) {
     if (get(mon, "mode") != "control") continue;
+    options.of_libvirt |= get(mon, "chardev") == "charmonitor";  // as libvirt calls it
     if (const auto found = chardevs.find(get(mon, "chardev")); found != chardevs.end()) {
       if (auto monitor = socket_of(found->second)) options.monitors.push_back(std::move(*monitor));
     }

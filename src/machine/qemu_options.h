@@ -37,6 +37,7 @@ struct DimmOption {
 
 struct QemuOptions {
   std::string name;          ///< "-name NAME" or "-name guest=NAME"; may be empty
+  std::string uuid;          ///< "-uuid"; libvirt always says one
   std::string machine_type;  ///< "pc", "q35", "pc-q35-8.2"; empty: QEMU's default
   std::map<std::string, std::string, std::less<>> machine;  ///< the other properties of -machine
   std::string accelerator;  ///< "kvm", "tcg", "kvm:tcg"; empty: not said
@@ -49,6 +50,7 @@ struct QemuOptions {
   std::string mem_path;                    ///< "-mem-path"
   std::vector<MonitorOption> monitors;     ///< QMP only
   std::vector<DimmOption> dimms;
+  bool of_libvirt = false;    ///< libvirt started it, and keeps its monitor
   bool reads_config = false;  ///< "-readconfig": more is said elsewhere
   unsigned recognised = 0;    ///< how many options QEMU alone has
 

@@ -179,6 +179,12 @@ std::optional<QemuProcess> look_at(pid_t pid) {
   return process;
 }
 
+/// Equal but for the case of letters, as UUIDs are.
+bool same_text(std::string_view one, std::string_view other) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::ranges::equal(one, other, {}, lower, lower);
+}
+
 std::string list_names(std::vector<const QemuProcess*> processes, std::string_view near) {
   std::ranges::sort(processes, {}, [&](const QemuProcess* one) {
     return std::pair(edit_distance(one->name(), near, std::max(one->name().size(), near.size())),
@@ -265,7 +271,8 @@ Outcome<QemuProcess> find_qemu(std::string_view text) {
           break;
         }
       }
-    } else if (process.options.name == text || process.name() == text) {
+    } else if (process.options.name == text || process.name() == text ||
+               (!process.options.uuid.empty() && same_text(process.options.uuid, text))) {
       matches.push_back(&process);
     }
   }

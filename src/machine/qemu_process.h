@@ -37,8 +37,8 @@ struct QemuProcess {
 /// One of them, if `pid` is a QEMU.
 [[nodiscard]] Outcome<QemuProcess> qemu_process(pid_t pid);
 
-/// The machine meant by `text`: a pid, the path of a QMP socket, or the exact name
-/// (-name, a libvirt domain's name).
+/// The machine meant by `text`: a pid, the path of a QMP socket, the exact name
+/// (-name, a libvirt domain's name), or the UUID.
 /// @returns not_found  with the nearest names in the message
 /// @returns invalid    several machines have this name; their pids are in the message
 [[nodiscard]] Outcome<QemuProcess> find_qemu(std::string_view text);

@@ -91,6 +91,23 @@ std::optional<FileDescriptor> open_mapped_file(pid_t pid, const ProcessMapping& 
 
 }  // namespace
 
+std::string hint_when_denied(std::optional<std::uint32_t> other_user, std::string_view scope) {
+  if (scope == "3") {
+    return "kernel.yama.ptrace_scope is 3, which closes every process to every other, even to "
+           "root, until the next boot: start QEMU with a memory-backend-memfd,share=on or with a "
+           "QMP socket";
+  }
+  if (other_user) {
+    return fmt::format("it runs as uid {}: use sudo, or give this program CAP_SYS_PTRACE",
+                       *other_user);
+  }
+  if (scope.empty() || scope == "0") return "run as root, or give this program CAP_SYS_PTRACE";
+  return fmt::format(
+      "kernel.yama.ptrace_scope is {}: use sudo, give this program CAP_SYS_PTRACE, or start QEMU "
+      "with a memory-backend-memfd,share=on",
+      scope);
+}
+
 Problem ram_problem(pid_t pid, const Error& error) {
   if (error.code == Errc::vanished)
     return {Errc::vanished, fmt::format("QEMU (pid {}) is gone", pid)};
@@ -102,17 +119,9 @@ Problem ram_problem(pid_t pid, const Error& error) {
   const bool known = ::stat(fmt::format("/proc/{}", pid).c_str(), &status) == 0;
   const bool other_user = known && status.st_uid != ::geteuid();
   const auto scope = read_proc_file("/proc/sys/kernel/yama/ptrace_scope", 64);
-  std::string hint = "run as root, or give this program CAP_SYS_PTRACE";
-  if (other_user) {
-    hint = fmt::format("it runs as uid {}: use sudo, or give this program CAP_SYS_PTRACE",
-                       status.st_uid);
-  } else if (scope && !scope->starts_with('0')) {
-    hint = fmt::format(
-        "kernel.yama.ptrace_scope is {}: use sudo, give this program CAP_SYS_PTRACE, or start QEMU "
-        "with a "
-        "memory-backend-memfd,share=on",
-        scope->substr(0, scope->find('\n')));
-  }
+  const auto hint =
+      hint_when_denied(other_user ? std::optional(status.st_uid) : std::nullopt,
+                       scope ? std::string_view(*scope).substr(0, scope->find('\n')) : "");
   return {Errc::denied, fmt::format("no permission to read the RAM of QEMU (pid {})", pid), hint};
 }
 

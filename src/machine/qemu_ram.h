@@ -65,6 +65,12 @@ struct ReachedRam {
 /// @returns malformed a range is not mapped there, or ranges overlap
 [[nodiscard]] Outcome<ReachedRam> reach_ram(pid_t pid, const std::vector<HostRange>& ranges);
 
+/// What to do where the kernel keeps a process closed to us.
+/// @param other_user  whose it is, if not ours
+/// @param scope       kernel.yama.ptrace_scope; empty where there is no Yama
+[[nodiscard]] std::string hint_when_denied(std::optional<std::uint32_t> other_user,
+                                           std::string_view scope);
+
 /// An error of reaching `pid`'s RAM in words, with what to do about it: which user it
 /// belongs to, what Yama says.
 [[nodiscard]] Problem ram_problem(pid_t pid, const Error& error);

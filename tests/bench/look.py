@@ -5,6 +5,7 @@
     ./dev bench look --only attach      one of equality, attach, refresh, scale, untouched, churn
     ./dev bench look --only kernels     every kernel that Debian's archive has (an hour; not among all parts)
     ./dev bench look --only shapes      machines of many shapes (half an hour; not among all parts)
+    ./dev bench look --only peers       crash and drgn beside ours (fetches 900 MB of debug symbols, once; not among all parts)
 
 Every figure is printed with its target. Times are medians of whole processes, runs taken in
 turn (A B A B) so that a machine whose speed drifts does not favour one side.
@@ -16,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,8 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest"), str(ROOT / "tests/bench")]
 
+import images  # noqa: E402
 from look_kernels import SUITES, kernel_matrix, shape_matrix  # noqa: E402
-from vitrine_guests import Guest, kernels  # noqa: E402
+from look_peers import peers  # noqa: E402
+from vitrine_guests import Guest  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
 PROBE = ROOT / "build/bin/look_probe"
@@ -88,9 +90,8 @@ def need_tasks(guest, count):
     return listed
 
 
-def attach(label, with_peers):
-    # The device is for drgn, which takes no image without the kernel's own word of where it is.
-    with Guest(label, memory=1024, backend="memfd", extra="-device vmcoreinfo") as guest, tempfile.TemporaryDirectory() as warm:
+def attach(label):
+    with Guest(label, memory=1024, backend="memfd") as guest, tempfile.TemporaryDirectory() as warm:
         tasks = need_tasks(guest, 100)
         print(f"Attach: Linux {label}, 1 GiB, {tasks} processes")
 
@@ -101,7 +102,6 @@ def attach(label, with_peers):
         def cached():
             return run(VITRINE, "ps", guest.name, "--json", cache=warm)[0]
 
-        guest.run("modprobe qemu_fw_cfg")
         cached()
         with guest.paused():
             rows = [json.loads(line) for line in run(VITRINE, "ps", guest.name, "--json", cache=warm)[1].stdout.splitlines()]
@@ -120,53 +120,6 @@ def attach(label, with_peers):
         for name in ("ps", "lsof", "ss", "maps", "lsmod"):
             ms, worst = medians([lambda name=name: run(VITRINE, name, image, "--json", cache=warm)[0]], 5)[0]
             Table.row(f"image of it, {name}, from the cache", ms, "ms", None, worst)
-        image_ms = medians([lambda: run(VITRINE, "ps", image, "--json", cache=warm)[0]], 5)[0][0]
-        if with_peers:
-            paged = Path(warm) / "paged.elf"
-            guest.dump(paged, paging=True)
-            peers(image, paged, label, image_ms)
-
-
-DRGN = """import drgn, sys
-from drgn.helpers.linux.pid import for_each_task
-program = drgn.Program()
-program.set_core_dump(sys.argv[1])
-program.load_debug_info([sys.argv[2]])
-for task in for_each_task(program):
-    print(task.pid.value_(), task.comm.string_())
-"""
-
-
-def python_with_drgn():
-    """Debian's package is for Debian's python."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        if subprocess.run([python, "-c", "import drgn"], capture_output=True).returncode == 0:
-            return python
-    return None
-
-
-def peers(image, paged, label, ours_ms):
-    """`ps` of crash, and a list of all tasks by drgn (which needs the page tables in the image), beside ours on `image`."""
-    crash, python = shutil.which("crash"), python_with_drgn()
-    debug = kernels.debug_image(label)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "ps.crash").write_text("ps\nquit\n")
-        (Path(folder) / "tasks.py").write_text(DRGN)
-        commands = {
-            "crash ps": [crash, "-s", "-i", f"{folder}/ps.crash", debug, image] if crash else None,
-            "drgn, every task's pid and name": [python, f"{folder}/tasks.py", paged, debug] if python else None,
-        }
-        for what, command in commands.items():
-            if command is None:
-                print(f"  peer {what}: not installed")
-                continue
-            runs = [run(*command, check=False) for _ in range(3)]
-            lines = runs[0][1].stdout.splitlines()
-            if runs[0][1].returncode != 0 or not lines:
-                print(f"  peer {what}: {runs[0][1].stderr.decode(errors='replace').strip().splitlines()[-2:]}")
-                continue
-            ms = statistics.median(took for took, _ in runs) * 1000
-            print(f"  peer {what + ', same moment':<53} {ms:9.2f} ms   {ms / ours_ms:.0f} times ours ({len(lines)} lines)")
 
 
 def refresh(label):
@@ -298,14 +251,15 @@ def equality(_options):
     """All kernels, 1 and 2 CPUs, 256 MiB and 5 GiB, and the images: every row, every column."""
     print("Equality with the guest's own account")
     driver = [sys.executable, str(ROOT / "tests/guest/look_test.py"), "--vitrine", str(VITRINE)]
-    small = subprocess.run([*driver, "--memory", "256", "--images", "raw", "lime", "elf", "elf-paging"])
+    driver += ["--images", *images.KINDS]
+    small = subprocess.run([*driver, "--memory", "256"])
     large = subprocess.run([*driver, "--memory", "5120", "--backend", "memfd"])
     Table.missed += (small.returncode != 0) + (large.returncode != 0)
 
 
 PARTS = {
     "equality": equality,
-    "attach": lambda options: attach(options.kernel, options.peers),
+    "attach": lambda options: attach(options.kernel),
     "refresh": lambda options: refresh(options.kernel),
     "scale": lambda options: scale(options.kernel),
     "untouched": lambda options: untouched(options.kernel),
@@ -317,12 +271,16 @@ def every_kernel(options):
     Table.missed += kernel_matrix(VITRINE, options.suites)
 
 
+def every_peer(options):
+    Table.missed += peers(VITRINE, options.peers_kernel)
+
+
 def every_shape(options):
     Table.missed += shape_matrix(VITRINE, options.kernel)
 
 
 # Too long to be among all parts: by --only.
-LONG_PARTS = {"kernels": every_kernel, "shapes": every_shape}
+LONG_PARTS = {"kernels": every_kernel, "shapes": every_shape, "peers": every_peer}
 
 
 def main():
@@ -330,7 +288,7 @@ def main():
     parser.add_argument("--kernel", default="6.1")
     parser.add_argument("--only", nargs="+", choices=[*PARTS, *LONG_PARTS], default=list(PARTS))
     parser.add_argument("--suites", nargs="+", default=SUITES, help="of the part kernels: these alone")
-    parser.add_argument("--peers", action="store_true", help="of the part attach: crash and drgn beside ours")
+    parser.add_argument("--peers-kernel", default="5.10", help="of the part peers: one whose tasks they list whole")
     parser.add_argument("--listings", type=int, default=1000)
     options = parser.parse_args()
     for part in options.only:

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(REPOSITORY / "guests")]
 
-from look_test import write_lime  # noqa: E402
+from images import write_lime  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 
 DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/one-liners.md")

@@ -14,7 +14,6 @@ import argparse
 import importlib
 import json
 import re
-import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+from images import KINDS, images_of  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 
 MOST_SHOWN = 12  # differences of one view
@@ -149,52 +149,20 @@ def same_rows(view, live, image, registers):
     return [f"image lacks {row}" for row in sorted(missing)] + [f"image adds {row}" for row in sorted(extra)]
 
 
-def write_lime(elf, lime):
-    """Turns QEMU's ELF core into a LiME image: the same RAM in the other wrapping."""
-    with open(elf, "rb") as source, open(lime, "wb") as out:
-        header = source.read(64)
-        start, count = struct.unpack_from("<Q", header, 32)[0], struct.unpack_from("<H", header, 56)[0]
-        for number in range(count):
-            source.seek(start + number * 56)
-            kind, _, offset, _, physical, size, _, _ = struct.unpack("<IIQQQQQQ", source.read(56))
-            if kind != 1 or size == 0:
-                continue
-            out.write(struct.pack("<IIQQQ", 0x4C694D45, 1, physical, physical + size - 1, 0))
-            source.seek(offset)
-            while size:
-                piece = source.read(min(size, 1 << 20))
-                out.write(piece)
-                size -= len(piece)
-
-
-def write_raw(guest, raw):
-    """Physical memory from 0 on as QEMU's own monitor saves it, holes as zeros."""
-    guest.qmp("pmemsave", val=0, size=guest.options.memory << 20, filename=str(raw))
-
-
-def compare_image(vitrine, kind, guest, seen, report):
-    with tempfile.TemporaryDirectory(prefix="vitrine-image-", dir="/var/tmp") as folder:
-        path = Path(folder) / f"memory.{kind}"
-        if kind == "raw":
-            write_raw(guest, path)
-        elif kind == "lime":
-            guest.dump(Path(folder) / "memory.elf")
-            write_lime(Path(folder) / "memory.elf", path)
-        else:
-            guest.dump(path, paging=kind == "elf-paging")
-        differences, rows = [], 0
-        for view, live in seen.items():
-            if view in OF_QEMU:
-                continue
-            more = ["--columns", "+env"] if view == "processes" else []
-            try:
-                image, _ = vitrine.rows(view, str(path), *more)
-            except AssertionError as failed:
-                differences.append(str(failed))
-                continue
-            rows += len(image)
-            differences += [f"{view}: {text}" for text in same_rows(view, live, image, kind.startswith("elf"))]
-        report.compared(f"image {kind}", range(rows), differences, "")
+def compare_image(vitrine, kind, path, seen, report):
+    differences, rows = [], 0
+    for view, live in seen.items():
+        if view in OF_QEMU:
+            continue
+        more = ["--columns", "+env"] if view == "processes" else []
+        try:
+            image, _ = vitrine.rows(view, str(path), *more)
+        except AssertionError as failed:
+            differences.append(str(failed))
+            continue
+        rows += len(image)
+        differences += [f"{view}: {text}" for text in same_rows(view, live, image, kind.startswith("elf"))]
+    report.compared(f"image {kind}", range(rows), differences, "")
 
 
 class Report:
@@ -240,8 +208,8 @@ def look(options, label, cpus, memory, report):
         guest.pause()
         truth |= more
         seen = compare_views(vitrine, guest.name, truth, report, options.views, options.qmp)
-        for kind in options.images:
-            compare_image(vitrine, kind, guest, seen, report)
+        for kind, path in images_of(guest, options.images):
+            compare_image(vitrine, kind, path, seen, report)
     print(f"  {time.monotonic() - begin:.0f} s")
 
 
@@ -259,7 +227,7 @@ def main():
     parser.add_argument("--no-qmp", dest="qmp", action="store_false", help="a guest without a QMP socket (and what needs one is not compared)")
     parser.add_argument("--firmware", help="ovmf: a UEFI guest (package ovmf)", choices=["ovmf"])
     parser.add_argument("--views", nargs="+", default=[])
-    parser.add_argument("--images", nargs="*", default=[], choices=["raw", "lime", "elf", "elf-paging"])
+    parser.add_argument("--images", nargs="*", default=[], choices=KINDS)
     options = parser.parse_args()
     if options.firmware:
         options.extra += OVMF

@@ -413,6 +413,17 @@ class WithoutMonitor(Case):
         self.assertIn("rip=", said)
         self.assertIn("told", self.probe(machine.name).ask("map"))
 
+    def test_as_libvirt_starts_it(self):
+        """Named by its UUID, the monitor by libvirt's name for it and held: said, with what to do."""
+        uuid = "57d4b3fd-4c38-4ef6-837f-%012x" % random.randrange(1 << 48)
+        path = os.path.join(self.folder, "libvirt.sock")
+        self.machine("-M", "q35", "-m", "64M", "-uuid", uuid, "-chardev", f"socket,id=charmonitor,path={path},server=on,wait=off",
+                     "-mon", "chardev=charmonitor,id=monitor,mode=control", monitor=False, name="domain")  # fmt: skip
+        holder = Qmp(path)
+        probe = self.probe(uuid.upper())
+        self.assertIn("libvirt holds it: a second one gives the registers", probe.ask("warnings"))
+        holder.close()
+
 
 class Images(Case):
     def ranges_equal(self, probe, machine, addresses):

@@ -27,7 +27,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
-import look_test  # noqa: E402
+import images  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 from vitrine_guests import fixtures  # noqa: E402
 
@@ -401,9 +401,9 @@ class Run:
             for kind in ("elf", "elf-paging", "lime", "raw"):
                 path = Path(folder) / f"memory.{kind}"
                 if kind == "lime":
-                    look_test.write_lime(core, path)
+                    images.write_lime(core, path)
                 elif kind == "raw":
-                    look_test.write_raw(guest, path)
+                    images.write_raw(guest, path)
                 else:
                     guest.dump(path, paging=kind == "elf-paging")
                 found = self.scan_once(str(path))

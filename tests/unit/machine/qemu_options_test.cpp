@@ -30,6 +30,18 @@ TEST(Size, AsQemuReadsIt) {
   }
 }
 
+TEST(Options, WhatLibvirtStarts) {
+  const auto options = options_of(
+      "qemu -name guest=one,debug-threads=on -uuid 57d4b3fd-4c38-4ef6-837f-994f1f05a35f -chardev "
+      "socket,id=charmonitor,fd=23,server=on,wait=off -mon "
+      "chardev=charmonitor,id=monitor,mode=control");
+  EXPECT_EQ(options.name, "one");
+  EXPECT_EQ(options.uuid, "57d4b3fd-4c38-4ef6-837f-994f1f05a35f");
+  EXPECT_TRUE(options.of_libvirt);
+  EXPECT_EQ(options.monitors.at(0).socket_fd, 23);
+  EXPECT_FALSE(options_of("qemu -qmp unix:/run/q,server=on").of_libvirt);
+}
+
 TEST(Options, MemoryInAllItsForms) {
   EXPECT_EQ(options_of("qemu").memory_bytes, 128 * kMiB);
   EXPECT_EQ(options_of("qemu -m 300").memory_bytes, 300 * kMiB);
