@@ -2,6 +2,7 @@
 #include <array>
 
 #include "linux/view.h"
+#include "linux/views/anonymous_calls.h"
 #include "linux/views/bpf_programs.h"
 #include "linux/views/code_changes.h"
 #include "linux/views/cpus.h"
@@ -37,20 +38,35 @@ namespace {
 
 std::span<const View* const> all() noexcept {
   static const WitnessedView kWitnessed[] = {
-      WitnessedView(bpf_programs_view()),   WitnessedView(preloads_view()),
-      WitnessedView(code_changes_view()),   WitnessedView(cpus_view()),
-      WitnessedView(credentials_view()),    WitnessedView(files_view()),
-      WitnessedView(hidden_modules_view()), WitnessedView(hooks_view()),
-      WitnessedView(interfaces_view()),     WitnessedView(interrupts_view()),
-      WitnessedView(kernel_view()),         WitnessedView(kernel_code_view()),
-      WitnessedView(kernel_log_view()),     WitnessedView(kernel_stacks_view()),
-      WitnessedView(maps_view()),           WitnessedView(modules_view()),
-      WitnessedView(mounts_view()),         WitnessedView(operations_view()),
-      WitnessedView(processes_view()),      WitnessedView(scheduled_view()),
-      WitnessedView(sockets_view()),        WitnessedView(standard_streams_view()),
-      WitnessedView(symbols_view()),        WitnessedView(syscall_table_view()),
-      WitnessedView(text_changes_view()),   WitnessedView(threads_view()),
-      WitnessedView(user_stacks_view()),    WitnessedView(system_call_entries_view()),
+      WitnessedView(bpf_programs_view()),
+      WitnessedView(preloads_view()),
+      WitnessedView(code_changes_view()),
+      WitnessedView(cpus_view()),
+      WitnessedView(credentials_view()),
+      WitnessedView(files_view()),
+      WitnessedView(hidden_modules_view()),
+      WitnessedView(hooks_view()),
+      WitnessedView(interfaces_view()),
+      WitnessedView(interrupts_view()),
+      WitnessedView(kernel_view()),
+      WitnessedView(kernel_code_view()),
+      WitnessedView(kernel_log_view()),
+      WitnessedView(kernel_stacks_view()),
+      WitnessedView(maps_view()),
+      WitnessedView(modules_view()),
+      WitnessedView(mounts_view()),
+      WitnessedView(operations_view()),
+      WitnessedView(processes_view()),
+      WitnessedView(scheduled_view()),
+      WitnessedView(sockets_view()),
+      WitnessedView(standard_streams_view()),
+      WitnessedView(symbols_view()),
+      WitnessedView(syscall_table_view()),
+      WitnessedView(text_changes_view()),
+      WitnessedView(threads_view()),
+      WitnessedView(user_stacks_view()),
+      WitnessedView(system_call_entries_view()),
+      WitnessedView(anonymous_calls_view()),
   };
   static const auto kViews = [] {
     std::array<const View*, std::size(kWitnessed)> views{};

@@ -92,6 +92,7 @@ GROUPS = [
         program("clean-relayed-terminal", ""),
         program("clean-borrowed-rights", ""),
         program("clean-loader", ""),
+        program("clean-shellcode", ""),
         program("wait", "", title="preload_clean", before="LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 "),
     ]),
     Group("shown", [
@@ -117,6 +118,7 @@ GROUPS = [
         program("relayed-terminal", "shell_relayed", {"input": "/dev/pts/", "relay_port": "4447", "relay_outgoing": "true"}),
         program("borrowed-rights", "shell_with_borrowed_rights", {"uid": "1000", "euid": "0"}),
         program("hollowed", "program_hollowed", {"path": "/tmp/fixture", "hollow": "true"}),
+        program("shellcode", "system_call_from_anonymous_memory", {"call": "34", "writable": "false"}),
         program("dev-shm", "executed_from_devices", {"path": "/dev/shm/fixture"}),
         Case("covered", "process_covered_by_mount", PROGRAM.format("covered", *["covered"] * 4),
              "/tmp/fixture uncover $(cat /tmp/covered.pid); " + UNDO.format("covered", "covered"), {"mount_point": "/proc/"}),
