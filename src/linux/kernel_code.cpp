@@ -109,12 +109,45 @@ Outcome<KernelCode> KernelCode::read_once(const Kernel& kernel) {
   code.read_kprobes();
   code.sort_known();
   TRY(code.read_tables());
-  if (code.has_unknown_ && code.claim_classic_bpf()) {
+  for (const auto claim : {&KernelCode::claim_classic_bpf, &KernelCode::claim_freed_init}) {
+    if (!code.has_unknown_ || !(code.*claim)()) continue;
     code.sort_known();
     code.rest_.clear();
     TRY(code.read_tables());
   }
   return code;
+}
+
+/// A module's init text is unmapped by a worker, after a grace period; that may take long on a
+/// machine that gets no time. The module has forgotten it by then, but for where its init function
+/// was.
+bool KernelCode::claim_freed_init() {
+  std::vector<CodeRange> freed;
+  for (const auto& range : rest_) {
+    if (range.owner != CodeOwner::unknown) continue;
+    const auto module = std::ranges::find_if(modules_, [&](const Module& one) {
+      return one.init != 0 && range.contains(Gva(one.init));
+    });
+    if (module != modules_.end())
+      freed.push_back({range.start, range.size, CodeOwner::module, module->name});
+  }
+  if (freed.empty() || !frees_wait()) return false;
+  for (auto& range : freed) add_known(range.start, range.size, range.owner, std::move(range.name));
+  return true;
+}
+
+/// Whether init sections wait to be freed: for their worker (init_free_list), or, with it, for the
+/// grace period that runs.
+/// Source: do_free_init() in kernel/module/main.c; rcu_seq_state() in kernel/rcu/rcu.h.
+bool KernelCode::frees_wait() const {
+  constexpr std::uint64_t kStateOfGracePeriod = 3;  // RCU_SEQ_STATE_MASK; 0: none runs
+  const auto& memory = kernel_->memory();
+  const auto list = kernel_->symbols().find("init_free_list");
+  if (list && memory.load<std::uint64_t>(*list).value_or(0) != 0) return true;
+  const auto state = kernel_->symbols().find("rcu_state");
+  const auto sequence = Offsets(kernel_->types()).find("rcu_state.gp_seq");
+  if (!state || !sequence) return false;
+  return (memory.load<std::uint64_t>(*state + *sequence).value_or(0) & kStateOfGracePeriod) != 0;
 }
 
 /// Sorts, and leaves no overlap: where a program lies within a pack, that piece is the program's.

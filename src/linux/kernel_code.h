@@ -96,6 +96,8 @@ class KernelCode {
   [[nodiscard]] static Outcome<KernelCode> read_once(const Kernel& kernel);
   void sort_known();
   bool claim_classic_bpf();
+  bool claim_freed_init();
+  [[nodiscard]] bool frees_wait() const;
   void read_modules_text();
   void read_bpf();
   void read_bpf_packs();
