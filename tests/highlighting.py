@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The highlighting of VS Code, run over every script there is, against a reading of its own.
+"""The highlighting of editors, run over every script there is, against a reading of its own.
+
+Vim's, where there is a Vim that has syntax: its own account of each character (synID).
 
 A small TextMate tokenizer (match, begin/end, nested patterns: all that our grammar uses) colours each example, each
 one-liner and each well-formed golden case. Comments, strings, numbers, maps and channels must get the colour that a
@@ -7,8 +9,12 @@ lexer written here gives them, and nothing but names and brackets may be left wi
 """
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +88,59 @@ def check(name, text, patterns):
     return [f"{name}:{line(word)}: the {kind} {word!r} is coloured {got}" for kind, word, got in wrong]
 
 
+VIM = {"comment": {"vmiComment", "vmiTodo", "vmiAllow"}, "string": {"vmiString", "vmiEscape", "vmiFormat"}, "character": {"vmiNumber"}, "mac": {"vmiMac"},
+       "map": {"vmiMap"}, "channel": {"vmiChannel"}, "numeric": {"vmiNumber"}}
+DUMP = """
+for script in readfile($SCRIPTS)
+  execute "edit" script
+  let lines = []
+  for l in range(1, line("$"))
+    call add(lines, join(map(range(1, len(getline(l))), 'synIDattr(synID(l, v:val, 0), "name")'), " "))
+  endfor
+  call writefile(lines, script . ".colours")
+  bwipeout!
+endfor
+qall!
+"""
+
+
+def vim(scripts):
+    """What Vim makes of them; nothing if there is no Vim with syntax."""
+    program = shutil.which("vim")
+    if program is None or b"+syntax" not in subprocess.run([program, "--version"], capture_output=True).stdout:
+        print("SKIPPED Vim: there is none here that has syntax")
+        return []
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder, f"{number}.vmi") for number, name in enumerate(scripts)}
+        for name, path in paths.items():
+            path.write_text(scripts[name])
+        Path(folder, "dump.vim").write_text(DUMP)
+        Path(folder, "scripts").write_text("".join(f"{path}\n" for path in paths.values()))
+        subprocess.run([program, "-es", "-u", "NONE", "-i", "NONE", "--cmd", f"set nocompatible rtp^={ROOT}/editors/vim", "-c", "filetype plugin on", "-c", "syntax on",
+                        "-S", f"{folder}/dump.vim"], env={**os.environ, "SCRIPTS": f"{folder}/scripts", "HOME": folder}, timeout=300, stdin=subprocess.DEVNULL)
+        for name, path in paths.items():
+            text = scripts[name].encode()
+            got, column = [], iter(path.with_suffix(".vmi.colours").read_text().split("\n"))
+            for line in text.split(b"\n"):
+                of_line = next(column, "").split(" ")
+                got += [*of_line, *[""] * (len(line) - len(of_line))][: len(line)] + [""]
+            at = 0
+            while at < len(text):
+                match = kind = None
+                for kind, pattern in TRUTH:
+                    if match := re.compile(pattern.pattern.encode(), pattern.flags & re.S).match(text, at):
+                        break
+                if match is None:
+                    at += 1
+                    continue
+                seen = {one for one, byte in zip(got[at : match.end()], match.group(0), strict=True) if byte not in b"\n"}
+                if kind in VIM and not seen <= VIM[kind]:
+                    wrong.append(f"{name}:{text[:at].count(10) + 1}: the {kind} {match.group(0)[:40]} is {seen} in Vim")
+                at = match.end()
+    return wrong
+
+
 def main():
     scripts = {str(p.relative_to(ROOT)): p.read_text() for p in sorted(ROOT.glob("examples/*.vmi")) + sorted(ROOT.glob("tests/golden/vmipl/fmt/*.vmi"))
                + sorted(ROOT.glob("tests/golden/vmipl/program/*.vmi")) + sorted(ROOT.glob("rules/**/*.vmi"))}
@@ -90,6 +149,7 @@ def main():
             scripts[f"{document}#{number}"] = block
     patterns = compiled(GRAMMAR["patterns"])
     wrong = [w for name, text in scripts.items() for w in check(name, text, patterns)]
+    wrong += vim(scripts)
     for each in wrong:
         print(each)
     print(f"{len(scripts)} scripts, {len(wrong)} wrong")

@@ -34,6 +34,7 @@ const std::vector<Command>& commands() {
       explain_command(),
       fmt_command(),
       probes_command(),
+      language_server_command(),
       scan_command(),
       repl_command(),
       evidence_command(),

@@ -12,6 +12,7 @@
 #include "probe/actions/machine_actions.h"
 #include "probe/run_session.h"
 #include "vmipl/codes.h"
+#include "vmipl/completion.h"
 #include "vmipl/entry.h"
 #include "vmipl/reference.h"
 #include "vmipl/render.h"
@@ -129,7 +130,12 @@ void Prompt::language(const std::string& text) {
                               .allow_writes = words_.has("--allow-writes"),
                               .allow_control = words_.has("--allow-control"),
                               .build = true};
-  const vmipl::Entry entry(text, declarations_, options);
+  // What is declared again takes the place of what was.
+  auto declarations = declarations_;
+  if (const auto name = vmipl::declared_name(text); !name.empty())
+    std::erase_if(declarations,
+                  [&](const std::string& before) { return vmipl::declared_name(before) == name; });
+  const vmipl::Entry entry(text, declarations, options);
   auto& console = context_.console;
   vmipl::RenderOptions rendering{.colour = console.err_colour};
   if (console.width > 48) rendering.width = console.width - 8;
@@ -141,6 +147,7 @@ void Prompt::language(const std::string& text) {
     return;
   }
   if (entry.kind() == vmipl::Entry::declaration) {
+    declarations_ = std::move(declarations);
     declarations_.push_back(text);
     return;
   }
@@ -187,10 +194,12 @@ LineEditor::Completions Prompt::complete(std::string_view before_cursor) const {
     }
     if (!found.words.empty()) return found;
   }
-  found.words = vmipl::complete(before_cursor, ports_.ports());
-  // The kernel's symbols are many: once some letters say which are meant.
+  for (auto& completion : vmipl::completions(before_cursor, ports_.ports()))
+    found.words.push_back(std::move(completion.text));
+  // The kernel's symbols are many: where no word of the language fits, and once some letters say
+  // which are meant.
   constexpr std::size_t kLetters = 3, kMost = 500;
-  if (word.size() >= kLetters && word.find('.') == std::string_view::npos) {
+  if (found.words.empty() && word.size() >= kLetters && word.find('.') == std::string_view::npos) {
     for (std::size_t i = 0; i < kernel_.symbols().size() && found.words.size() < kMost; ++i) {
       const auto name = kernel_.symbols().at(i).name;
       if (name.starts_with(word)) found.words.emplace_back(name);

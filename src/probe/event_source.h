@@ -21,6 +21,8 @@
 
 namespace vitrine::probe {
 
+class UserFrames;
+
 /// What a firing costs the guest, by order of magnitude; cheaper first.
 enum class CostClass : std::uint8_t {
   none,          ///< the guest does not notice: host's clock, polling, streams
@@ -91,6 +93,8 @@ class EventSink {
   /// line).
   virtual void stream(std::uint32_t probe, Bytes bytes) = 0;
   virtual void note(SourceNote note) = 0;
+  /// Where a source that reads programs' stacks leaves their names; null: nobody prints them.
+  [[nodiscard]] virtual UserFrames* user_frames() { return nullptr; }
 };
 
 /// A program and the probes of it that one source is to serve.

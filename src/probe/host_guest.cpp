@@ -31,7 +31,8 @@ HostGuest host_guest(const Machine& machine, const linux::Kernel& kernel) {
   if (const auto init = kernel.symbols().find("init_task")) guest.list_head = init->value;
   if (const auto tasks = linux::Embedded::from(kernel.types(), "task_struct.tasks"))
     guest.list_offset = static_cast<std::uint32_t>(tasks->offset().value_or(0));
-  guest.stack = host_stack(kernel);
+  guest.user_frames = std::make_shared<UserFrames>();
+  guest.stack = host_stack(kernel, guest.user_frames);
   return guest;
 }
 

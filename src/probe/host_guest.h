@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "machine/machine.h"
 #include "probe/firing.h"
 #include "probe/moment_fill.h"
+#include "probe/user_frames.h"
 #include "vmipl/program.h"
 
 namespace vitrine::probe {
@@ -24,6 +26,7 @@ struct HostGuest {
   std::function<std::optional<std::size_t>(bool user, const HeldFiring& firing,
                                            std::span<char> into)>
       stack;
+  std::shared_ptr<UserFrames> user_frames;  ///< names of what `stack` and sources tell of programs
   std::uint64_t list_head = 0;    ///< the first task_struct: init_task, or what the script says
   std::uint32_t list_offset = 0;  ///< of task_struct.tasks
 };

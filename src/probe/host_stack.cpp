@@ -18,7 +18,8 @@ using Clock = std::chrono::steady_clock;
 /// What is opened at the first need, as most scripts need none of it.
 class HostStack {
  public:
-  explicit HostStack(const linux::Kernel& kernel) : kernel_(kernel), current_(kernel) {}
+  HostStack(const linux::Kernel& kernel, std::shared_ptr<UserFrames> names)
+      : kernel_(kernel), current_(kernel), names_(std::move(names)) {}
 
   std::optional<std::size_t> read(bool user, const HeldFiring& firing, std::span<char> into) {
     const auto* registers = firing.registers();
@@ -38,7 +39,7 @@ class HostStack {
     if (!users_ || !from) return std::nullopt;
     const auto frames = users_->read(*task, *from);
     if (!frames) return std::nullopt;
-    for (const auto& frame : frames->frames) addresses.push_back(frame.address.value);
+    for (const auto& frame : frames->frames) addresses.push_back(names_->frame(frame));
     return put(addresses, into);
   }
 
@@ -69,6 +70,7 @@ class HostStack {
 
   const linux::Kernel& kernel_;
   linux::CurrentTasks current_;
+  std::shared_ptr<UserFrames> names_;
   std::mutex mutex_;
   bool tried_ = false;
   Clock::time_point since_;
@@ -79,9 +81,9 @@ class HostStack {
 }  // namespace
 
 std::function<std::optional<std::size_t>(bool, const HeldFiring&, std::span<char>)> host_stack(
-    const linux::Kernel& kernel) {
-  return [stack = std::make_shared<HostStack>(kernel)](bool user, const HeldFiring& firing,
-                                                       std::span<char> into) {
+    const linux::Kernel& kernel, std::shared_ptr<UserFrames> names) {
+  return [stack = std::make_shared<HostStack>(kernel, std::move(names))](
+             bool user, const HeldFiring& firing, std::span<char> into) {
     return stack->read(user, firing, into);
   };
 }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 
 #include "linux/kernel.h"
 #include "probe/firing.h"
+#include "probe/user_frames.h"
 
 namespace vitrine::probe {
 
@@ -14,9 +16,11 @@ namespace vitrine::probe {
 /// by its ORC tables, the program's by frame pointers. Nothing for a firing at no CPU, a kernel
 /// thread's `ustack`, or a kernel whose stacks cannot be walked. What does not fit is cut.
 ///
+/// What a program's functions are called is left in `names`.
+///
 /// `kernel` must outlive it. Threads: one call at a time waits for another.
 [[nodiscard]] std::function<std::optional<std::size_t>(bool user, const HeldFiring& firing,
                                                        std::span<char> into)>
-host_stack(const linux::Kernel& kernel);
+host_stack(const linux::Kernel& kernel, std::shared_ptr<UserFrames> names);
 
 }  // namespace vitrine::probe

@@ -43,8 +43,9 @@ RunSession::RunSession(HostGuest guest, std::vector<EventSource*> sources, Actio
       actions_(actions),
       outputs_(outputs),
       options_(std::move(options)) {
-  options_.rules.symbol = [this](std::uint64_t address) {
-    return symbol_words(guest_.kernel, address).value_or(std::string());
+  options_.rules.symbol = [this](std::uint64_t frame) {
+    if (!is_kernel_frame(frame) && guest_.user_frames) return guest_.user_frames->name(frame);
+    return symbol_words(guest_.kernel, frame).value_or(std::string());
   };
   options_.rules = probe::complete(options_.rules);
   sources_.push_back(&clock_);

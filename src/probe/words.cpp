@@ -6,6 +6,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "probe/user_frames.h"
 #include "vmipl/source.h"
 
 namespace vitrine::probe {
@@ -246,10 +247,10 @@ std::string words(const ValueView& value, ValueType type, const TextRules& rules
     case ValueType::stack: {
       std::string out;
       for (std::size_t i = 0; i < frames(value.text); ++i) {
-        const auto address = frame(value.text, i);
-        auto name = rules.symbol(address);
-        out += fmt::format("{}    {}", i == 0 ? "\n" : "\n",
-                           name.empty() ? fmt::format("{:#x}", address) : rules.escape(name));
+        const auto word = frame(value.text, i);
+        const auto name = rules.symbol(word);
+        out += fmt::format("\n    {}", name.empty() ? fmt::format("{:#x}", frame_address(word))
+                                                    : rules.escape(name));
       }
       return out;
     }
@@ -320,10 +321,10 @@ bool append_json(std::string& out, const ValueView& value, ValueType type, const
     case ValueType::stack:
       out += '[';
       for (std::size_t i = 0; i < frames(value.text); ++i) {
-        const auto address = frame(value.text, i);
+        const auto word = frame(value.text, i);
         if (i != 0) out += ',';
-        out += fmt::format("{{\"address\":\"{:#018x}\",\"symbol\":", address);
-        const auto name = rules.symbol(address);
+        out += fmt::format("{{\"address\":\"{:#018x}\",\"symbol\":", frame_address(word));
+        const auto name = rules.symbol(word);
         if (name.empty())
           out += "null";
         else

@@ -69,6 +69,35 @@ Value Compiler::unknown_name(const Expr& expr) {
     return tell_fix(fmt::format("there is no {}: here it is called {}", word, ours),
                     std::string(ours));
 
+  if (const auto* probe = word == "Stop" ? stop_action() : find_probe(word);
+      probe != nullptr && probe->kind == ProbeKind::action) {
+    const auto behind = source_.text().substr(expr.span.end);
+    const auto next = behind.find_first_not_of(" \t\r\n");
+    if (word == "Stop" && next != std::string_view::npos && behind[next] == '{') {
+      return mistake(
+          {.code = Code::unknown_name,
+           .span = expr.span,
+           .message = "Stop { } is a probe: it stands at the top of a script, not in a block",
+           .hint = "the action is Stop()"});
+    }
+    const bool bare = probe->params.empty();
+    Diagnostic diagnostic{.code = Code::unknown_name,
+                          .span = expr.span,
+                          .message = fmt::format("{} is an action: it is called", word),
+                          .fix = {}};
+    if (bare)
+      diagnostic.fix = Fix{expr.span, word + "()", fmt::format("write {}()", word)};
+    else
+      diagnostic.expected = signature(*probe);
+    return mistake(std::move(diagnostic));
+  }
+  if (word == "args") {
+    return mistake({.code = Code::unknown_name,
+                    .span = expr.span,
+                    .message = "arguments have no names here: they are arg0 to arg5",
+                    .hint = "text that one points to is string(arg1)"});
+  }
+
   Nearest nearest(word);
   for (std::size_t i = floor_; i < locals_.size(); ++i) nearest.offer(locals_[i].name);
   for (const auto& constant : constants_) nearest.offer(constant.first);
@@ -202,7 +231,9 @@ Value Compiler::moment(const MomentInfo& info, Span span) {
   }
   const auto reg = new_number();
   emit(Opcode::moment, reg, 0, 0, at);
-  return result(type, span, reg);
+  auto value = result(type, span, reg);
+  value.argument = (info.carries & Carries::arguments) != 0;
+  return value;
 }
 
 Value Compiler::event_field(std::string_view name, Span name_span, Span span) {

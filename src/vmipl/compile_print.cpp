@@ -68,6 +68,15 @@ void Compiler::print_or_report(const Expr& expr, const ProbeInfo& probe) {
   emit(Opcode::emit, 0, 0, 0, static_cast<std::int32_t>(program_.sites.size() - 1));
 }
 
+/// An argument of a system call or function, or a pointer to characters: who prints it as text
+/// means what it points to.
+bool Compiler::points_to_text(const Value& value) const {
+  if (value.argument) return true;
+  const auto* types = options_.ports.types;
+  return value.type.is(TypeKind::pointer) && value.type.has_guest && types != nullptr &&
+         types->shape(value.type.guest).is_character;
+}
+
 void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, std::size_t first) {
   const auto format = expression(id);
   std::vector<Value> values;
@@ -204,6 +213,20 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
         break;
       default:
         break;
+    }
+    if (directive == 's' && points_to_text(value)) {
+      const auto written = source_.text(value.span);
+      const auto meant = fmt::format("string({})", written);
+      tell({.code = Code::format_type,
+            .span = value.span,
+            .message = fmt::format("%s prints {} as a number, not the text it may point to",
+                                   quote(value.span)),
+            .hint = fmt::format("the number itself is printed by {}",
+                                value.argument ? "%d or %x" : "%x"),
+            .fix = Fix{value.span, meant, fmt::format("write {}", meant)},
+            .notes = {{span, "by this directive"}}});
+      broken_ = true;
+      continue;
     }
     if (!fits) {
       Diagnostic diagnostic{

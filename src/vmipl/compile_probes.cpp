@@ -5,6 +5,7 @@
 #include <array>
 
 #include "vmipl/compiler.h"
+#include "vmipl/habits.h"
 
 namespace vitrine::vmipl {
 
@@ -24,7 +25,9 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
   };
   const auto number_in = [&](std::uint64_t least,
                              std::uint64_t most) -> std::optional<ProbeArgument> {
+    ++in_address_;  // a symbol is told of below, as no number
     auto value = rvalue(id);
+    --in_address_;
     if (value.type.is(TypeKind::error)) return std::nullopt;
     if (value.is_symbol || (!value.constant && value.type.open())) {
       if (value.is_symbol) return wrong(expr.span);
@@ -62,6 +65,16 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
       return argument;
     }
     case ParamKind::vector:
+      if (expr.kind == Expr::Kind::name && !constants_.contains(expr.text)) {
+        if (const auto vector = exception_habit(expr.text)) {
+          tell({.code = Code::wrong_argument,
+                .span = expr.span,
+                .message = "exceptions go by their vectors",
+                .fix =
+                    Fix{expr.span, fmt::format("{}", *vector), fmt::format("write {}", *vector)}});
+          return std::nullopt;
+        }
+      }
       return number_in(0, 255);
     case ParamKind::port:
       return number_in(0, 65535);
@@ -168,6 +181,13 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     case ParamKind::code: {
       auto value = address_expression(id);
       if (value.type.is(TypeKind::error)) return std::nullopt;
+      if (value.is_symbol && value.number != 0 && probe.name == "Return") {
+        tell({.code = Code::wrong_argument,
+              .span = expr.span,
+              .message = "a function returns, not an instruction within it",
+              .fix = Fix{expr.span, value.text, fmt::format("write {}", value.text)}});
+        return std::nullopt;
+      }
       if (value.is_symbol)
         return ProbeArgument{
             .kind = ProbeArgument::symbol, .number_value = value.number, .text_value = value.text};

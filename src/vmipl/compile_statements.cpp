@@ -143,6 +143,7 @@ void Compiler::let(const Stmt& stmt) {
   if (held.type.is(TypeKind::integer) && value.constant && value.number <= INT64_MAX)
     held.type.is_signed = true;
   held.type.bits = 64;
+  held.argument = value.argument;
   for (std::size_t i = locals_.size(); i > floor_; --i) {
     // In the same block it is a slip, not a shadow.
     if (locals_[i - 1].name == stmt.name && locals_[i - 1].span.begin == stmt.name_span.begin)

@@ -45,6 +45,7 @@ struct Value {
   std::int64_t low = 0, high = 0, step = 0;
   std::uint16_t longest = UINT16_MAX;  ///< text: bytes that can occur
   bool literal = false;                ///< a number as written: takes the other side's sign
+  bool argument = false;               ///< arg0 to arg5: an address as often as a number
 };
 
 /// Its number in the catalogue.
@@ -155,6 +156,7 @@ class Compiler {
   Value map_statement(const Expr& expr, const FunctionInfo& info);
   Value aggregation(const Expr& expr, const FunctionInfo& info);
   void print_or_report(const Expr& expr, const ProbeInfo& probe);
+  [[nodiscard]] bool points_to_text(const Value& value) const;
   void format(Site& site, ExprId format, const std::vector<ExprId>& args, std::size_t first);
   void operand(Site& site, Value value);
   std::uint16_t output(ExprId id);

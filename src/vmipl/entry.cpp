@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "vmipl/catalogue.h"
 
@@ -42,6 +41,13 @@ bool is_syntax(Code code) { return code >= Code::unexpected && code <= Code::mis
 
 }  // namespace
 
+std::string_view declared_name(std::string_view entry) {
+  const auto word = first_word(entry);
+  if (word != "const" && word != "fn") return {};
+  return first_word(
+      entry.substr(static_cast<std::size_t>(word.data() - entry.data()) + word.size()));
+}
+
 bool is_unfinished(std::string_view entry) {
   unsigned open = 0;
   for (std::size_t i = 0; i < entry.size(); ++i) {
@@ -66,12 +72,35 @@ bool is_unfinished(std::string_view entry) {
 }
 
 struct Entry::Attempt {
-  Source source;
+  Source source;  ///< what people see of it
   Diagnostics diagnostics;
   Checked checked;
 
-  Attempt(std::string text, const CheckOptions& options)
-      : source("<entry>", std::move(text)), checked(check(source, options, diagnostics)) {}
+  /// `text` within what makes a script of it, which nobody typed and nobody is shown.
+  Attempt(std::string_view before, const std::string& text, std::string_view after,
+          const std::string& rest, const CheckOptions& options)
+      : source("<entry>", text + rest) {
+    Diagnostics told;
+    checked =
+        check(Source("<entry>", fmt::format("{}{}{}{}", before, text, after, rest)), options, told);
+    const auto shown = [&](Span span) {
+      const auto place = [&](std::uint32_t at) {
+        at -= std::min<std::uint32_t>(at, static_cast<std::uint32_t>(before.size()));
+        const auto end = static_cast<std::uint32_t>(text.size());
+        return at <= end
+                   ? at
+                   : std::max(end, at - std::min(at, static_cast<std::uint32_t>(after.size())));
+      };
+      return Span{place(span.begin), place(span.end)};
+    };
+    for (auto diagnostic : told.items()) {
+      diagnostic.span = shown(diagnostic.span);
+      if (diagnostic.fix) diagnostic.fix->span = shown(diagnostic.fix->span);
+      for (auto& note : diagnostic.notes) note.span = shown(note.span);
+      diagnostics.add(std::move(diagnostic));
+    }
+    diagnostics.sort();
+  }
   [[nodiscard]] bool sound() const { return diagnostics.errors() == 0; }
   [[nodiscard]] bool parses() const {
     return std::ranges::none_of(diagnostics.items(),
@@ -98,15 +127,19 @@ Entry::Entry(std::string text, const std::vector<std::string>& declarations,
   for (const auto& before : declarations) rest += "\n" + before;
   const auto kind = kind_of(text_);
   if (kind != statement) {
-    take(Attempt(text_ + rest, options), kind);
+    take(Attempt({}, text_, {}, rest, options), kind);
     return;
   }
-  Attempt value(fmt::format("Start {{ Print(\"%s\\n\", {}\n) }}{}", text_, rest), options);
+  if (find_probe(first_word(text_)) != nullptr) {  // an action: it has no value
+    take(Attempt("Start { ", text_, "\n}", rest, options), statement);
+    return;
+  }
+  Attempt value("Start { Print(\"%s\\n\", ", text_, "\n) }", rest, options);
   if (value.sound()) {
     take(std::move(value), expression);
     return;
   }
-  Attempt block(fmt::format("Start {{ {}\n}}{}", text_, rest), options);
+  Attempt block("Start { ", text_, "\n}", rest, options);
   // A wrong expression is told of as one, a wrong statement as one.
   const bool told_as_value = !block.sound() && value.parses();
   if (told_as_value)
@@ -121,77 +154,6 @@ bool Entry::runs_once() const {
            return probe.probe != nullptr &&
                   (probe.probe->name == "Start" || probe.probe->name == "Stop");
          });
-}
-
-std::string_view last_word(std::string_view line) {
-  auto begin = line.size();
-  while (begin > 0 && (is_word(line[begin - 1]) || line[begin - 1] == '.')) --begin;
-  return line.substr(begin);
-}
-
-std::vector<std::string> complete(std::string_view line, const Ports& ports) {
-  const auto word = last_word(line);
-  const auto before = line.substr(0, line.size() - word.size());
-  std::set<std::string> found;
-  const auto offer = [&](std::string_view candidate) {
-    if (candidate.starts_with(word) && candidate.size() > word.size()) found.emplace(candidate);
-  };
-  const auto ends_with_word = [&](std::string_view tail) {
-    auto text = before;
-    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    return text.ends_with(tail) && text.size() < before.size();
-  };
-  if (ends_with_word("in") && ports.views != nullptr) {  // for (row in ...
-    for (const auto& view : ports.views->names()) offer(view);
-    return {found.begin(), found.end()};
-  }
-  if (word.find('.') != std::string_view::npos) {
-    for (const auto& moment : moments()) {
-      if (!moment.group.empty()) offer(fmt::format("{}.{}", moment.group, moment.name));
-    }
-    for (const auto& reg : registers()) offer(fmt::format("reg.{}", reg.name));
-    for (const auto& function : functions()) offer(function.name);
-    std::string_view probe_name;
-    for (const auto& probe : probes()) {  // event.*: of the probe that the line names last
-      if (probe.kind == ProbeKind::event && before.find(probe.name) != std::string_view::npos &&
-          probe.name.size() > probe_name.size()) {
-        probe_name = probe.name;
-        found.clear();
-      }
-      if (probe.name == probe_name) {
-        for (const auto& field : probe.fields) offer(fmt::format("event.{}", field.name));
-      }
-    }
-    for (const auto& moment : moments()) {
-      if (!moment.group.empty()) offer(fmt::format("{}.{}", moment.group, moment.name));
-    }
-    for (const auto& reg : registers()) offer(fmt::format("reg.{}", reg.name));
-    // row.column: of the view that the loop goes over.
-    const auto dot = word.find('.');
-    const auto row = fmt::format("({} in ", word.substr(0, dot));
-    const auto loop = before.rfind(row);
-    if (loop != std::string_view::npos && ports.views != nullptr) {
-      auto view = before.substr(loop + row.size());
-      view = view.substr(0, std::min(view.find(')'), view.size()));
-      if (const auto columns = ports.views->columns(view)) {
-        for (const auto& column : *columns)
-          offer(fmt::format("{}.{}", word.substr(0, dot), column.name));
-      }
-    }
-    return {found.begin(), found.end()};
-  }
-  for (const auto& probe : probes()) offer(probe.name);
-  for (const auto& function : functions()) offer(function.name);
-  for (const auto& moment : moments()) offer(moment.group.empty() ? moment.name : moment.group);
-  for (const std::string_view keyword :
-       {"break",  "const",    "continue", "else",  "event",         "for",    "fn",
-        "if",     "in",       "let",      "reg",   "return",        "when",   "struct",
-        "sizeof", "offsetof", "true",     "false", "Configuration", "Symptom"})
-    offer(keyword);
-  if (ports.views != nullptr) {
-    for (const auto& view : ports.views->names()) offer(view);
-  }
-  return {found.begin(), found.end()};
 }
 
 }  // namespace vitrine::vmipl

@@ -15,6 +15,9 @@
 
 namespace vitrine::vmipl {
 
+/// The name that `const` or `fn` declares; empty: it is no declaration.
+[[nodiscard]] std::string_view declared_name(std::string_view entry);
+
 /// Brackets, a string or a comment are open at the end: more lines belong to it.
 [[nodiscard]] bool is_unfinished(std::string_view entry);
 
@@ -28,7 +31,7 @@ class Entry {
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
-  /// The whole script: the entry first, so that its places are those that people typed.
+  /// The entry as it was typed, and the declarations behind it: where diagnostics() are.
   [[nodiscard]] const Source& source() const noexcept { return source_; }
   [[nodiscard]] const Diagnostics& diagnostics() const noexcept { return diagnostics_; }
   /// What it checked to; the program is there if nothing was wrong.
@@ -46,11 +49,5 @@ class Entry {
   Diagnostics diagnostics_;
   Checked checked_;
 };
-
-/// Words that may stand where `line` ends, whole, in order; each begins with its last word
-/// (letters, digits, _ and the dots before). Symbols of the kernel are not among them.
-[[nodiscard]] std::vector<std::string> complete(std::string_view line, const Ports& ports);
-/// The part of `line` that complete() completes.
-[[nodiscard]] std::string_view last_word(std::string_view line);
 
 }  // namespace vitrine::vmipl

@@ -225,6 +225,41 @@ std::span<const StatementHabit> statement_habits() noexcept {
   return kHabits;
 }
 
+std::optional<unsigned> exception_habit(std::string_view word) noexcept {
+  // Intel SDM vol. 3A, table 6-1, and what Linux calls their handlers.
+  struct Exception {
+    unsigned vector;
+    std::string_view brief, handler;
+  };
+  static constexpr auto kExceptions =
+      std::to_array<Exception>({{0, "DE", "divide_error"},
+                                {1, "DB", "debug"},
+                                {2, "NMI", "nmi"},
+                                {3, "BP", "int3"},
+                                {4, "OF", "overflow"},
+                                {5, "BR", "bounds"},
+                                {6, "UD", "invalid_op"},
+                                {7, "NM", "device_not_available"},
+                                {8, "DF", "double_fault"},
+                                {10, "TS", "invalid_tss"},
+                                {11, "NP", "segment_not_present"},
+                                {12, "SS", "stack_segment"},
+                                {13, "GP", "general_protection"},
+                                {14, "PF", "page_fault"},
+                                {16, "MF", "coprocessor_error"},
+                                {17, "AC", "alignment_check"},
+                                {18, "MC", "machine_check"},
+                                {19, "XM", "simd_coprocessor_error"},
+                                {21, "CP", "control_protection"}});
+  for (const std::string_view prefix : {"asm_", "exc_"}) {
+    if (word.starts_with(prefix)) word.remove_prefix(prefix.size());
+  }
+  for (const auto& exception : kExceptions) {
+    if (word == exception.brief || word == exception.handler) return exception.vector;
+  }
+  return std::nullopt;
+}
+
 std::string_view value_habit(std::string_view word) noexcept {
   static constexpr auto kValues = std::to_array<Pair>({{"comm", "process.name"},
                                                        {"execname", "process.name"},
@@ -336,6 +371,8 @@ std::span<const std::string_view> field_habit(std::string_view word) noexcept {
                                                         {"base", {"address", ""}, 1},
                                                         {"message", {"text", ""}, 1},
                                                         {"msg", {"text", ""}, 1},
+                                                        {"namespace", {"pid_namespace", ""}, 1},
+                                                        {"namespaces", {"pid_namespace", ""}, 1},
                                                         {"proto", {"protocol", "kind"}, 2},
                                                         {"local_address", {"local", ""}, 1},
                                                         {"remote_address", {"remote", ""}, 1},

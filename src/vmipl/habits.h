@@ -31,6 +31,9 @@ struct StatementHabit {
 };
 [[nodiscard]] std::span<const StatementHabit> statement_habits() noexcept;
 
+/// The vector of an exception that is called by its name: "page_fault", "exc_page_fault", "PF": 14.
+[[nodiscard]] std::optional<unsigned> exception_habit(std::string_view word) noexcept;
+
 // Our word for theirs; empty if there is none.
 [[nodiscard]] std::string_view value_habit(
     std::string_view word) noexcept;  ///< "comm": "process.name"

@@ -50,6 +50,9 @@ class Lexer {
 
   [[nodiscard]] const std::vector<Allowance>& allowances() const noexcept { return allowances_; }
 
+  /// The unit of durations that a word is, as it is written here ("sec": "s"); empty: none.
+  [[nodiscard]] static std::string_view unit_called(std::string_view word);
+
   /// The string that a token of kind string stands for, its escapes resolved.
   [[nodiscard]] static std::string unquote(std::string_view token);
 

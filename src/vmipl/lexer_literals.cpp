@@ -1,6 +1,7 @@
 // Numbers, durations and strings.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "vmipl/characters.h"
@@ -22,7 +23,31 @@ constexpr auto kUnits = std::to_array<Unit>({{"ns", 1},
                                              {"h", 3'600'000'000'000},
                                              {"d", 86'400'000'000'000}});
 
+/// A unit as people write it elsewhere, and ours; empty where a plain number is meant.
+struct UnitHabit {
+  std::string_view theirs, ours;
+};
+constexpr auto kUnitHabits = std::to_array<UnitHabit>(
+    {{"sec", "s"},    {"secs", "s"},   {"second", "s"}, {"seconds", "s"}, {"S", "s"},
+     {"msec", "ms"},  {"msecs", "ms"}, {"usec", "us"},  {"usecs", "us"},  {"nsec", "ns"},
+     {"nsecs", "ns"}, {"mins", "min"}, {"minute", "m"}, {"minutes", "m"}, {"hr", "h"},
+     {"hour", "h"},   {"hours", "h"},  {"day", "d"},    {"days", "d"},    {"hz", ""},
+     {"Hz", ""},      {"hertz", ""}});
+
+const Unit* find_unit(std::string_view suffix) {
+  for (const auto& unit : kUnits) {
+    if (unit.suffix == suffix) return &unit;
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+std::string_view Lexer::unit_called(std::string_view word) {
+  if (const auto* unit = find_unit(word)) return unit->suffix;
+  const auto habit = std::ranges::find(kUnitHabits, word, &UnitHabit::theirs);
+  return habit == kUnitHabits.end() ? std::string_view() : habit->ours;
+}
 
 Token Lexer::number(Token token) {
   const auto begin = offset_;
@@ -91,17 +116,21 @@ Token Lexer::number(Token token) {
     return token;
   }
   if (!suffix.empty()) {
-    const Unit* unit = nullptr;
-    if (base == 10) {
-      for (const auto& candidate : kUnits) {
-        if (candidate.suffix == suffix) unit = &candidate;
-      }
-    }
+    const Unit* unit = base == 10 ? find_unit(suffix) : nullptr;
     if (unit == nullptr) {
       bool all_hex = base == 10;
       for (const char c : digits) all_hex = all_hex && hex_digit(c) >= 0;
       const auto text = "0x" + std::string(digits);
-      if (all_hex) {
+      token.value = overflow ? 0 : value;
+      token.broken = true;
+      const auto habit = std::ranges::find(kUnitHabits, suffix, &UnitHabit::theirs);
+      if (base == 10 && habit != kUnitHabits.end()) {
+        const auto ours = fmt::format("{}{}", digits.substr(0, used), habit->ours);
+        bad(habit->ours.empty()
+                ? fmt::format("`{}` is not a unit: times a second are a number", suffix)
+                : fmt::format("`{}` is not a unit", suffix),
+            {}, Fix{token.span, ours, "write " + ours});
+      } else if (all_hex) {
         bad("hexadecimal numbers begin with 0x", {}, Fix{token.span, text, "write " + text});
       } else if (base != 10) {
         bad(fmt::format("`{}` is no digit in base {}", suffix.substr(0, 1), base));

@@ -222,14 +222,36 @@ ExprId Parser::postfix(ExprId expr) {
   return expr;
 }
 
+/// `1 s`: the unit of a duration stands at its number.
+void Parser::unit_apart(Expr& number) {
+  if (lost_ || !is(TokenKind::name) || token_.first_on_line) return;
+  const auto unit = Lexer::unit_called(word());
+  if (unit.empty()) return;
+  const auto next = lexer_.peek().kind;
+  if (next != TokenKind::right_paren && next != TokenKind::comma && next != TokenKind::and_and &&
+      next != TokenKind::or_or && next != TokenKind::plus && next != TokenKind::minus)
+    return;
+  const Span whole = number.span.to(token_.span);
+  const auto ours = fmt::format("{}{}", source_.text(number.span), unit);
+  fail({.code = Code::unexpected,
+        .span = whole,
+        .message = "a duration's unit stands at its number, without a blank",
+        .fix = Fix{whole, ours, fmt::format("write {}", ours)}});
+  lost_ = false;
+  take();
+  number.kind = Expr::Kind::bad;
+  number.span = whole;
+}
+
 ExprId Parser::primary() {
   Expr expr{.span = token_.span, .name_span = token_.span};
   switch (token_.kind) {
     case TokenKind::integer:
-      expr.kind = Expr::Kind::integer;
+      expr.kind = token_.broken ? Expr::Kind::bad : Expr::Kind::integer;
       expr.value = token_.value;
       expr.bare = bare_at_ == token_.span.begin;
       take();
+      unit_apart(expr);
       return add(std::move(expr));
     case TokenKind::duration:
       expr.kind = Expr::Kind::duration;

@@ -233,6 +233,15 @@ void Parser::event_item(std::vector<ItemId>& into, bool in_symptom) {
     head.span = head.span.to(last_);
     head.broken = broken;
     item.heads.push_back(std::move(head));
+    if (is(TokenKind::or_or) && !lost_) {
+      fail({.code = Code::foreign_syntax,
+            .span = token_.span,
+            .message = "probes that share a block stand behind commas",
+            .fix = Fix{token_.span, ",", "write ,"}});
+      lost_ = false;
+      take();
+      continue;
+    }
     if (!accept(TokenKind::comma)) break;
   }
   predicate_and_block(std::move(item), known, into);

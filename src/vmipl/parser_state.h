@@ -89,6 +89,7 @@ class Parser {
   ExprId unary();
   ExprId postfix(ExprId expr);
   ExprId primary();
+  void unit_apart(Expr& number);
   ExprId cast_or_group();
   ExprId size_of();
   ExprId offset_of();

@@ -199,10 +199,24 @@ StmtId Parser::if_statement() {
   Stmt stmt{.kind = Stmt::Kind::if_, .span = token_.span};
   take();
   const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren))
+  const bool bare =
+      (is(TokenKind::name) || is(TokenKind::map) || is(TokenKind::bang)) && !token_.first_on_line;
+  if (bare) {
+    stmt.a = expression();
+    const Span written = open.span.to(last_);
+    if (!lost_) {
+      fail({.code = Code::foreign_syntax,
+            .span = written,
+            .message = "a condition stands in parentheses",
+            .fix = Fix{written, fmt::format("({})", source_.text(written)), "write if (...)"}});
+      lost_ = false;
+    }
+  } else if (!expect(TokenKind::left_paren, "`(` and a condition", LaidToken::head_paren)) {
     return add(std::move(stmt));
-  stmt.a = condition(open);
-  if (!close(TokenKind::right_paren, open, LaidToken::head_close)) {
+  } else {
+    stmt.a = condition(open);
+  }
+  if (bare ? lost_ : !close(TokenKind::right_paren, open, LaidToken::head_close)) {
     // Read the block all the same, if one follows on this line.
     skip_to_block();
     if (!is(TokenKind::left_brace)) return add(std::move(stmt));

@@ -70,6 +70,7 @@ enum class TokenKind : std::uint8_t {
 struct Token {
   TokenKind kind = TokenKind::end;
   bool first_on_line = false;
+  bool broken = false;        ///< a number of which nothing can be told but its problem
   std::uint32_t problem = 0;  ///< what the lexer has to say of it: index + 1
   Span span;
   std::uint64_t value = 0;  ///< integer; duration in nanoseconds

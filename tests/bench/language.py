@@ -2,7 +2,7 @@
 """./dev bench language: what a script costs before and while it runs.
 
     ./dev bench language                       all parts
-    ./dev bench language --only interpreter    one of interpreter, start, limits
+    ./dev bench language --only interpreter    one of interpreter, golden, fuzz, classic, start, limits
     ./dev bench language --vm VM               on this machine, instead of a guest of its own
 
 Figures are medians, taken in turn with their control; results are checked, not only timed.
@@ -121,24 +121,81 @@ def limits(vm):
     row(f"{depth} loops (the most there can be) within each other, until the budget ends it", took, "s", 10)
 
 
+def classic(vm):
+    """The four use cases of the published paper, by its grammar: they parse, check and plan."""
+    print("Classic, as published (check --vm)")
+    for what in ("network_capture", "system_call_trace", "process_life_cycle", "process_list"):
+        script = ROOT / f"tests/golden/vmipl/check/classic_{what}.vmi"
+        done = subprocess.run([str(VITRINE), "check", "--json", "--vm", vm, str(script)], capture_output=True, timeout=120)
+        planned = [one for one in map(json.loads, done.stdout.splitlines()) if one["type"] == "probe"]
+        row(f"{what}: probes that are planned", sum(one["source"] is not None for one in planned), "", max(len(planned), 1), least=True)
+        for one in planned:
+            print(f"    {one['probe']:<36} {one['source'] or 'refused'}: {one.get('mechanism') or one['reason']}")
+
+
+def golden():
+    print("Golden cases and formatting")
+    cases = sorted((ROOT / "tests/golden/vmipl").glob("*/*.vmi"))
+    row("cases", len(cases), "", 300, least=True)
+    build("test_vmipl")
+    done = subprocess.run([str(ROOT / "build/bin/test_vmipl"), "--gtest_filter=Golden.*", "--gtest_brief=1"], capture_output=True, timeout=600)
+    row("groups of them that fail (each code, formatting twice)", done.returncode != 0, "", 0)
+    codes = [json.loads(line)["code"] for line in subprocess.run([str(VITRINE), "explain", "--json"], capture_output=True, check=True).stdout.splitlines()]
+    told = "".join(path.read_text(errors="replace") for path in (ROOT / "tests/golden/vmipl").glob("*/*.out"))
+    row("codes without a case", sum(f" {code}: " not in told and f'"{code}"' not in told for code in codes), "", 0)
+    scripts = [*cases, *sorted((ROOT / "examples").glob("*.vmi"))]
+    formatted = changed = 0
+    for path in scripts:
+        once = subprocess.run([str(VITRINE), "fmt"], input=path.read_bytes(), capture_output=True)
+        if once.returncode != 0:
+            continue  # it has a mistake of form: there is nothing to format
+        formatted += 1
+        changed += subprocess.run([str(VITRINE), "fmt"], input=once.stdout, capture_output=True, check=True).stdout != once.stdout
+    row(f"of {formatted} scripts, not the same when formatted twice", changed, "", 0)
+
+
+def fuzz(seconds):
+    print(f"Fuzzers, {seconds} s each (random mutations; ./dev fuzz SECONDS is guided by coverage)")
+    for target in ("vmipl_script_fuzz", "vmipl_program_fuzz", "language_server_fuzz"):
+        build(target)
+        corpus = [ROOT / "tests/fuzz/corpus" / target]
+        if target.startswith("vmipl"):
+            corpus += [ROOT / "tests/golden/vmipl/check", ROOT / "tests/golden/vmipl/kernel"]
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([str(ROOT / "build/bin" / target), *map(str, corpus)], capture_output=True, cwd=folder,
+                                  env={**os.environ, "VITRINE_REPLAY": "0", "VITRINE_FUZZ_SECONDS": str(seconds)}, timeout=seconds + 120)
+        row(f"{target}: {done.stdout.decode().strip().splitlines()[-1] if done.stdout.strip() else 'crashes'}", done.returncode != 0, "", 0)
+
+
+def build(*targets):
+    done = subprocess.run(["ninja", "-C", str(ROOT / "build"), *targets], capture_output=True)
+    if done.returncode != 0:
+        raise SystemExit(done.stdout.decode())
+
+
 def main():
     words = argparse.ArgumentParser()
-    words.add_argument("--only", choices=("interpreter", "start", "limits"))
+    words.add_argument("--only", choices=("interpreter", "golden", "fuzz", "classic", "start", "limits"))
+    words.add_argument("--seconds", type=int, default=20, help="of each fuzzer")
     words.add_argument("--vm")
     words.add_argument("--kernel", default="6.1")
     words = words.parse_args()
-    build = subprocess.run(["ninja", "-C", str(ROOT / "build"), "language_bench", "vitrine"], capture_output=True)
-    if build.returncode != 0:
-        raise SystemExit(build.stdout.decode())
+    build("language_bench", "vitrine")
     if words.only in (None, "interpreter"):
         interpreter()
-    if words.only == "interpreter":
+    if words.only in (None, "golden"):
+        golden()
+    if words.only in (None, "fuzz"):
+        fuzz(words.seconds)
+    if words.only in ("interpreter", "golden", "fuzz"):
         return missed
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
 
         def on(vm):
             subprocess.run([str(VITRINE), "info", vm], capture_output=True)  # the cache
+            if words.only in (None, "classic"):
+                classic(vm)
             if words.only in (None, "start"):
                 start(vm, folder)
             if words.only in (None, "limits"):
@@ -149,7 +206,9 @@ def main():
         else:
             from vitrine_guests import Guest
 
-            with Guest(words.kernel, cpus=1, memory=256) as guest:
+            # The card that the published capture names.
+            card = "-netdev user,id=n0,restrict=on -device virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56"
+            with Guest(words.kernel, cpus=1, memory=256, extra=card) as guest:
                 on(str(guest.pid))
     return missed
 

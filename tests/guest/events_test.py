@@ -345,11 +345,11 @@ Start { Print("ready\\n") }
     if "kernel" not in names or "program" not in names:
         return "failed", [f"it says {[said, *lines]}"]
     kernel = names[names.index("kernel") + 1 : names.index("program")]
-    program = [line for line in lines[names.index("program") + 1 :] if line.startswith("0x")]
+    program = names[names.index("program") + 1 :]
     wrong = []
     if kernel[:1] != ["do_exit"] or kernel[1:2] != ["do_group_exit"] or kernel[-2:] != ["do_syscall_64", "entry_SYSCALL_64_after_hwframe"]:
         wrong.append(f"the kernel's stack at do_exit is {kernel}")
-    if not program or not 0x400000 <= int(program[0], 16) < 0x1000000:
+    if "exit" not in program[:1][0].lower() if program else True:
         wrong.append(f"the program's stack is {program}")
     return f"{len(kernel)} frames of the kernel, {len(program)} of the program", wrong
 

@@ -32,6 +32,7 @@ namespace vitrine::cli {
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command explain_command();
 [[nodiscard]] Command fmt_command();
+[[nodiscard]] Command language_server_command();
 [[nodiscard]] Command probes_command();
 [[nodiscard]] Command demo_command();
 [[nodiscard]] Command run_command();

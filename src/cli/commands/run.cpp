@@ -57,7 +57,15 @@ Outcome<Wanted> understand(Arguments& words) {
     if (words.operands.empty())
       return std::unexpected(misuse("run wants a SCRIPT, or -e 'PROGRAM'",
                                     "- is standard input\nmore: vitrine help run"));
-    source = TRY(read_script(words.operands.front()));
+    auto read = read_script(words.operands.front());
+    if (!read && read.error().code == Errc::not_found) {
+      // "run VM SCRIPT", "run VM".
+      const bool swapped = words.machine && ::access(words.machine->c_str(), R_OK) == 0;
+      read.error().hint = swapped ? fmt::format("the script comes first: vitrine run {} {}",
+                                                *words.machine, words.operands.front())
+                                  : "run wants a SCRIPT and then a VM, or -e 'PROGRAM' and a VM";
+    }
+    source = TRY(std::move(read));
   }
   Wanted wanted{.source = std::move(*source), .sources = TRY(source_settings(words))};
   if (const auto text = words.value("--duration"))
@@ -133,6 +141,35 @@ struct Replacements {
   }
 };
 
+/// What belongs to the run that goes on, and cannot be had from here.
+Outcome<void> judge_replace(const Arguments& words) {
+  for (const auto* option : {"--json", "--duration", "--channel", "--allow-writes",
+                             "--allow-control", "--poll", "--poll-period", "--rate-limit"}) {
+    if (words.has(option))
+      return std::unexpected(misuse(fmt::format("{} does nothing with --replace", option),
+                                    "the run that goes on keeps what it was started with"));
+  }
+  return {};
+}
+
+/// Every channel that was given a file is one of the script's.
+Outcome<void> judge_channels(const vmipl::Program& program, const Wanted& wanted) {
+  for (const auto& [name, file] : wanted.channels) {
+    std::string others;
+    bool found = false;
+    for (const auto& output : program.outputs) {
+      if (!output.channel) continue;
+      found = found || output.name == name;
+      others += fmt::format("{}#{}", others.empty() ? "" : ", ", output.name);
+    }
+    if (found) continue;
+    return std::unexpected(
+        misuse(fmt::format("--channel: the script has no channel #{}", name),
+               others.empty() ? std::string("it has none") : fmt::format("it has {}", others)));
+  }
+  return {};
+}
+
 Outcome<Status> replace_running(Context& context, const Arguments& words, const Wanted& wanted) {
   const auto machine = TRY(open_machine(context, words));
   const auto scripts = running_scripts(machine->name());
@@ -161,7 +198,10 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   auto words = given;
   const auto wanted = TRY(understand(words));
   auto& console = context.console;
-  if (words.has("--replace")) return replace_running(context, words, wanted);
+  if (words.has("--replace")) {
+    TRY(judge_replace(words));
+    return replace_running(context, words, wanted);
+  }
 
   // What is wrong in itself is told before any machine is touched.
   {
@@ -184,6 +224,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   auto program = build(wanted.source, words, ports, diagnostics);
   console.err.write(rendered(wanted.source, diagnostics, console));
   if (!program) return Status::misused;
+  TRY(judge_channels(*program, wanted));
 
   const bool json = words.has("--json");
   const auto sources = event_sources(context, session, words, wanted.sources);

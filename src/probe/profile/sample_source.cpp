@@ -13,6 +13,7 @@
 #include "probe/host_guest.h"
 #include "probe/profile/sampled_cpu.h"
 #include "probe/timers.h"
+#include "probe/user_frames.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -30,8 +31,7 @@ std::uint64_t hertz_of(const vmipl::ProgramProbe& probe) {
   return probe.arguments.empty() ? 1 : probe.arguments.front().number_value;
 }
 
-template <class Frames>
-std::string addresses_of(const Frames& frames) {
+std::string addresses_of(const std::vector<linux::StackFrame>& frames) {
   std::string out;
   for (const auto& frame : frames) {
     const auto address = frame.address.value;
@@ -214,7 +214,7 @@ class SampleSource final : public EventSource {
         firing.kernel_stack = addresses_of(seen->stack.frames);
         if (users_ && seen->stack.user) {
           if (const auto frames = users_->read(seen->task, *seen->stack.user))
-            firing.user_stack = addresses_of(frames->frames);
+            firing.user_stack = stack_text(frames->frames, sink_->user_frames());
         }
       }
       sink_->fire(firing);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,32 +71,28 @@ TEST(Entry, GoesOnWhereSomethingIsOpen) {
   EXPECT_FALSE(is_unfinished(""));
 }
 
-class Views final : public ViewPort {
- public:
-  [[nodiscard]] std::optional<std::vector<ViewColumn>> columns(
-      std::string_view view) const override {
-    if (view != "sockets") return std::nullopt;
-    return std::vector<ViewColumn>{{"state", ColumnKind::text}, {"remote", ColumnKind::text}};
-  }
-  [[nodiscard]] std::vector<std::string> names() const override { return {"sockets", "processes"}; }
-};
-
-TEST(Entry, CompletesWhatMayStandThere) {
-  const Views views;
-  const Ports ports{nullptr, nullptr, &views};
-  const auto has = [&](std::string_view line, std::string_view word) {
-    const auto found = complete(line, ports);
-    return std::ranges::find(found, word) != found.end();
+TEST(Entry, MistakesAreShownAsTyped) {
+  const auto text = [](const Entry& made) {
+    std::string out;
+    for (const auto& item : made.diagnostics().items())
+      out += std::to_string(made.source().position(item.span.begin).column) + " " +
+             std::string(made.source().text(item.span)) + "\n";
+    return out;
   };
-  EXPECT_TRUE(has("Sys", "Syscall"));
-  EXPECT_TRUE(has("for (s in s", "sockets"));
-  EXPECT_FALSE(has("for (s in s", "string"));
-  EXPECT_TRUE(has("Print(\"%s\", process.na", "process.name"));
-  EXPECT_TRUE(has("reg.r1", "reg.r15"));
-  EXPECT_TRUE(has("for (s in sockets) if (s.st", "s.state"));
-  EXPECT_TRUE(has("WriteAt(jiffies) { event.v", "event.value"));
-  EXPECT_TRUE(complete("zzz", ports).empty());
-  EXPECT_EQ(last_word("a + process.na"), "process.na");
+  EXPECT_EQ(text(entry("1 + process.name")), "5 process.name\n");
+  EXPECT_EQ(text(entry("Print(\"%d\\n\", process.pid)")), "15 process.pid\n");
+  EXPECT_EQ(text(entry("f(1, 2)", {"fn f(x) = x"})), "1 f(1, 2)\n");
+  // What is wrong by this call in what was declared before stands there.
+  const auto inner = entry("f(\"a\")", {"fn f(x) = x * 2"});
+  ASSERT_EQ(inner.diagnostics().errors(), 1U);
+  EXPECT_EQ(inner.source().position(inner.diagnostics().items()[0].span.begin).line, 2U);
+}
+
+TEST(Entry, SaysWhatItDeclares) {
+  EXPECT_EQ(declared_name("const kib = 1024"), "kib");
+  EXPECT_EQ(declared_name(" fn f(x) = x"), "f");
+  EXPECT_EQ(declared_name("constant"), "");
+  EXPECT_EQ(declared_name("const"), "");
 }
 
 }  // namespace
