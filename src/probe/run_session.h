@@ -71,6 +71,10 @@ class RunSession final : private EventSink {
   /// What would run how; for `check --vm`. No effect.
   [[nodiscard]] Plan plan(const vmipl::Program& program) const;
 
+  /// Whether its actions and data probes can be had on this machine. No effect.
+  /// @param permissions  a permission that was not given counts, too
+  [[nodiscard]] Outcome<void> judge_sites(const vmipl::Program& program, bool permissions) const;
+
   /// Starts a verified, bound program. Start's block has run when it returns.
   /// @returns unsupported  what cannot be had, by its line; or what a source, view or file refused
   [[nodiscard]] Outcome<void> start(std::shared_ptr<const vmipl::Program> program);
@@ -109,7 +113,6 @@ class RunSession final : private EventSink {
   [[nodiscard]] Outcome<std::unique_ptr<Generation>> prepare(
       std::shared_ptr<const vmipl::Program> program);
   [[nodiscard]] Outcome<void> judge_streams(const vmipl::Program& program) const;
-  [[nodiscard]] Outcome<void> judge_sites(const vmipl::Program& program) const;
   void run_block(Generation& generation, HeldFiring& firing);
   void run_own(Generation& generation, std::string_view probe);
   bool emitted(Generation& generation, unsigned site, std::span<const ValueView> values);

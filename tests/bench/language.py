@@ -142,7 +142,9 @@ def golden():
     row("groups of them that fail (each code, formatting twice)", done.returncode != 0, "", 0)
     codes = [json.loads(line)["code"] for line in subprocess.run([str(VITRINE), "explain", "--json"], capture_output=True, check=True).stdout.splitlines()]
     told = "".join(path.read_text(errors="replace") for path in (ROOT / "tests/golden/vmipl").glob("*/*.out"))
-    row("codes without a case", sum(f" {code}: " not in told and f'"{code}"' not in told for code in codes), "", 0)
+    too_large = {"E006", "E134"}  # scripts and programs beyond all bounds: unit.vmipl.Limits.* makes them
+    missing = [code for code in codes if f" {code}: " not in told and code not in too_large]
+    row(f"of {len(codes)} codes, without a case {' '.join(missing)}", len(missing), "", 0)
     scripts = [*cases, *sorted((ROOT / "examples").glob("*.vmi"))]
     formatted = changed = 0
     for path in scripts:

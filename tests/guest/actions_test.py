@@ -52,8 +52,13 @@ class Test:
                 said = self.script(f"// a comment\n{probe} {{ {action} }}", status=2)
                 assert permission in said and "<-e>:2:" in said, said
         assert "cannot be called from outside" in self.script("Start { Kill(1) }", "--allow-control", status=1)
+        # The plan says the same, whatever is allowed.
+        for action, status in (("Kill(1)", 1), ("WriteRegister(CR3, 0)", 1), ("Pause()", 0), ("Print(\"a\")", 0)):
+            probe = "ExecuteAt(do_exit)" if "Register" in action else "Start"
+            done = subprocess.run([self.vitrine, "check", "--vm", str(self.guest.pid), "-e", f"{probe} {{ {action} }}"], capture_output=True, text=True, timeout=120)
+            assert done.returncode == status and ("cannot be had" in done.stdout) == bool(status), (action, done)
         assert self.status() == "running"
-        return "refused before the start, with the option; Kill with its reason"
+        return "refused before the start and by the plan, with the option; Kill with its reason"
 
     def test_a_rate_that_the_user_sets(self):
         words = []

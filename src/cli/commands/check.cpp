@@ -11,6 +11,7 @@
 #include "cli/kernel_choice.h"
 #include "cli/plan_table.h"
 #include "cli/script_text.h"
+#include "probe/actions/machine_actions.h"
 #include "probe/run_session.h"
 #include "symptom/view_cache.h"
 #include "vmipl/parser.h"
@@ -36,17 +37,23 @@ class Planning {
                   .remark = [](std::string_view) {},
                   .channel_files = {},
                   .json = false}),
-        session_(probe::host_guest(session.machine(), kernel), sources_.ladder(), nullptr, outputs_,
-                 {.plan = {.prefer_polling = words.has("--poll")}}) {}
+        actions_(session.machine(), kernel, {}),
+        session_(probe::host_guest(session.machine(), kernel), sources_.ladder(), &actions_,
+                 outputs_, {.plan = {.prefer_polling = words.has("--poll")}}) {}
 
   [[nodiscard]] probe::Plan plan(const vmipl::Program& program) const {
     return session_.plan(program);
+  }
+  /// What of its actions could not be had, whatever permissions are given.
+  [[nodiscard]] Outcome<void> can_act(const vmipl::Program& program) const {
+    return session_.judge_sites(program, false);
   }
   [[nodiscard]] std::vector<probe::EventSource*> ladder() const { return sources_.ladder(); }
 
  private:
   EventSources sources_;
   probe::Outputs outputs_;
+  probe::MachineActions actions_;
   probe::RunSession session_;
 };
 
@@ -135,6 +142,18 @@ Judged check_one(Context& context, const Arguments& words, const KernelChoice& k
     console.out.write(plan_json(plan, source.name(), ladder));
   } else {
     console.out.write(plan_table(plan, console));
+  }
+  if (auto able = planning->can_act(*checked.program); !able) {
+    judged.refused = true;
+    const auto& message = able.error().message;
+    const auto& hint = able.error().hint;
+    if (words.has("--json"))
+      console.out.write(
+          fmt::format("{{\"type\":\"refused\",\"file\":{},\"message\":{},\"hint\":{}}}\n",
+                      vmipl::json_string(source.name()), vmipl::json_string(message),
+                      vmipl::json_string(hint)));
+    else
+      console.out.write(fmt::format("{}\n  {}\n", message, hint));
   }
   return judged;
 }

@@ -53,14 +53,8 @@ Outcome<void> MachineActions::can(const vmipl::Program& program, const vmipl::Si
                   "outside without taking over one of its CPUs",
                   "Pause(), Isolate() and DumpProcess() leave the guest's own state alone");
   }
-  if ((action.needs & vmipl::Needs::writes) != 0 && !permissions_.writes)
-    return refuse(Errc::denied, "it changes the guest", "start it with --allow-writes");
-  if ((action.needs & vmipl::Needs::control) != 0 && !permissions_.control)
-    return refuse(Errc::denied, "it controls the machine", "start it with --allow-control");
-  if (control_ == nullptr) {
-    if (action.name == "DumpProcess") return {};
+  if (control_ == nullptr && action.name != "DumpProcess")
     return refuse(Errc::unsupported, "an image is no machine to do this to");
-  }
   if ((action.needs & vmipl::Needs::files) != 0 &&
       (site.output >= program.outputs.size() || program.outputs[site.output].channel)) {
     return refuse(Errc::invalid, fmt::format("{} writes a file, not a channel", action.name));
@@ -72,6 +66,11 @@ Outcome<void> MachineActions::can(const vmipl::Program& program, const vmipl::Si
         fmt::format("{} is not written from outside: QEMU would take it without what hangs on it",
                     vmipl::registers()[site.numbers[0]].name));
   }
+  // What could not be had with every permission was told first.
+  if ((action.needs & vmipl::Needs::writes) != 0 && !permissions_.writes)
+    return refuse(Errc::denied, "it changes the guest", "start it with --allow-writes");
+  if ((action.needs & vmipl::Needs::control) != 0 && !permissions_.control)
+    return refuse(Errc::denied, "it controls the machine", "start it with --allow-control");
   return {};
 }
 
