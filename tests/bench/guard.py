@@ -34,6 +34,18 @@ def debian(programs: Path, kernels: int) -> None:
             raise Failure("\n".join(failures))
 
 
+def changed_text(programs: Path, seconds: int) -> None:
+    import guard_memory
+
+    guard_memory.changed_text(programs, seconds)
+
+
+def forty(programs: Path, count: int) -> None:
+    import guard_memory
+
+    guard_memory.forty(programs, count)
+
+
 def scan(programs: Path, mebibytes: int) -> None:
     del programs
     script(HERE / "guard_scan.py", "--memory", str(mebibytes))
@@ -52,7 +64,9 @@ SECTIONS = {
                  ("takeovers while findings stand: none lost, none repeated", 100, 10, guard_test.findings),
                  ("guards and supervisors killed at random", 100, 10, guard_test.deaths)],
     "footprint": [("FVMs at once on idle guests (targets: 16 MiB private, 1 % of a core each)", 40, 10, guard_test.footprint),
-                  ("a process FVM with the whole pack on Linux, seconds", 60, 10, guard_test.whole_pack)],
+                  ("a process FVM with the whole pack on Linux, seconds", 60, 10, guard_test.whole_pack),
+                  ("its memory while kernel text is changed under it (target 16 MiB)", 60, 60, changed_text),
+                  ("FVMs at once with the whole pack on Linux guests (targets: 16 MiB, 1 % of a core each)", 40, 8, forty)],
     "lifecycle": [("guests come, reboot and go (target: nothing stays)", 500, 30, guard_test.lifecycle)],
 }  # fmt: skip
 

@@ -321,8 +321,11 @@ def attacked(programs: Path):
 def whole_pack(programs: Path, seconds: int) -> None:
     """A process FVM with the whole pack on a Linux guest: its memory and its CPU."""
     with Lab(programs, RULES) as lab, linux_guest(lab):
-        lab.watched("web1")
-        row = until(lambda: (row := lab.guest("web1"))["passes"] > 1 and row, 120)
+        fvm, first = lab.watched("web1")["fvm_pid"], 0
+        while (row := lab.guest("web1"))["passes"] < 2:  # all text is judged in the first, as when it changed
+            first = max(first, _private_kib(fvm))
+            check(row["fvm_pid"] == fvm, f"it was replaced:\n{lab.log.read_text()}")
+            time.sleep(0.005)
         most, before = 0, _ticks(row["fvm_pid"])
         begin = time.monotonic()
         while time.monotonic() - begin < seconds:
@@ -330,7 +333,8 @@ def whole_pack(programs: Path, seconds: int) -> None:
             time.sleep(0.02)
         share = (_ticks(row["fvm_pid"]) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begin) * 100
         now, guard = _private_kib(row["fvm_pid"]), _private_kib(row["guard_pid"])
-        print(f"whole pack on Linux 6.1, idle, {seconds} s: private memory {now / 1024:.1f} MiB, at most {most / 1024:.1f} MiB during passes; "
+        print(f"whole pack on Linux 6.1, idle, {seconds} s: private memory {now / 1024:.1f} MiB, at most {most / 1024:.1f} MiB during passes "
+              f"and {first / 1024:.1f} MiB until the end of the first; "
               f"CPU {share:.2f} % of a core; a pass {lab.guest('web1')['pass_ms']:.0f} ms; its guard {guard / 1024:.1f} MiB")  # fmt: skip
         check(lab.guest("web1")["takeovers"] == 0, f"it was replaced:\n{lab.log.read_text()}{(lab.state / 'guards.log').read_text()}")
         strange = {entry["subject"] for entry in lab.evidence("web1") if entry["kind"] == "finding"} & {"kernel_text_patched", "hidden_module"}

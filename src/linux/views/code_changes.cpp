@@ -50,6 +50,7 @@ constexpr std::uint64_t kPiece = 256 * kKiB;  // of text, at a time
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::size_t kShownBytes = 16;
 constexpr std::uint64_t kMaxFunction = 64 * kKiB;
+constexpr std::uint64_t kLongestInstruction = 15;
 constexpr std::array<std::uint8_t, 5> kNops[] = {{0x0f, 0x1f, 0x44, 0x00, 0x00},
                                                  {0x66, 0x66, 0x66, 0x66, 0x90},
                                                  {0x3e, 0x8d, 0x74, 0x26, 0x00},
@@ -76,11 +77,19 @@ bool is_entry_prefix(Bytes code) {
   return false;
 }
 
-struct Region {
-  std::string name;  // "kernel", the module
+/// A piece of a region's text, and as much around it as a judgement on the piece needs: the whole
+/// text of a kernel, twice, would be more memory than all else together.
+struct Piece {
+  std::string region;  // "kernel", the module
   Gva start;
+  std::uint64_t size = 0;
+  Gva window;                       // where the text below begins
   std::vector<std::byte> text;      // as it stands
   std::vector<std::byte> original;  // with the kernel's own patches undone
+
+  [[nodiscard]] bool in_kernel() const { return region == "kernel"; }
+  [[nodiscard]] std::size_t offset(Gva at) const { return at - window; }
+  [[nodiscard]] Bytes text_at(Gva at) const { return Bytes(text).subspan(offset(at)); }
 };
 
 class Reader final : public ViewReader {
@@ -102,9 +111,8 @@ class Reader final : public ViewReader {
     const auto layout = layout_of(code, sites);
     bool go_on = true;
     const auto one = [&](const std::string& name, Gva start, std::uint64_t size) {
-      Region region{name, start, {}, {}};
       if (size == 0 || size > kMaxText) return;
-      // What was sound, and has not changed, is sound: it is read piece by piece, and not kept.
+      // What was sound, and has not changed, is sound.
       const auto key = std::pair(name, start);
       const auto known = sound_.find(key);
       const auto kept = baseline_.find(key);
@@ -114,11 +122,17 @@ class Reader final : public ViewReader {
         baseline.emplace(key, kept->second);
         return;
       }
-      if (!load_text(region, size)) return;
-      const auto hash = hash_of(region.text, layout);
       const auto told = given_;
-      go_on =
-          go_on && entries(region) && keys(region) && leaving(region) && compared(region, baseline);
+      auto hash = layout;
+      std::vector<std::uint64_t> pages;
+      for (std::uint64_t at = 0; go_on && at < size; at += kPiece) {
+        const auto piece = load_piece(name, start, size, at);
+        if (!piece) return;
+        hash = XXH3_64bits_withSeed(piece->text_at(piece->start).data(), piece->size, hash);
+        hash_pages(*piece, pages);
+        go_on = entries(*piece) && keys(*piece) && leaving(*piece);
+      }
+      go_on = go_on && compared(name, start, std::move(pages), baseline);
       if (go_on && given_ == told) sound.emplace(key, hash);
     };
     one("kernel", code.text_start(), code.text_end() - code.text_start());
@@ -152,15 +166,7 @@ class Reader final : public ViewReader {
     return hash;
   }
 
-  /// Hashes of pieces, hashed together: hash_in_pieces() says the same without the whole text.
-  static std::uint64_t hash_of(Bytes text, std::uint64_t seed) {
-    for (std::size_t at = 0; at < text.size(); at += kPiece) {
-      const auto piece = text.subspan(at, std::min<std::size_t>(kPiece, text.size() - at));
-      seed = XXH3_64bits_withSeed(piece.data(), piece.size(), seed);
-    }
-    return seed;
-  }
-
+  /// Hashes of pieces, hashed together.
   [[nodiscard]] std::optional<std::uint64_t> hash_in_pieces(Gva start, std::uint64_t size,
                                                             std::uint64_t seed) {
     std::vector<std::byte> piece;
@@ -172,19 +178,24 @@ class Reader final : public ViewReader {
     return seed;
   }
 
-  bool load_text(Region& region, std::uint64_t size) {
-    region.text.resize(size);
-    if (auto done = memory_.read(region.start, region.text); !done) {
-      tally_.warnings.push_back(
-          fmt::format("the text of {}: {}", region.name, describe(done.error())));
-      return false;
+  /// The piece at `at` of a region. What cannot be read is told, and the region not judged.
+  std::optional<Piece> load_piece(const std::string& region, Gva start, std::uint64_t size,
+                                  std::uint64_t at) {
+    Piece piece{region, start + at, std::min(kPiece, size - at), {}, {}, {}};
+    const auto before = std::min(at, kMaxFunction);
+    const auto after = std::min(kLongestInstruction, size - at - piece.size);
+    piece.window = piece.start - before;
+    piece.text.resize(before + piece.size + after);
+    if (auto done = memory_.read(piece.window, piece.text); !done) {
+      tally_.warnings.push_back(fmt::format("the text of {}: {}", region, describe(done.error())));
+      return std::nullopt;
     }
-    region.original = region.text;
-    sites_->undo(region.start, region.original);
-    return true;
+    piece.original = piece.text;
+    sites_->undo(piece.window, piece.original);
+    return piece;
   }
 
-  bool give(const char* kind, const Region& region, Gva at, std::optional<Gva> target) {
+  bool give(const char* kind, const std::string& region, Gva at, std::optional<Gva> target) {
     if (++given_ > kMaxRows) {
       tally_.truncated = true;
       return false;
@@ -197,7 +208,7 @@ class Reader final : public ViewReader {
       rows.set(kTarget, target->value);
       rows.set(kOwner, code_->where(*target).text);
     }
-    rows.set(kRegion, region.name);
+    rows.set(kRegion, region);
     rows.set(kAddress, at.value);
     rows.set(kBytes, hexadecimal_at(memory_, at, kShownBytes));
     return rows.end();
@@ -210,28 +221,28 @@ class Reader final : public ViewReader {
     return memory_.read(at, now).has_value() && wrong(Bytes(now));
   }
 
+  [[nodiscard]] const SymbolTable& symbols_of(const Piece& piece) const {
+    return piece.in_kernel() ? kernel_.symbols() : kernel_.module_symbols();
+  }
+
   /// Every function's entry that ftrace knows: its nop, or a call to ftrace, and endbr64 before it.
-  bool entries(const Region& region) {
-    const SymbolTable& symbols =
-        region.name == "kernel" ? kernel_.symbols() : kernel_.module_symbols();
-    for (const auto& site : sites_->within(region.start, region.text.size())) {
+  bool entries(const Piece& piece) {
+    for (const auto& site : sites_->within(piece.start, piece.size)) {
       if (site.kind != PatchSite::Kind::ftrace) continue;
-      const auto at = site.at - region.start;
-      if (at + 5 > region.text.size()) continue;
+      const auto code = piece.text_at(site.at);
+      if (code.size() < 5) continue;
       const auto wrong = [&](Bytes bytes) {
         return !is_nop(bytes) && !calls_ftrace(site.at, bytes) && !probed(site.at, bytes);
       };
-      if (wrong(Bytes(region.text).subspan(at)) && again(site.at, wrong)) {
-        const auto target = jump_target(site.at, Bytes(region.text).subspan(at));
-        if (!give("entry", region, site.at, target)) return false;
+      if (wrong(code) && again(site.at, wrong)) {
+        if (!give("entry", piece.region, site.at, jump_target(site.at, code))) return false;
       }
-      const auto symbol = symbols.nearest(site.at, 16);
-      if (!symbol || symbol->address < region.start || symbol->address == site.at) continue;
-      const auto from = symbol->address - region.start;
-      const auto before = Bytes(region.text).subspan(from, site.at - symbol->address);
+      const auto symbol = symbols_of(piece).nearest(site.at, 16);
+      if (!symbol || symbol->address < piece.window || symbol->address == site.at) continue;
+      const auto from = piece.text_at(symbol->address);
+      const auto before = from.first(site.at - symbol->address);
       if (is_entry_prefix(before) || probed(symbol->address, before)) continue;
-      if (!give("entry", region, symbol->address,
-                jump_target(symbol->address, Bytes(region.text).subspan(from))))
+      if (!give("entry", piece.region, symbol->address, jump_target(symbol->address, from)))
         return false;
     }
     return true;
@@ -265,11 +276,11 @@ class Reader final : public ViewReader {
            });
   }
 
-  bool keys(const Region& region) {
-    for (const auto& site : sites_->within(region.start, region.text.size())) {
+  bool keys(const Piece& piece) {
+    for (const auto& site : sites_->within(piece.start, piece.size)) {
       if (site.kind != PatchSite::Kind::static_key) continue;
-      const auto at = site.at - region.start;
-      if (at + 5 > region.text.size()) continue;
+      const auto code = piece.text_at(site.at);
+      if (code.size() < 5) continue;
       const auto wrong = [&](Bytes bytes) {
         const auto op = load<std::uint8_t>(bytes, 0).value_or(0);
         if (op == 0xeb)
@@ -280,29 +291,28 @@ class Reader final : public ViewReader {
         if (op == 0xe9) return jump_target(site.at, bytes) != site.target;
         return !is_nop(bytes) && load<std::uint16_t>(bytes, 0) != 0x9066 && !probed(site.at, bytes);
       };
-      if (!wrong(Bytes(region.text).subspan(at)) || !again(site.at, wrong)) continue;
-      if (!give("static key", region, site.at,
-                jump_target(site.at, Bytes(region.text).subspan(at))))
-        return false;
+      if (!wrong(code) || !again(site.at, wrong)) continue;
+      if (!give("static key", piece.region, site.at, jump_target(site.at, code))) return false;
     }
     return true;
   }
 
   /// Code that goes where only patched code goes: out of the kernel's text, to code that is not
   /// its.
-  bool leaving(const Region& region) {
-    const Bytes text = region.original;
-    const bool in_kernel = region.name == "kernel";
-    for (std::size_t i = 0; i + 10 <= text.size(); ++i) {
-      // The longest work without a read: whoever counts our reads is to see that we move.
-      if (i % kPiece == 0) (void)memory_.load<std::uint64_t>(region.start + i);
+  bool leaving(const Piece& piece) {
+    const Bytes text = piece.original;
+    const auto first = piece.offset(piece.start);
+    // The longest work without a read: whoever counts our reads is to see that we move.
+    (void)memory_.load<std::uint64_t>(piece.start);
+    for (std::size_t i = first; i < first + piece.size && i + 10 <= text.size(); ++i) {
+      const Gva at = piece.window + i;
       const auto op = std::to_integer<std::uint8_t>(text[i]);
       Gva target;
       if (op == 0xe8 || op == 0xe9) {
-        target = *jump_target(region.start + i, text.subspan(i));
+        target = *jump_target(at, text.subspan(i));
       } else if (op == 0x0f && (std::to_integer<unsigned>(text[i + 1]) & 0xf0) == 0x80) {
         target =
-            region.start + i + 6 +
+            at + 6 +
             static_cast<std::uint64_t>(std::int64_t{load<std::int32_t>(text, i + 2).value_or(0)});
       } else if (op == 0x68 && std::to_integer<unsigned>(text[i + 5]) == 0xc3) {  // push, ret
         target = Gva{
@@ -321,34 +331,34 @@ class Reader final : public ViewReader {
       const CodeRange* range = code_->find(target);
       if (range == nullptr || range->owner == CodeOwner::unused) continue;
       // Modules call each other and, with an immediate, whom they please; nobody calls the unknown.
-      if (!in_kernel && range->owner != CodeOwner::unknown) continue;
+      if (!piece.in_kernel() && range->owner != CodeOwner::unknown) continue;
       if (range->owner == CodeOwner::kernel) continue;
-      const std::size_t start = (op & 0xf8) == 0xb8 || op == 0xc7 ? i - 1 : i;
-      if (!starts_instruction(region, start)) continue;
-      if (!give("leaves", region, region.start + start, target)) return false;
+      const Gva start = (op & 0xf8) == 0xb8 || op == 0xc7 ? at - 1 : at;
+      if (!starts_instruction(piece, start)) continue;
+      if (!give("leaves", piece.region, start, target)) return false;
     }
     return true;
   }
 
-  [[nodiscard]] bool starts_instruction(const Region& region, std::size_t offset) const {
-    const SymbolTable& symbols =
-        region.name == "kernel" ? kernel_.symbols() : kernel_.module_symbols();
-    const auto symbol = symbols.nearest(region.start + offset, kMaxFunction);
-    if (!symbol || symbol->address < region.start) return true;  // better one too many
+  [[nodiscard]] bool starts_instruction(const Piece& piece, Gva at) const {
+    const auto symbol = symbols_of(piece).nearest(at, kMaxFunction);
+    if (!symbol || symbol->address < piece.window) return true;  // better one too many
     // Sites were zeroed in `original`; the text itself has whole instructions there.
-    const auto from = symbol->address - region.start;
-    return x86::is_instruction_start(Bytes(region.text).subspan(from), offset - from);
+    return x86::is_instruction_start(piece.text_at(symbol->address), at - symbol->address);
   }
 
-  /// Against the first look of this reader: page by page, what the kernel may patch left out.
-  bool compared(const Region& region,
+  /// Page by page, what the kernel may patch left out.
+  static void hash_pages(const Piece& piece, std::vector<std::uint64_t>& pages) {
+    const auto own = Bytes(piece.original).subspan(piece.offset(piece.start), piece.size);
+    for (std::size_t at = 0; at < own.size(); at += kPageSize)
+      pages.push_back(
+          XXH3_64bits(own.data() + at, std::min<std::size_t>(kPageSize, own.size() - at)));
+  }
+
+  /// Against the first look of this reader.
+  bool compared(const std::string& region, Gva start, std::vector<std::uint64_t> hashes,
                 std::map<std::pair<std::string, Gva>, std::vector<std::uint64_t>>& baseline) {
-    std::vector<std::uint64_t> hashes;
-    for (std::size_t at = 0; at < region.original.size(); at += kPageSize) {
-      hashes.push_back(XXH3_64bits(region.original.data() + at,
-                                   std::min<std::size_t>(kPageSize, region.original.size() - at)));
-    }
-    const auto key = std::pair(region.name, region.start);
+    const auto key = std::pair(region, start);
     const auto known = baseline_.find(key);
     if (known == baseline_.end() || known->second.size() != hashes.size()) {
       baseline.emplace(key, std::move(hashes));
@@ -357,8 +367,8 @@ class Reader final : public ViewReader {
     for (std::size_t page = 0; page < hashes.size(); ++page) {
       if (hashes[page] == known->second[page]) continue;
       const auto wrong = [&](Bytes) { return true; };
-      if (again(region.start + page * kPageSize, wrong) &&
-          !give("changed", region, region.start + page * kPageSize, std::nullopt))
+      if (again(start + page * kPageSize, wrong) &&
+          !give("changed", region, start + page * kPageSize, std::nullopt))
         return false;
     }
     baseline.emplace(key, known->second);  // what was seen first stays what must be there

@@ -64,6 +64,7 @@ constexpr ViewInfo kInfo = {
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::uint64_t kMaxTable = 2 * kKiB;
 constexpr std::uint64_t kMaxSection = 64 * kMiB;
+constexpr std::uint64_t kPiece = 256 * kKiB;    // of a section, at a time
 constexpr std::uint64_t kMaxNamed = 64 * kKiB;  // further from a symbol: not in what it names
 constexpr std::uint64_t kMaxInit = 64 * kKiB;   // more than the init text of any module
 constexpr std::size_t kMaxEntries = 1U << 16;
@@ -188,18 +189,34 @@ class Reader final : public ViewReader {
 
   /// @param module  whose section it is; null: the kernel's
   bool section(Gva start, std::uint64_t size, const SymbolTable& symbols, const Module* module) {
-    const bool of_kernel = module == nullptr;
-    std::vector<std::byte> bytes(size);
-    if (auto done = memory_.read(start, bytes); !done) {
-      // Pages of it may have been given back: page by page, then.
-      for (std::uint64_t at = 0; at < size; at += kPageSize) {
-        const auto page = MutableBytes(bytes).subspan(at, std::min(kPageSize, size - at));
-        if (!memory_.read(start + at, page)) std::ranges::fill(page, std::byte{0});
-      }
-    }
+    // Piece by piece: the kernel's own are as large as all else that an engine holds.
+    std::vector<std::byte> bytes(kPiece);
     const std::uint64_t skew = (8 - start.value % 8) % 8;
-    for (std::uint64_t at = skew; at + 8 <= size; at += 8) {
-      const auto value = load<std::uint64_t>(bytes, at).value_or(0);
+    for (std::uint64_t at = skew; at + 8 <= size; at += kPiece) {
+      const auto piece = MutableBytes(bytes).first(std::min(kPiece, (size - at) / 8 * 8));
+      read_pages(start + at, piece);
+      if (!words(start, at, piece, symbols, module)) return false;
+    }
+    return true;
+  }
+
+  /// What can be read; zeros for pages that were given back.
+  void read_pages(Gva start, MutableBytes bytes) const {
+    if (memory_.read(start, bytes)) return;
+    for (std::uint64_t at = 0; at < bytes.size();) {
+      const auto left = kPageSize - (start + at).value % kPageSize;
+      const auto page = bytes.subspan(at, std::min<std::uint64_t>(left, bytes.size() - at));
+      if (!memory_.read(start + at, page)) std::ranges::fill(page, std::byte{0});
+      at += page.size();
+    }
+  }
+
+  /// @param bytes  of the section that begins at `start`, from offset `first` on
+  bool words(Gva start, std::uint64_t first, Bytes bytes, const SymbolTable& symbols,
+             const Module* module) {
+    const bool of_kernel = module == nullptr;
+    for (std::uint64_t at = first; at + 8 <= first + bytes.size(); at += 8) {
+      const auto value = load<std::uint64_t>(bytes, at - first).value_or(0);
       // Out of the kernel's image and into its half: nearly nothing is.
       if (value < 0xffff'0000'0000'0000 || value == UINT64_MAX ||
           (value >= code_->text_start().value && value < image_end_.value))
