@@ -81,7 +81,10 @@ EventSources event_sources(Context& context, const Session& session, const Argum
       sources.all.push_back(std::move(*agent));
     } else if (agent.error().code != Errc::not_found) {
       why = fmt::format("the agent cannot be had: {}", agent.error().message);
-      context.console.remark("! " + escape(why, context.console.charset));
+      context.console.remark(
+          "! " + escape(why, context.console.charset) +
+          "; events come by the gdbstub, which stops the machine at each, or by polling, or not at "
+          "all");
     }
   }
   if (sources.agent == nullptr) sources.all.push_back(std::make_unique<NoAgent>(std::move(why)));

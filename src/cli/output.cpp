@@ -1,13 +1,18 @@
 #include "cli/output.h"
 
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
+
+#include "cli/interrupt.h"
 
 namespace vitrine::cli {
 namespace {
@@ -41,17 +46,33 @@ bool FdOutput::write(std::string_view text) {
   return pending_.size() < kBuffer || flush();
 }
 
+// What a descriptor that poll() calls ready takes without waiting: a pipe a page, a terminal less.
+std::size_t FdOutput::takes_at_once() const {
+  constexpr std::size_t kTerminal = 256;
+  struct stat status{};
+  if (::fstat(fd_, &status) != 0) return PIPE_BUF;
+  if (S_ISREG(status.st_mode)) return kBuffer;
+  return S_ISCHR(status.st_mode) ? kTerminal : PIPE_BUF;
+}
+
 bool FdOutput::flush() {
+  const auto most = paced_ && !pending_.empty() ? takes_at_once() : kBuffer;
   std::string_view left = pending_;
   while (!left.empty() && failed_ == 0) {
-    const auto written = ::write(fd_, left.data(), left.size());
+    if (paced_) {
+      pollfd ready{fd_, POLLOUT, 0};
+      if (::poll(&ready, 1, 0) <= 0) break;
+    }
+    const auto written = ::write(fd_, left.data(), std::min(left.size(), most));
     if (written >= 0) {
       left.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
+    } else if (errno == EINTR && !paced_ && InterruptGuard::interrupted()) {
+      failed_ = EINTR;  // whoever waits for the reader is told to wait no more
+    } else if (errno != EINTR && errno != EAGAIN) {
       failed_ = errno;
     }
   }
-  pending_.clear();
+  pending_.erase(0, failed_ != 0 ? pending_.size() : pending_.size() - left.size());
   return failed_ == 0;
 }
 

@@ -21,6 +21,11 @@ class Output {
   virtual bool flush() { return true; }
   /// errno of the first write that failed; 0 if all went well. EPIPE is no mishap.
   [[nodiscard]] virtual int failed() const { return 0; }
+
+  /// Paced, nothing waits for a reader: what it does not take stays here, up to what room() says.
+  /// Paced no more, flush() waits for it again; a signal that InterruptGuard notes ends that.
+  virtual void pace([[maybe_unused]] bool on) {}
+  [[nodiscard]] virtual bool room([[maybe_unused]] std::size_t bytes) const { return true; }
 };
 
 /// Into a string: for tests, and for text made elsewhere.
@@ -41,10 +46,18 @@ class FdOutput final : public Output {
   bool write(std::string_view text) override;
   bool flush() override;
   [[nodiscard]] int failed() const override { return failed_; }
+  void pace(bool on) override { paced_ = on; }
+  [[nodiscard]] bool room(std::size_t bytes) const override {
+    return !paced_ || pending_.size() + bytes <= kMostPending;
+  }
+  static constexpr std::size_t kMostPending = 16 << 20;
 
  private:
+  [[nodiscard]] std::size_t takes_at_once() const;
+
   int fd_;
   int failed_ = 0;
+  bool paced_ = false;
   std::string pending_;
 };
 

@@ -32,6 +32,9 @@ probe::TextRules text_rules(const Console& console) {
 probe::OutputOptions output_options(Console& console,
                                     std::map<std::string, std::string> channel_files, bool json) {
   auto last = std::make_shared<Clock::time_point>();
+  // A guest does not wait for whoever reads.
+  console.out.pace(true);
+  console.err.pace(true);
   return {.standard =
               [&console, last](std::string_view text) {
                 if (!console.out.write(text)) return false;
@@ -42,6 +45,15 @@ probe::OutputOptions output_options(Console& console,
                 return console.out.flush();
               },
           .flush = [&console] { return console.out.flush(); },
+          .room =
+              [&console](std::size_t bytes) {
+                return console.out.room(bytes) || (console.out.flush() && console.out.room(bytes));
+              },
+          .patient =
+              [&console] {
+                console.out.pace(false);
+                console.err.pace(false);
+              },
           .remark =
               [&console](std::string_view words) {
                 console.remark(escape(words, console.charset));

@@ -92,10 +92,22 @@ bool Outputs::is_file(const vmipl::Program& program, std::uint16_t output) const
          !path_of(program.outputs[output]).empty();
 }
 
+bool Outputs::has_room(std::size_t bytes) {
+  if (!options_.room || options_.room(bytes)) return true;
+  if (standard_slow_++ == 0 && options_.remark)
+    options_.remark("! standard output: its reader is too slow; what is lost is counted");
+  return false;
+}
+
 bool Outputs::to_standard(std::string_view stream, std::string_view text) {
   if (text.empty()) return true;
   if (closed_) {
     ++standard_lost_;
+    return false;
+  }
+  if (!has_room(text.size())) {
+    // It may have been the end of a line: what follows begins one.
+    if (in_line_) open_line_ = '\n';
     return false;
   }
   std::string out;
@@ -155,6 +167,7 @@ bool Outputs::write(const vmipl::Program& program, std::uint16_t output, std::st
 
 bool Outputs::write_line(std::string_view text) {
   const std::lock_guard lock(mutex_);
+  if (!has_room(text.size())) return false;
   std::string out;
   if (in_line_ && !options_.json) out += '\n';
   in_line_ = false;
@@ -169,6 +182,11 @@ bool Outputs::write_line(std::string_view text) {
 void Outputs::remark(std::string_view words) {
   const std::lock_guard lock(mutex_);
   if (options_.remark) options_.remark(words);
+}
+
+void Outputs::wait_for_reader() {
+  const std::lock_guard lock(mutex_);
+  if (options_.patient) options_.patient();
 }
 
 void Outputs::flush() {
@@ -186,6 +204,8 @@ std::vector<OutputLoss> Outputs::losses() const {
   std::vector<OutputLoss> out;
   if (standard_lost_ != 0)
     out.push_back({"standard output", standard_lost_, "its reader went away"});
+  if (standard_slow_ != 0)
+    out.push_back({"standard output", standard_slow_, "its reader is too slow"});
   for (const auto& [path, file] : files_) {
     if (file->lost != 0) out.push_back({path, file->lost, file->reason});
   }

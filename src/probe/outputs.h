@@ -23,6 +23,10 @@ struct OutputOptions {
   std::function<bool(std::string_view)> standard;
   /// What was written to the standard output goes out now, if it did not. May be empty.
   std::function<bool()> flush;
+  /// There is room for so many bytes more without waiting for a reader. Empty: always.
+  std::function<bool(std::size_t)> room;
+  /// Nothing happens any more: from here on a slow reader is waited for. May be empty.
+  std::function<void()> patient;
   /// A sentence for people, beside the output.
   std::function<void(std::string_view)> remark;
   /// Channels that go to files: name without #, path.
@@ -59,6 +63,8 @@ class Outputs {
   void remark(std::string_view words);
 
   void flush();
+  /// The events are over: what follows waits for its reader.
+  void wait_for_reader();
 
   /// The reader of the standard output is gone.
   [[nodiscard]] bool closed() const;
@@ -70,6 +76,8 @@ class Outputs {
   struct File;
   [[nodiscard]] std::string path_of(const vmipl::Output& output) const;
   bool to_standard(std::string_view stream, std::string_view text);
+  /// Counts what has no room, and says so once.
+  [[nodiscard]] bool has_room(std::size_t bytes);
 
   OutputOptions options_;
   mutable std::mutex mutex_;
@@ -77,7 +85,8 @@ class Outputs {
   std::string open_line_;  ///< the stream whose line on the standard output has no end yet
   bool in_line_ = false;
   bool closed_ = false;
-  std::uint64_t standard_lost_ = 0;
+  std::uint64_t standard_lost_ = 0;  ///< the reader went away
+  std::uint64_t standard_slow_ = 0;  ///< the reader was too slow
 };
 
 }  // namespace vitrine::probe

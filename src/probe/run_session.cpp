@@ -232,6 +232,7 @@ void RunSession::receive(const Generation& generation) {
 void RunSession::stop() {
   // Without the lock: sources wait for firings that are under way.
   for (auto* source : started_) source->stop();
+  outputs_.wait_for_reader();
   const std::lock_guard lock(run_mutex_);
   if (!current_) return;
   run_own(*current_, "Stop");

@@ -138,6 +138,32 @@ def stopped_host(probe, guest):
     assert last["lost"] > 0 and last["records"] > 0, f"nothing was dropped: {last}"
 
 
+def slow_reader(probe, guest):
+    """Whoever reads the output stands still: the guest does not wait, what is lost is counted, and all that was
+    kept comes when the reader goes on."""
+    vitrine = str(Path(probe).with_name("vitrine"))
+    text = "x" * 2000
+    # Held at each: a block on the host that waited for the reader would keep its CPU for the limit.
+    script = f'Syscall(lseek) {{ Print("%d %s {text}\\n", arg1, symbol(reg.rip)) }} Start {{ Print("ready\\n") }}'
+    ends = os.pipe()
+    process = subprocess.Popen([vitrine, "run", "-e", script, guest.name, "--rate-limit", "0"], stdout=ends[1], stderr=subprocess.PIPE, text=True)
+    os.close(ends[1])
+    begin = time.monotonic()
+    while b"ready" not in (got := os.read(ends[0], 65536)):
+        assert time.monotonic() < begin + 60, got
+    begin = time.monotonic()
+    act(guest, "calls", COUNT=12000)  # 24 MB of output
+    took = time.monotonic() - begin
+    process.send_signal(signal.SIGINT)
+    with os.fdopen(ends[0], "rb") as reader:
+        lines = [line for line in reader.read().decode().splitlines() if text in line]
+    _, told = process.communicate(timeout=60)
+    lost = int(re.search(r"standard output: (\d+) records? lost: its reader is too slow", told)[1])
+    late = int((re.search(r"(\d+) firings were given up", told) or [0, 0])[1])
+    assert len(lines) + lost + late == 12000 and lost > 0, f"{len(lines)} came, {lost} lost, {late} late: {told}"
+    assert took < 60, f"the guest took {took:.1f} s"
+
+
 def late_host(probe, guest):
     """A held firing whose host stands still: the guest waits for the limit and no longer."""
     watch = Watch(probe, guest, "watch", 'ProcessExit { Print("%s\\n", symbol(reg.rip)) }')
@@ -256,7 +282,11 @@ def reset(probe, guest):
 def second(probe, guest):
     watch = Watch(probe, guest, "watch", CALLS)
     other = subprocess.run([probe, "watch", guest.name, CALLS, "1"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
-    assert other.returncode != 0 and "another controller" in other.stderr, f"a second controller: {other}"
+    assert other.returncode != 0 and f"another controller has this machine: process {watch.process.pid}" in other.stderr, f"a second controller: {other}"
+    vitrine = str(Path(probe).with_name("vitrine"))
+    told = subprocess.run([vitrine, "check", "--vm", guest.name, "-e", "MSRWrite { }", "--no-cache"], capture_output=True, text=True, timeout=60)
+    word = f"! the agent cannot be had: the agent refuses: another controller has this machine: process {watch.process.pid}; events come by the gdbstub"
+    assert word in told.stderr, f"nothing is said of who has the agent: {told}"
     act(guest, "calls", COUNT=100)
     numbers(whole(watch.end()), 100, "with a second controller refused")
 
@@ -310,7 +340,7 @@ def main():
                 path = f"{folder}/agent-{guest.pid}.sock"
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
-                         "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "late": lambda: late_host(words.probe, guest),
+                         "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "slow": lambda: slow_reader(words.probe, guest), "late": lambda: late_host(words.probe, guest),
                          "memory": lambda: memory(words.probe, guest), "writes": lambda: writes(words.probe, guest),
                          "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}

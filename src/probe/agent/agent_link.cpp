@@ -126,7 +126,8 @@ Outcome<AgentLink::Received> AgentLink::receive(Deadline until) {
         const auto to = from + static_cast<std::ptrdiff_t>(head->length);
         received.message.body.assign(from, to);
         input_.erase(input_.begin(), to);
-        received.descriptor = std::move(descriptor_);
+        // Events may stand before the answer that it came with.
+        if (head->kind == MessageKind::loaded) received.descriptor = std::move(descriptor_);
         return received;
       }
     }

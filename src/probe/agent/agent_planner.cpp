@@ -317,7 +317,9 @@ std::optional<Offer> AgentPlanner::results(AgentProbe& into, std::string& words)
     return Offer::refuse(
         "where this kernel's system calls end was not found: no syscall_exit_to_user_mode, no "
         "store of a result in do_syscall_64");
-  words = "calls where do_syscall_64 and its 32-bit kin store the result";
+  words =
+      "calls where do_syscall_64 and its 32-bit kin store the result: not of calls that seccomp or "
+      "a tracer refuses";
   return std::nullopt;
 }
 

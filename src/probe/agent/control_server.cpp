@@ -42,12 +42,11 @@ Outcome<void> private_directory(const std::string& path) {
   return {};
 }
 
-/// The same user, or root.
-bool may_control(int socket) {
+std::optional<ucred> peer_of(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer;
 }
 
 }  // namespace
@@ -105,15 +104,19 @@ void ControlServer::serve() {
 void ControlServer::accept_one() {
   FileDescriptor caller(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!caller) return;
-  std::string_view why;
-  if (!may_control(caller.get())) why = "this user may not control the machine";
-  if (client_) why = "another controller has this machine";
+  std::string why;
+  const auto peer = peer_of(caller.get());
+  // The same user, or root.
+  if (!peer || (peer->uid != 0 && peer->uid != ::geteuid()))
+    why = "this user may not control the machine";
+  if (client_) why = fmt::format("another controller has this machine: process {}", controller_);
   if (!why.empty()) {
     const auto frame = encode_frame(MessageKind::refused, bytes_of(why));
     (void)::send(caller.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     return;
   }
   client_ = std::move(caller);
+  controller_ = peer->pid;
   input_.clear();
   {
     const std::lock_guard lock(hold_mutex_);

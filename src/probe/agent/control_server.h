@@ -65,6 +65,7 @@ class ControlServer final : public HeldHost {
   TcgEngine& engine_;
   std::string path_;
   FileDescriptor listener_, client_, wake_;
+  pid_t controller_ = 0;  ///< who client_ is
   std::vector<std::byte> input_;
   std::thread thread_;
   std::atomic<bool> ending_{false};

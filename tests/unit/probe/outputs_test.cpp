@@ -31,6 +31,32 @@ struct Written {
   }
 };
 
+Program program_of(std::vector<vmipl::Output> outputs);
+
+TEST(Outputs, ASlowReaderCostsRecordsThatAreCounted) {
+  Written written;
+  auto options = written.options();
+  std::size_t room = 8;
+  options.room = [&](std::size_t bytes) { return bytes <= room; };
+  bool patient = false;
+  options.patient = [&] { patient = true; };
+  Outputs outputs(std::move(options));
+  const auto program = program_of({});
+  EXPECT_TRUE(outputs.write(program, Site::kStandard, "begun"));
+  EXPECT_FALSE(outputs.write(program, Site::kStandard, " and ended\n"));
+  EXPECT_FALSE(outputs.write_line("{\"a\":\"long line\"}\n"));
+  room = 100;
+  EXPECT_TRUE(outputs.write(program, Site::kStandard, "next\n"));
+  EXPECT_EQ(written.text, "begun\nnext\n");
+  ASSERT_EQ(written.remarks.size(), 1U);
+  ASSERT_EQ(outputs.losses().size(), 1U);
+  EXPECT_EQ(outputs.losses()[0].records, 2U);
+  EXPECT_EQ(outputs.losses()[0].reason, "its reader is too slow");
+  EXPECT_FALSE(outputs.closed());
+  outputs.wait_for_reader();
+  EXPECT_TRUE(patient);
+}
+
 Program program_of(std::vector<vmipl::Output> outputs) {
   Program program;
   for (std::uint16_t i = 0; i < outputs.size(); ++i) {

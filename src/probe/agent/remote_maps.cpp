@@ -1,0 +1,63 @@
+#include "probe/agent/remote_maps.h"
+
+#include <algorithm>
+
+namespace vitrine::probe {
+
+std::optional<MapReply> RemoteMaps::ask(MapRequest::Operation operation, unsigned map, Keys keys,
+                                        ValueView value) noexcept {
+  MapRequest request;
+  request.operation = operation;
+  request.map = map;
+  request.generation = generation_;
+  for (const auto& key : keys) request.keys.emplace_back(key);
+  request.value = value;
+  const auto message = agent_.request(MessageKind::map, encode(request), MessageKind::map_reply);
+  if (!message) return std::nullopt;
+  auto reply = decode_message<MapReply>(message->body);
+  if (!reply || !reply->there) return std::nullopt;
+  return std::move(*reply);
+}
+
+void RemoteMaps::keep() {
+  if (kept_) return;
+  auto made = LocalMaps::create(shapes_);
+  if (!made) return;
+  for (unsigned i = 0; i < shapes_.size(); ++i) {
+    const auto lost_so_far = lost(i);
+    (*made)->restore(i, snapshot(i), lost_so_far);
+  }
+  kept_ = std::move(*made);
+}
+
+std::optional<std::uint64_t> RemoteMaps::get(unsigned map, Keys keys) noexcept {
+  if (kept_) return kept_->get(map, keys);
+  const auto reply = ask(MapRequest::get, map, keys);
+  return reply ? std::optional(reply->number) : std::nullopt;
+}
+std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
+                                                std::span<char> into) noexcept {
+  if (kept_) return kept_->get_text(map, keys, into);
+  const auto reply = ask(MapRequest::get_text, map, keys);
+  if (!reply) return std::nullopt;
+  const auto size = std::min(reply->text.size(), into.size());
+  std::copy_n(reply->text.begin(), size, into.begin());
+  return size;
+}
+std::uint64_t RemoteMaps::length(unsigned map) noexcept {
+  if (kept_) return kept_->length(map);
+  const auto reply = ask(MapRequest::length, map, {});
+  return reply ? reply->number : 0;
+}
+std::vector<MapRow> RemoteMaps::snapshot(unsigned map) {
+  if (kept_) return kept_->snapshot(map);
+  auto reply = ask(MapRequest::snapshot, map, {});
+  return reply ? std::move(reply->rows) : std::vector<MapRow>{};
+}
+std::uint64_t RemoteMaps::lost(unsigned map) {
+  if (kept_) return kept_->lost(map);
+  const auto reply = ask(MapRequest::lost, map, {});
+  return reply ? reply->number : 0;
+}
+
+}  // namespace vitrine::probe
