@@ -55,20 +55,26 @@ class Case:
     show: str
     undo: str
     wants: dict = field(default_factory=dict)  # evidence: column and a part of its value
+    account: str = ""  # what the guest itself must say of it meanwhile: a condition of its shell
 
     found_after: float | None = None
     identity: str | None = None
 
 
-def module(name, symptom, wants=None, number="", title=None):
-    return Case(title or name, symptom, MODULE.format(f"show {name} {number}".strip()), MODULE.format(f"undo {name}"), wants or {})
+def module(name, symptom, wants=None, number="", title=None, account=""):
+    return Case(title or name, symptom, MODULE.format(f"show {name} {number}".strip()), MODULE.format(f"undo {name}"), wants or {}, account)
 
 
-def program(words, symptom, wants=None, title=None, before=""):
+def program(words, symptom, wants=None, title=None, before="", account=""):
     name = title or words
-    return Case(name, symptom, before + PROGRAM.format(words, *[name] * 4), UNDO.format(name, name), wants or {})
+    return Case(name, symptom, before + PROGRAM.format(words, *[name] * 4), UNDO.format(name, name), wants or {}, account.format(name))
 
 
+SHOWN = "$(sed -n 's/shown \\([0-9]*\\).*/\\1/p' /tmp/{}.out)"
+# A page of its text that is the process's own.
+PATCHED = "awk '/r-xp.*fixture/ {{x = 1}} x && /^Anonymous:/ {{exit $2 == 0}}' /proc/" + SHOWN + "/smaps"
+ROOT_NOW = "grep -q '^Uid:.0.0.0.0$' /proc/" + SHOWN + "/status"
+UNLISTED = "! grep -q ^vitrine_fixture /proc/modules && {} test -d /sys/module/vitrine_fixture"
 HIDE, UNHIDE = MODULE.format("show hidden_module"), MODULE.format("undo hidden_module")
 
 
@@ -105,11 +111,12 @@ GROUPS = [
         module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "owner": "module vitrine_fixture"}),
         module("file_operations", "operations_hooked", {"table": "proc_root_operations", "owner": "module vitrine_fixture"}),
         module("hidden_process", "hidden_process", {"name": "sleep", "listed": "false", "found_by": "pid table"}, number="$(cat /tmp/sleep.pid)"),
-        module("unnumbered_process", "hidden_process", {"name": "sleep", "listed": "true", "numbered": "false"}, number="$(cat /tmp/sleep2.pid)"),
-        program("credentials ids_written", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "true"}, "ids_written"),
-        program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "false"}, "kernel_credentials"),
+        module("unnumbered_process", "hidden_process", {"name": "sleep", "listed": "true", "numbered": "false"}, number="$(cat /tmp/sleep2.pid)",
+               account="! test -d /proc/$(cat /tmp/sleep2.pid)"),
+        program("credentials ids_written", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "true"}, "ids_written", account=ROOT_NOW),
+        program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "false"}, "kernel_credentials", account=ROOT_NOW),
         program("credentials stolen_credentials 1", "credentials_shared", {"shared": "true"}, "stolen_credentials"),
-        program("patched", "program_text_changed", {"changed": "1", "path": "/tmp/fixture", "uprobe": "false"}),
+        program("patched", "program_text_changed", {"changed": "1", "path": "/tmp/fixture", "uprobe": "false"}, account=PATCHED),
         program("memfd", "executable_memfd", {"path": "/memfd:payload"}),
         program("deleted", "deleted_program", {"path": "/tmp/fixture-gone (deleted)"}),
         program("writable-executable", "writable_and_executable", {"permissions": "rwxp"}),
@@ -138,7 +145,7 @@ GROUPS = [
     ]),
     # The module hides first, so that its code is nobody's.
     Group("hidden", [
-        Case("hidden_module", "hidden_module", HIDE, UNHIDE, {"name": "vitrine_fixture", "missing_from": "module list"}),
+        Case("hidden_module", "hidden_module", HIDE, UNHIDE, {"name": "vitrine_fixture", "missing_from": "module list"}, UNLISTED.format("")),
         Case("hidden_code", "unknown_kernel_code", "true", UNHIDE, {"known": "false"}),
         module("ftrace", "hook_outside_known_code", {"kind": "ftrace", "target": "__x64_sys_acct", "known": "false"}, title="ftrace, hidden"),
         module("kprobe", "hook_outside_known_code", {"kind": "kprobe", "target": "__x64_sys_swapoff", "known": "false"}, title="kprobe, hidden"),
@@ -146,7 +153,7 @@ GROUPS = [
     ]),
     Group("deep", [
         Case("hidden_module_deep", "hidden_module", MODULE.format("show hidden_module 1"), UNHIDE,
-             {"name": "vitrine_fixture", "missing_from": "module list, sysfs"}),
+             {"name": "vitrine_fixture", "missing_from": "module list, sysfs"}, UNLISTED.format("!")),
     ]),
 ]  # fmt: skip
 
@@ -365,6 +372,8 @@ class Run:
             begin = time.monotonic()
             self.show(guest, case)
             shown[case.name] = begin
+            if case.account and guest.run(case.account)[0] != 0:
+                self.fail(f"{case.name}: the guest itself does not say so: {case.account}")
             open_cases.append(case)
         end, heard = time.monotonic() + PATIENCE, []
         while open_cases and (left := end - time.monotonic()) > 0:
