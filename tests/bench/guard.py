@@ -8,8 +8,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "guest"))
 
-import guard_test  # noqa: E402
-from guard_lab import Failure  # noqa: E402
+import guard_footprint  # noqa: E402
+import guard_isolation  # noqa: E402
+import guard_microvm  # noqa: E402
+import guard_takeovers  # noqa: E402
+from guard_lab import Failure, be_punctual  # noqa: E402
 
 PROGRAMS = HERE.parent.parent / "build" / "bin"
 
@@ -56,18 +59,18 @@ SECTIONS = {
     "detection": [("every fixture found by an FVM of either kind, on 6.1, 6.12 and 7.x, and told as gone; finding to freeze", 3, 1, detection),
                   ("a full Debian with bpftrace in it, as it boots and at rest: no finding", 2, 1, debian)],
     "scan": [("what scanning costs, beside yara on the same memory, in MiB", 1024, 256, scan)],
-    "isolation": [("what guards and FVMs have", 1, 1, lambda programs, _: guard_test.isolation(programs)),
-                  ("an FVM that has fallen: hangs, falls silent, floods, forges, breaks out (target 150 ms)", 20, 3, guard_test.attacker)],
-    "takeover": [("an FVM is lost in each way; until the next one watches (target 150 ms)", 100, 10, guard_test.takeovers),
-                 ("an engine hangs or is silenced in the middle of a pass over Linux (target 150 ms)", 20, 3, guard_test.hangs),
-                 ("the same FVM as a virtual machine under TCG (target: 1 s)", 20, 2, guard_test.microvm),
-                 ("takeovers while findings stand: none lost, none repeated", 100, 10, guard_test.findings),
-                 ("guards and supervisors killed at random", 100, 10, guard_test.deaths)],
-    "footprint": [("FVMs at once on idle guests (targets: 16 MiB private, 1 % of a core each)", 40, 10, guard_test.footprint),
-                  ("a process FVM with the whole pack on Linux, seconds", 60, 10, guard_test.whole_pack),
+    "isolation": [("what guards and FVMs have", 1, 1, lambda programs, _: guard_isolation.isolation(programs)),
+                  ("an FVM that has fallen: hangs, falls silent, floods, forges, breaks out (target 150 ms)", 20, 3, guard_isolation.attacker)],
+    "takeover": [("an FVM is lost in each way; until the next one watches (target 150 ms)", 100, 10, guard_takeovers.takeovers),
+                 ("an engine hangs or is silenced in the middle of a pass over Linux (target 150 ms)", 20, 3, guard_takeovers.hangs),
+                 ("the same FVM as a virtual machine under TCG (target: 1 s)", 20, 2, guard_microvm.microvm),
+                 ("takeovers while findings stand: none lost, none repeated", 100, 10, guard_takeovers.findings),
+                 ("guards and supervisors killed at random", 100, 10, guard_takeovers.deaths)],
+    "footprint": [("FVMs at once on idle guests (targets: 16 MiB private, 1 % of a core each)", 40, 10, guard_footprint.footprint),
+                  ("a process FVM with the whole pack on Linux, seconds", 60, 10, guard_footprint.whole_pack),
                   ("its memory while kernel text is changed under it (target 16 MiB)", 60, 60, changed_text),
                   ("FVMs at once with the whole pack on Linux guests (targets: 16 MiB, 1 % of a core each)", 40, 8, forty)],
-    "lifecycle": [("guests come, reboot and go (target: nothing stays)", 500, 30, guard_test.lifecycle)],
+    "lifecycle": [("guests come, reboot and go (target: nothing stays)", 500, 30, guard_footprint.lifecycle)],
 }  # fmt: skip
 
 
@@ -81,7 +84,7 @@ def main() -> int:
         if name not in SECTIONS:
             parser.error(f"there is no section {name}; there are {', '.join(SECTIONS)}")
     status = 0
-    guard_test.be_punctual()
+    be_punctual()
     for name in names:
         for words, often, quick, run in SECTIONS[name]:
             print(f"\n{name}: {words}", flush=True)

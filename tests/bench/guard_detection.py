@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
 import scan_test  # noqa: E402
-from guard_lab import Failure, Lab, until  # noqa: E402
-from guard_test import build_image  # noqa: E402
+from guard_lab import Failure, Lab, build_image, until  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 MARKER = """Symptom marker {

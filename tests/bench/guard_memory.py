@@ -1,5 +1,6 @@
 """What FVMs cost on real Linux guests: memory while kernel text is found changed, and 40 of them at once."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -10,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
 import scan_test  # noqa: E402
-from guard_lab import Failure, Lab, until  # noqa: E402
-from guard_test import RULES, _private_kib, _ticks  # noqa: E402
+from guard_footprint import private_kib, ticks  # noqa: E402
+from guard_lab import RULES, Failure, Lab, until  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 
@@ -25,13 +26,13 @@ def changed_text(programs: Path, seconds: int) -> None:
             guest.run("tar -xf /dev/vda -C /tmp && insmod /tmp/vitrine_fixture.ko")
             until(lambda: (row := lab.guest("web1")) and row["passes"] > 2, 120)
             pid = lab.watched("web1")["fvm_pid"]
-            rest, most, found = _private_kib(pid), 0, lab.guest("web1")["findings"]
+            rest, most, found = private_kib(pid), 0, lab.guest("web1")["findings"]
             status, text = guest.run(case.show)
             if status != 0:
                 raise Failure(f"{case.name} cannot be shown: {text!r}")
             end, asked = time.monotonic() + seconds, 0.0
             while time.monotonic() < end:
-                most = max(most, _private_kib(pid))
+                most = max(most, private_kib(pid))
                 if time.monotonic() > asked + 0.5:
                     asked = time.monotonic()
                     if lab.guest("web1")["findings"] > found:
@@ -62,26 +63,29 @@ def forty(programs: Path, count: int) -> None:
                     until(lambda name=f"g{number}-{i}": (row := lab.guest(name)) and row["passes"] > 0, 300, 0.1)
             time.sleep(5)
             rows = lab.ask("status")["guests"]
-            before, takeovers = {row["fvm_pid"]: _ticks(row["fvm_pid"]) for row in rows}, sum(row["takeovers"] for row in rows)
-            guards = {row["guard_pid"]: _ticks(row["guard_pid"]) for row in rows}
+            before, takeovers = {row["fvm_pid"]: ticks(row["fvm_pid"]) for row in rows}, sum(row["takeovers"] for row in rows)
+            guards = {row["guard_pid"]: ticks(row["guard_pid"]) for row in rows}
             super_pid = lab.ask("status")["super_pid"]
-            others = {lab.supervisor.pid: _ticks(lab.supervisor.pid), super_pid: _ticks(super_pid)}
+            others = {lab.supervisor.pid: ticks(lab.supervisor.pid), super_pid: ticks(super_pid)}
             most = {pid: 0 for pid in before}
             begin = time.monotonic()
             while time.monotonic() - begin < seconds:
                 for pid in most:
-                    most[pid] = max(most[pid], _private_kib(pid))
+                    with contextlib.suppress(OSError):  # replaced: told below
+                        most[pid] = max(most[pid], private_kib(pid))
                 time.sleep(1)
             took = (time.monotonic() - begin) * os.sysconf("SC_CLK_TCK") / 100
             now = lab.ask("status")["guests"]
             if sum(row["takeovers"] for row in now) != takeovers or any(row["state"] != "watched" for row in now):
-                raise Failure(f"FVMs were replaced meanwhile:\n{lab.log.read_text()[-2000:]}")
-            shares = sorted((_ticks(pid) - then) / took for pid, then in before.items())
+                raise Failure(f"FVMs were replaced meanwhile, at a load of {os.getloadavg()[0]:.0f}:\n"
+                              + "".join(line for line in lab.log.read_text().splitlines(True) if "is lost" in line)[-2000:]
+                              + (lab.state / "guards.log").read_text()[-1000:])  # fmt: skip
+            shares = sorted((ticks(pid) - then) / took for pid, then in before.items())
             print(f"{len(rows)} process FVMs, whole pack, on {guests} idle Linux 6.1 of {memory} MiB, {seconds} s: private memory "
                   f"{sum(most.values()) / len(most) / 1024:.1f} MiB each, at most {max(most.values()) / 1024:.1f} MiB; CPU {shares[len(shares) // 2]:.2f} % "
                   f"of a core each, at most {shares[-1]:.2f} %, together {sum(shares):.0f} %; "
-                  f"guards {sum(_ticks(pid) - then for pid, then in guards.items()) / took:.0f} %, "
-                  f"vitrined and the Super FVM {sum(_ticks(pid) - then for pid, then in others.items()) / took:.0f} %; load {os.getloadavg()[0]:.0f}")  # fmt: skip
+                  f"guards {sum(ticks(pid) - then for pid, then in guards.items()) / took:.0f} %, "
+                  f"vitrined and the Super FVM {sum(ticks(pid) - then for pid, then in others.items()) / took:.0f} %; load {os.getloadavg()[0]:.0f}")  # fmt: skip
         finally:
             for guest in running:
                 guest.close()
