@@ -9,6 +9,7 @@ from . import fvm_image, initramfs, kernels, programs, readme, state
 from .errors import GuestError
 from .labels import LABELS, MORE_LABELS
 from .machine import BACKENDS, Guest, Options
+from .own_kernel import is_path
 
 
 def main(words: list[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("list", _list, "list the running guests")
 
     up = add("up", _up, "boot a guest and leave it running")
-    up.add_argument("label", metavar="LABEL", help=", ".join([*LABELS, *MORE_LABELS, "or SUITE:SERIES[:FLAVOUR]"]))
+    up.add_argument("label", metavar="LABEL", help=", ".join([*LABELS, *MORE_LABELS, "SUITE:SERIES[:FLAVOUR]", "or ./BZIMAGE[:MODULES], MODULES a lib/modules/RELEASE"]))
     up.add_argument("--name", help="default: guest-LABEL")
     up.add_argument("--memory", type=int, default=Options.memory, metavar="MiB")
     up.add_argument("--cpus", type=int, default=Options.cpus, metavar="N")
@@ -119,7 +120,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _up(arguments: argparse.Namespace) -> None:
     fields = Options.__dataclass_fields__
     options = {key: value for key, value in vars(arguments).items() if key in fields}
-    guest = Guest(arguments.label, arguments.name or f"guest-{arguments.label}", detached=True, **options)
+    guest = Guest(arguments.label, arguments.name or f"guest-{Path(arguments.label.partition(':')[0]).name if is_path(arguments.label) else arguments.label}", detached=True, **options)
     try:
         guest.boot()
     except BaseException:

@@ -17,6 +17,7 @@ from pathlib import Path
 from . import initramfs, kernels, qmp, state
 from .cache import cache_dir
 from .errors import GuestError
+from .own_kernel import is_path, open_own
 from .printer import Printer
 
 BACKENDS = ("anonymous", "memfd", "file", "numa2")
@@ -85,7 +86,7 @@ class Guest:
     def boot(self, timeout: float = 120.0) -> "Guest":
         """Starts QEMU and waits for READY. Raises GuestError with the end of the console log."""
         self.options.check()
-        self.kernel = kernels.fetch(self.label)
+        self.kernel = open_own(self.label) if is_path(self.label) else kernels.fetch(self.label)
         archive = initramfs.build(self.kernel)
         if self.options.programs:
             archive = initramfs.with_programs(archive, tuple(self.options.programs))
@@ -132,6 +133,10 @@ class Guest:
         self._await_ready(begin + timeout)
         self.boot_seconds = self.note["boot_seconds"] = round(time.monotonic() - begin, 2)
         state.write_note(self.folder, self.note)
+
+    def await_again(self, timeout: float = 120.0) -> None:
+        """Waits for READY of a guest that has rebooted, or was told to."""
+        self._await_ready(time.monotonic() + timeout)
 
     def close(self) -> None:
         """Ends this guest's QEMU, by its pid, and removes its folder. May be called twice."""

@@ -74,11 +74,20 @@ std::optional<Name> name_at(Bytes bytes, std::uint64_t at) {
   return Name{at + 2, (*low & 0x7fU) | static_cast<std::uint64_t>(*high) << 7};
 }
 
-/// How many entries from `at` on could be markers: rising by what 256 names can take.
-std::uint64_t marker_run(Bytes bytes, std::uint64_t at, std::uint64_t end) {
+/// Where each 256th name starts, from the first: 4 bytes each, until 4.20 8 (commit 80ffbaa5b1bd).
+struct Markers {
+  std::uint64_t at;
+  std::uint64_t width;
+  [[nodiscard]] std::uint64_t value(Bytes bytes, std::uint64_t i) const {
+    return width == 4 ? u32(bytes, at + i * 4) : load<std::uint64_t>(bytes, at + i * 8).value_or(0);
+  }
+};
+
+/// How many entries could be markers: rising by what 256 names can take.
+std::uint64_t marker_run(Bytes bytes, const Markers& markers, std::uint64_t end) {
   std::uint64_t run = 1;
-  for (std::uint64_t next = at + 4; next + 4 <= end; next += 4, ++run) {
-    const std::uint64_t step = std::uint64_t{u32(bytes, next)} - u32(bytes, next - 4);
+  for (; markers.at + (run + 1) * markers.width <= end; ++run) {
+    const std::uint64_t step = markers.value(bytes, run) - markers.value(bytes, run - 1);
     if (step < kMarkerStep * kMinNameSize || step > kMarkerStep * kMaxNameSize) break;
   }
   return run;
@@ -87,16 +96,16 @@ std::uint64_t marker_run(Bytes bytes, std::uint64_t at, std::uint64_t end) {
 /// Walks `count` names from `names`: each 256th must start where its marker says.
 /// @returns the end of the last name.
 std::optional<std::uint64_t> check_names(Bytes bytes, std::uint64_t names, std::uint64_t count,
-                                         std::uint64_t markers, std::uint64_t& budget) {
+                                         const Markers& markers, std::uint64_t& budget) {
   std::uint64_t at = names;
   for (std::uint64_t i = 0; i < count; ++i) {
     if (budget == 0) return std::nullopt;
     --budget;
-    if (i % kMarkerStep == 0 && u32(bytes, markers + i / kMarkerStep * 4) != at - names) {
+    if (i % kMarkerStep == 0 && markers.value(bytes, i / kMarkerStep) != at - names) {
       return std::nullopt;
     }
     const auto name = name_at(bytes, at);
-    if (!name || name->end() > markers) return std::nullopt;
+    if (!name || name->end() > markers.at) return std::nullopt;
     at = name->end();
   }
   return at;
@@ -109,7 +118,7 @@ struct Names {
 
 /// The names end where the markers start; they start after their own count, which
 /// stands 4 (7.x) or 8 bytes before them.
-std::optional<Names> find_names(Bytes bytes, std::uint64_t markers, std::uint64_t run,
+std::optional<Names> find_names(Bytes bytes, const Markers& markers, std::uint64_t run,
                                 std::uint64_t& budget) {
   // What follows the last marker may look like a few more of them.
   constexpr std::uint64_t kSlack = 8;
@@ -117,16 +126,16 @@ std::optional<Names> find_names(Bytes bytes, std::uint64_t markers, std::uint64_
     const std::uint64_t needs = (count + kMarkerStep - 1) / kMarkerStep;
     return count <= kKallsymsMaxCount && needs <= run && needs + kSlack > run;
   };
-  const std::uint64_t most = u32(bytes, markers + (run - 1) * 4) + kMarkerStep * kMaxNameSize;
-  const std::uint64_t least = u32(bytes, markers + (run - std::min(run, kSlack)) * 4);
-  const std::uint64_t from = std::max<std::uint64_t>(8, markers > most ? markers - most : 0);
-  if (markers < least + 8) return std::nullopt;
-  for (std::uint64_t start = (markers - least) & ~std::uint64_t{3}; start >= from; start -= 4) {
+  const std::uint64_t most = markers.value(bytes, run - 1) + kMarkerStep * kMaxNameSize;
+  const std::uint64_t least = markers.value(bytes, run - std::min(run, kSlack));
+  const std::uint64_t from = std::max<std::uint64_t>(8, markers.at > most ? markers.at - most : 0);
+  if (markers.at < least + 8) return std::nullopt;
+  for (std::uint64_t start = (markers.at - least) & ~std::uint64_t{3}; start >= from; start -= 4) {
     for (const std::uint64_t distance : {4ULL, 8ULL}) {
       const std::uint32_t count = u32(bytes, start - distance);
       if (!plausible(count) || (distance == 8 && u32(bytes, start - 4) != 0)) continue;
       const auto end = check_names(bytes, start, count, markers, budget);
-      if (end && markers - *end < 8) return Names{start, *end, start - distance, count};
+      if (end && markers.at - *end < 8) return Names{start, *end, start - distance, count};
     }
   }
   return std::nullopt;
@@ -275,9 +284,13 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {
   bool names_found = false;
   std::uint64_t budget = kWalkBudget;
   for (std::uint64_t at = tokens & ~std::uint64_t{3}; at >= 16 && budget > 0; at -= 4) {
-    const std::uint64_t markers = at - 4;
-    if (u32(bytes, markers) != 0) continue;
-    const std::uint64_t run = marker_run(bytes, markers, tokens);
+    if (u32(bytes, at - 4) != 0) continue;
+    Markers markers{at - 4, 4};
+    std::uint64_t run = marker_run(bytes, markers, tokens);
+    if (run < kMinMarkers) {
+      markers.width = 8;
+      run = marker_run(bytes, markers, tokens);
+    }
     if (run < kMinMarkers) continue;
     budget -= std::min(budget, kMarkerStep * kMaxNameSize / 4);  // what find_names() tries at most
     const auto names = find_names(bytes, markers, run, budget);
@@ -285,7 +298,7 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {
     names_found = true;
     layout.names = names->start;
     layout.names_size = names->end - names->start;
-    layout.markers = markers;
+    layout.markers = markers.at;
     layout.count = names->count;
     if (find_addresses(bytes, layout, names->count_at)) return layout;
   }

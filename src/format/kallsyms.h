@@ -3,6 +3,7 @@
 // Names are compressed: each is a length and that many token numbers; 256 tokens
 // expand to text. The order of the tables and the form of the addresses changed:
 //
+//   to 4.19    as to 6.3, the markers and the count 64 bits wide
 //   to 6.3     addresses | names | markers | [seqs, 6.2] | tokens | token index
 //   from 6.4   names | markers | tokens | token index | addresses | seqs
 //   7.x        as 6.4, each address relative to its own place, no common base

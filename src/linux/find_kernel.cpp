@@ -8,6 +8,8 @@
 
 #include "format/kallsyms.h"
 #include "linux/kernel_name.h"
+#include "linux/unlisted_symbols.h"
+#include "linux/unlisted_tables.h"
 
 namespace vitrine::linux {
 namespace {
@@ -99,16 +101,17 @@ class Candidate {
 
   /// Finds the page tables by the symbols, and asks them to confirm where the text is.
   Result<FoundKernel> place(const PhysicalMemory& ram) && {
-    const auto text = symbols_.find("_text");
+    auto text = symbols_.find("_text");
+    if (!text) text = symbols_.find("_stext");
     const auto table = symbols_.find("init_top_pgt");
-    if (!text || !table) return fail(Errc::not_found, 0, "init_top_pgt");
-    const auto place = layout_.form == format::KallsymsAddresses::self_relative
-                           ? find_text_mapping(ram, Gpa{*text}, Gpa{*table})
-                           : by_alignment(ram, Gva{*text}, *table - *text);
+    if (!text) return fail(Errc::not_found, 0, "_text");
+    const bool physical = layout_.form == format::KallsymsAddresses::self_relative;
+    const auto place = !table     ? by_looks(ram, *text, physical)
+                       : physical ? find_text_mapping(ram, Gpa{*text}, Gpa{*table})
+                                  : by_alignment(ram, Gva{*text}, *table - *text);
     if (!place) return fail(Errc::not_found, start_.value, "page tables that map the text");
-    if (layout_.form == format::KallsymsAddresses::self_relative) {
-      symbols_.relocate(place->text.value - place->text_physical.value);
-    }
+    if (physical) symbols_.relocate(place->text.value - place->text_physical.value);
+    auto unlisted = add_unlisted_symbols(ram, *place, symbols_);
     const auto range = [&](std::uint64_t offset, std::uint64_t size) {
       return ImageRange{(start_ + offset).value - place->text_physical.value, size};
     };
@@ -117,7 +120,8 @@ class Candidate {
                        {range(layout_.names, layout_.names_size),
                         range(layout_.tokens, layout_.token_index - layout_.tokens + 512),
                         range(layout_.addresses, layout_.addresses_size)},
-                       {}};
+                       {},
+                       std::move(unlisted)};
   }
 
  private:
@@ -137,6 +141,26 @@ class Candidate {
     return std::nullopt;
   }
 
+  /// No symbol names the tables: pages are asked whether they map text and kallsyms to where these
+  /// lie. `text` is physical where the symbols are.
+  [[nodiscard]] std::optional<KernelPlace> by_looks(const PhysicalMemory& ram, std::uint64_t text,
+                                                    bool physical) const {
+    const Gpa names = start_ + layout_.names;
+    return find_unlisted_tables(ram, names, [&](Gpa table) -> std::optional<KernelPlace> {
+      if (physical) return find_text_mapping(ram, Gpa{text}, table);
+      for (const unsigned levels : {4U, 5U}) {
+        const x86::PageRoot root{table, levels};
+        const auto found = x86::translate(ram, root, Gva{text});
+        if (!found || found->address.value % kTextAlign != 0 || found->address >= names ||
+            names - found->address > kMaxImage)
+          continue;
+        const auto again = x86::translate(ram, root, Gva{text} + (names - found->address));
+        if (again && again->address == names) return KernelPlace{Gva{text}, found->address, root};
+      }
+      return std::nullopt;
+    });
+  }
+
   Gpa start_;
   format::KallsymsLayout layout_;
   SymbolTable::Builder symbols_;
@@ -147,10 +171,13 @@ struct Seen {
   std::uint64_t scanned = 0;  // bytes
   std::size_t tables = 0;     // real token tables
   std::optional<Error> last;  // why the last of them was refused
+  bool ended = false;         // a kernel, whole, that no CPU runs
 };
 
-/// Looks for a kernel whose token table starts in `range` (which lies in one RAM range).
-std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, Seen& seen) {
+/// Looks for a kernel whose token table starts in `range` (which lies in one RAM range), and which
+/// one of the CPUs of `cpus` runs, if there are any.
+std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range,
+                                  std::span<const TextHint> cpus, Seen& seen) {
   for (std::uint64_t done = 0; done < range.size; done += kChunk) {
     const std::uint64_t size = std::min(range.size - done, kChunk);
     // Chunks overlap, so that a table that straddles two is whole in the first.
@@ -168,8 +195,10 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, See
         continue;
       }
       auto found = std::move(*candidate).place(ram);
-      if (found) return std::move(*found);
-      seen.last = found.error();
+      if (found && (cpus.empty() || runs_at(ram, found->place, cpus))) return std::move(*found);
+      seen.ended = seen.ended || found.has_value();
+      seen.last = found ? Error{Errc::not_found, found->place.text.value, "a CPU that runs it"}
+                        : found.error();
     }
   }
   return std::nullopt;
@@ -177,12 +206,12 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range, See
 
 /// The populated parts of [from, to), searched in order.
 std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from, Gpa to,
-                                            Seen& seen) {
+                                            std::span<const TextHint> cpus, Seen& seen) {
   while (from < to) {
     auto next = ram.next_populated(from);
     if (!next || next->start >= to || next->size == 0) return std::nullopt;
     next->size = std::min(next->size, to - next->start);
-    if (auto found = search(ram, *next, seen)) return found;
+    if (auto found = search(ram, *next, cpus, seen)) return found;
     from = next->end();
   }
   return std::nullopt;
@@ -200,6 +229,15 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
                    fmt::format("the guest runs a 32-bit kernel: Linux {} for {}", name->release,
                                name->machine),
                    "Vitrine reads 64-bit kernels (x86_64) only");
+  }
+  if (name && runs_64_bit_code && seen.tables == 0) {
+    return Problem(
+        Errc::unsupported,
+        fmt::format("the guest runs Linux {}, and it was built without kallsyms: nothing "
+                    "in its RAM names its parts",
+                    name->release),
+        "a kernel with CONFIG_KALLSYMS=y is needed (CONFIG_KALLSYMS_ALL=y and "
+        "CONFIG_DEBUG_INFO_BTF=y for all views), as distributions have it");
   }
   std::string message =
       fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
@@ -224,8 +262,8 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
 
 }  // namespace
 
-std::vector<Gpa> text_hints(const PhysicalMemory& ram, std::span<const x86::Registers> cpus) {
-  std::vector<Gpa> hints;
+std::vector<TextHint> text_hints(const PhysicalMemory& ram, std::span<const x86::Registers> cpus) {
+  std::vector<TextHint> hints;
   for (const auto& cpu : cpus) {
     if (!cpu.paging() || !cpu.long_mode()) continue;
     const auto root = x86::PageRoot::from(cpu.cr3, cpu.five_levels());
@@ -239,11 +277,18 @@ std::vector<Gpa> text_hints(const PhysicalMemory& ram, std::span<const x86::Regi
       if (handler < kKernelMap) continue;
       const auto text = x86::translate(ram, root, Gva{handler});
       if (!text) continue;
-      hints.push_back(text->address);
+      hints.push_back({Gva{handler}, text->address});
       break;
     }
   }
   return hints;
+}
+
+bool runs_at(const PhysicalMemory& ram, const KernelPlace& place, std::span<const TextHint> hints) {
+  return std::ranges::any_of(hints, [&](const TextHint& hint) {
+    const auto there = x86::translate(ram, place.root, hint.handler);
+    return there && there->address == hint.physical;
+  });
 }
 
 std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text, Gpa table) {
@@ -263,27 +308,29 @@ std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text
   return std::nullopt;
 }
 
-Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Gpa> hints) {
+Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const TextHint> hints) {
   Seen seen;
-  for (const Gpa hint : hints) {
-    const Gpa start{hint.value & ~(kTextAlign - 1)};
+  for (const TextHint& hint : hints) {
+    const Gpa start{hint.physical.value & ~(kTextAlign - 1)};
     const Gpa below{start.value > kNearHint ? start.value - kNearHint : 0};
     // .rodata follows the text.
-    auto found = search_populated(ram, start, start + kNearHint, seen);
-    if (!found) found = search_populated(ram, below, start, seen);
+    auto found = search_populated(ram, start, start + kNearHint, hints, seen);
+    if (!found) found = search_populated(ram, below, start, hints, seen);
     if (found) {
       found->how = "the interrupt handlers";
       return std::move(*found);
     }
   }
-  seen = {};
-  if (!ram.ram().empty()) {
-    if (auto found = search_populated(ram, ram.ram().front().start, ram.ram().back().end(), seen)) {
-      found->how = fmt::format("a scan of {} of RAM", mebibytes(seen.scanned));
-      return std::move(*found);
-    }
-  }
-  return std::unexpected(nothing_found(ram, seen, !hints.empty()));
+  if (ram.ram().empty()) return std::unexpected(nothing_found(ram, {}, !hints.empty()));
+  const auto scan = [&](std::span<const TextHint> cpus) {
+    seen = {};
+    return search_populated(ram, ram.ram().front().start, ram.ram().back().end(), cpus, seen);
+  };
+  auto found = scan(hints);
+  if (!found && seen.ended) found = scan({});
+  if (!found) return std::unexpected(nothing_found(ram, seen, !hints.empty()));
+  found->how = fmt::format("a scan of {} of RAM", mebibytes(seen.scanned));
+  return std::move(*found);
 }
 
 }  // namespace vitrine::linux

@@ -41,24 +41,38 @@ struct FoundKernel {
   /// The parts of kallsyms that are alike in every boot: names, tokens, addresses.
   std::array<ImageRange, 3> kallsyms;
   std::string how;  ///< "the interrupt handlers of cpu 0", "a scan of 1.2 GiB of RAM"
+  /// What of its `symbols` its kallsyms does not list (unlisted_symbols.h).
+  std::vector<std::string> unlisted;
 };
 
-/// Physical addresses inside the kernel's text, as the CPUs' interrupt tables tell
-/// them; empty if no CPU runs a 64-bit kernel (yet).
-[[nodiscard]] std::vector<Gpa> text_hints(const PhysicalMemory& ram,
-                                          std::span<const x86::Registers> cpus);
+/// An address inside the kernel's text, and where a CPU that runs it has it.
+struct TextHint {
+  Gva handler;
+  Gpa physical;
+};
+
+/// As the CPUs' interrupt tables tell them; empty if no CPU runs a 64-bit kernel (yet).
+[[nodiscard]] std::vector<TextHint> text_hints(const PhysicalMemory& ram,
+                                               std::span<const x86::Registers> cpus);
+
+/// Does one of the CPUs that `hints` are from run the kernel at `place`? Its tables map what the
+/// CPU's do. A kernel that has ended (kexec, a reset) may lie in RAM as whole as the one that runs.
+[[nodiscard]] bool runs_at(const PhysicalMemory& ram, const KernelPlace& place,
+                           std::span<const TextHint> hints);
 
 /// Where the page tables at `table` map the kernel's text, if they do.
 /// Cost: the page tables of 1 GiB, at most 4,096 of them.
 [[nodiscard]] std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text,
                                                            Gpa table);
 
-/// @param hints  from text_hints(); may be empty.
+/// @param hints  from text_hints(); may be empty. If a CPU runs none of the kernels that lie in
+/// RAM,
+///   one of them is answered all the same: runs_at() tells.
 /// @returns not_found  no kallsyms that its own page tables confirm; the message says
 ///   what was seen instead.
 /// Cost: a scan of up to 192 MiB around a hint, else of all populated RAM; then a
 /// pass over the symbols: tens of milliseconds.
 [[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram,
-                                               std::span<const Gpa> hints);
+                                               std::span<const TextHint> hints);
 
 }  // namespace vitrine::linux

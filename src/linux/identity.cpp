@@ -11,6 +11,8 @@ constexpr std::uint64_t kLinkedText = 0xffff'ffff'8100'0000;  // _text without K
 constexpr std::size_t kMaxBanner = 512;
 constexpr std::uint64_t kMaxNotes = 64 * kKiB;
 
+constexpr std::uint64_t kEndOfDirectMap = 0xffff'fe00'0000'0000;  // the CPU entry area begins
+
 // Documentation/arch/x86/x86_64/mm.rst: where the maps start without KASLR.
 struct Defaults {
   std::uint64_t direct_map, vmalloc, vmemmap;
@@ -49,6 +51,22 @@ bool has_user_table(const PhysicalMemory& ram, const KernelPlace& place) {
   constexpr std::uint64_t kLastEntry = 511 * sizeof(std::uint64_t);
   const auto entry = ram.load<std::uint64_t>(place.root.table + kPageSize + kLastEntry);
   return entry && (*entry & 1) != 0 && ((place.root.table.value >> 12) & 1) == 0;
+}
+
+/// The direct map's start as the kernel's own tables have it: the first that they map of the
+/// kernel's half is some page of it. Without KASLR of memory no variable holds it, and it moved
+/// (4.20, commit d52888aa2753).
+std::optional<std::uint64_t> first_mapping(const PhysicalMemory& ram, x86::PageRoot root) {
+  constexpr std::size_t kTables = 16;
+  const std::uint64_t half = root.levels == 5 ? 0xff00'0000'0000'0000 : 0xffff'8000'0000'0000;
+  std::optional<std::uint64_t> start;
+  (void)x86::for_each_mapping(
+      ram, root, Gva{half}, Gva{kEndOfDirectMap}, kTables, [&](const x86::Mapping& mapping) {
+        const std::uint64_t base = mapping.start.value - mapping.first.address.value;
+        if (base % kGiB == 0 && base >= half) start = base;
+        return false;
+      });
+  return start;
 }
 
 }  // namespace
@@ -98,7 +116,10 @@ Identity read_identity(const VirtualMemory& memory, const PhysicalMemory& ram,
     warnings.emplace_back("linux_banner does not read as a kernel's version");
   identity.build_id = read_build_id(memory, symbols);
   if (identity.build_id.empty())
-    warnings.emplace_back("the kernel carries no build id: it is not cached");
+    warnings.emplace_back(
+        symbols.find("__start_notes")
+            ? "the kernel carries no build id: it is not cached"
+            : "where the kernel's build id stands is not known: it is not cached");
 
   const Defaults& defaults = place.root.levels == 5 ? kFiveLevels : kFourLevels;
   const auto base = [&](const char* name, std::uint64_t otherwise) {
@@ -106,7 +127,8 @@ Identity read_identity(const VirtualMemory& memory, const PhysicalMemory& ram,
     const auto value = at ? memory.load<std::uint64_t>(*at).value_or(0) : 0;
     return Gva{value != 0 ? value : otherwise};
   };
-  identity.direct_map = base("page_offset_base", defaults.direct_map);
+  identity.direct_map =
+      base("page_offset_base", first_mapping(ram, place.root).value_or(defaults.direct_map));
   identity.vmalloc = base("vmalloc_base", defaults.vmalloc);
   identity.vmemmap = base("vmemmap_base", defaults.vmemmap);
   return identity;

@@ -1,6 +1,7 @@
 #include "linux/kernel.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -139,6 +140,7 @@ struct Kernel::State {
   Identity identity;
   Health health;
   Gva per_cpu_offsets;
+  bool uniprocessor = false;  ///< CONFIG_SMP is not set: a per-CPU variable is one like others
   unsigned cpus = 1;
   Field<Gva> mm_pgd;
   mutable std::optional<SymbolTable> module_symbols;
@@ -168,9 +170,11 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
                                                 const AttachOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Health health;
-  std::vector<Gpa> hints;
+  std::vector<TextHint> hints;
+  bool asked_cpus = false;
   if (auto cpus = machine.registers()) {
     hints = text_hints(machine.memory(), *cpus);
+    asked_cpus = true;
     if (hints.empty()) health.notes.emplace_back("no CPU runs 64-bit kernel code: RAM was scanned");
   } else {
     health.notes.push_back(fmt::format("no registers ({}): RAM was scanned", cpus.error().message));
@@ -183,8 +187,20 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   if (cached) cached->kernel.place = found.place;
   health.notes.push_back(
       fmt::format("kernel: found by {} in {:.1f} ms", found.how, milliseconds_since(start)));
+  if (asked_cpus && machine.live() && !runs_at(machine.memory(), found.place, hints)) {
+    health.warnings.emplace_back(
+        "no CPU runs this kernel: it lies in RAM, but has ended (a reboot, a kexec) or starts only "
+        "now");
+  }
   health.notes.push_back(fmt::format("symbols: {} from kallsyms{}", found.symbols.size(),
                                      cached && cached->symbols_altered ? " as kept" : ""));
+  const bool lists_data = found.unlisted.empty();
+  if (!lists_data) {
+    health.warnings.push_back(
+        fmt::format("kallsyms has no data (CONFIG_KALLSYMS_ALL is not set), so views that start at "
+                    "a variable cannot be had; found by what stands there: {}",
+                    fmt::join(found.unlisted, ", ")));
+  }
   auto types = learn_types(machine.memory(), found, cache, cached ? &*cached : nullptr, health);
 
   auto state = std::make_unique<State>(machine, std::move(found));
@@ -199,6 +215,8 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
 
   if (const auto offsets = state->symbols.find("__per_cpu_offset"))
     state->per_cpu_offsets = *offsets;
+  else
+    state->uniprocessor = lists_data;
   if (const auto ids = state->symbols.find("nr_cpu_ids")) {
     const auto count = state->memory.load<std::uint32_t>(*ids).value_or(1);
     if (count == 0 || count > kMaxCpus) {
@@ -243,6 +261,7 @@ Outcome<Gva> Kernel::symbol(std::string_view name) const {
 
 Result<Gva> Kernel::per_cpu(Gva variable, unsigned cpu) const {
   if (cpu >= cpu_count()) return fail(Errc::out_of_bounds, cpu, "cpu");
+  if (state_->uniprocessor) return variable;
   if (!state_->per_cpu_offsets) return fail(Errc::not_found, 0, "__per_cpu_offset");
   const auto offset =
       TRY(memory().load<std::uint64_t>(state_->per_cpu_offsets + cpu * sizeof(std::uint64_t)));

@@ -181,10 +181,10 @@ double likeness(const PhysicalMemory& ram, Gpa text, const Header& header) {
 
 /// Calls `visit` with each place where a kernel's text could start.
 template <class Visit>
-void each_text(const PhysicalMemory& ram, std::span<const Gpa> hints, const Visit& visit) {
-  for (const Gpa hint : hints) {
-    for (std::uint64_t at = hint.value & ~(kTextAlign - 1); hint.value - at < kMaxText;
-         at -= kTextAlign) {
+void each_text(const PhysicalMemory& ram, std::span<const TextHint> hints, const Visit& visit) {
+  for (const TextHint& hint : hints) {
+    const std::uint64_t inside = hint.physical.value;
+    for (std::uint64_t at = inside & ~(kTextAlign - 1); inside - at < kMaxText; at -= kTextAlign) {
       if (visit(Gpa{at})) return;
       if (at == 0) break;
     }
@@ -202,7 +202,8 @@ void each_text(const PhysicalMemory& ram, std::span<const Gpa> hints, const Visi
 
 KernelCache::KernelCache(std::string directory) : directory_(std::move(directory)) {}
 
-std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram, std::span<const Gpa> hints,
+std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram,
+                                              std::span<const TextHint> hints,
                                               std::string& doubt) const {
   if (directory_.empty()) return std::nullopt;
   std::optional<CachedKernel> found;
@@ -212,7 +213,7 @@ std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram, std::sp
       std::array<std::byte, kNoteSize> note;
       if (!ram.read(text + kept.header.note_offset, note) || note != kept.header.note) continue;
       const auto place = find_text_mapping(ram, text, text + kept.header.root_offset);
-      if (!place) continue;
+      if (!place || (!hints.empty() && !runs_at(ram, *place, hints))) continue;
       const bool altered =
           hash_kallsyms(ram, text, kept.header.kallsyms) != kept.header.kallsyms_hash;
       if (altered && likeness(ram, text, kept.header) < CodeSample::kSame) {

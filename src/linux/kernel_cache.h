@@ -37,7 +37,7 @@ class KernelCache {
   /// Cost: a 36-byte read for each kept kernel and place it could be; on a hit, a hash over
   /// kallsyms (3 to 5 MB); where that differs, a sample of the code.
   [[nodiscard]] std::optional<CachedKernel> find(const PhysicalMemory& ram,
-                                                 std::span<const Gpa> hints,
+                                                 std::span<const TextHint> hints,
                                                  std::string& doubt) const;
 
   /// The share of that kernel's code, as sampled when it was kept, that stands in `ram`: 0 to 1.

@@ -41,7 +41,10 @@ FilledMoment fill_moment_layout(const linux::Kernel& kernel) {
     return found ? found->value : 0;
   };
   layout.per_cpu_offsets = symbol("__per_cpu_offset");
-  if (layout.per_cpu_offsets == 0) filled.missing.emplace_back("__per_cpu_offset");
+  if (layout.per_cpu_offsets == 0) {
+    layout.uniprocessor = kernel.per_cpu(Gva{}, 0).has_value() ? 1 : 0;
+    if (layout.uniprocessor == 0) filled.missing.emplace_back("__per_cpu_offset");
+  }
   // 6.2 to 6.14 keep it in a structure of the hottest variables (e57ef2ed97c1, 46e8fff6d45f).
   layout.current_task = symbol("current_task");
   if (layout.current_task == 0 && symbol("pcpu_hot") != 0)

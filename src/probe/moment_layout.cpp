@@ -124,6 +124,7 @@ std::optional<std::uint64_t> MomentReader::pointer(std::uint64_t object,
 }
 
 std::optional<MomentReader::Cpu> MomentReader::cpu(const CpuAtEvent& at) noexcept {
+  if (layout_.uniprocessor != 0) return Cpu{0, 0};
   const auto offset_of = [&](std::uint32_t number) -> std::optional<std::uint64_t> {
     if (layout_.per_cpu_offsets == 0 || number >= layout_.cpus) return std::nullopt;
     return get<std::uint64_t>(layout_.per_cpu_offsets, number * 8);
@@ -151,6 +152,7 @@ std::optional<MomentReader::Cpu> MomentReader::cpu(const CpuAtEvent& at) noexcep
 }
 
 bool MomentReader::still(const Cpu& cpu) noexcept {
+  if (layout_.uniprocessor != 0) return true;
   return layout_.per_cpu_offsets != 0 &&
          get<std::uint64_t>(layout_.per_cpu_offsets, cpu.number * 8) == cpu.offset;
 }
@@ -166,6 +168,7 @@ std::optional<std::uint64_t> MomentReader::current(const Cpu& cpu) noexcept {
 
 std::optional<std::uint64_t> MomentReader::per_cpu(std::uint64_t variable,
                                                    std::uint64_t cpu) noexcept {
+  if (layout_.uniprocessor != 0) return variable;
   if (layout_.per_cpu_offsets == 0 || cpu >= layout_.cpus) return std::nullopt;
   const auto offset =
       get<std::uint64_t>(layout_.per_cpu_offsets, static_cast<std::uint32_t>(cpu * 8));

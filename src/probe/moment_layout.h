@@ -92,7 +92,7 @@ struct MomentLayout {
   std::uint32_t cpus = 1;          ///< possible CPUs
   std::uint32_t session_kind = 3;  ///< PIDTYPE_SID
   std::uint32_t upid_size = 16;    ///< bytes of an element of pid.numbers
-  std::uint32_t reserved = 0;
+  std::uint32_t uniprocessor = 0;  ///< 1: no __per_cpu_offset, variables lie where they are linked
 #define X(name, ...) std::uint32_t name = kAbsent;
   VITRINE_MOMENT_MEMBERS(X)
 #undef X

@@ -371,7 +371,8 @@ int faults(const Machine& inner, std::string_view name, std::uint64_t most) {
 
 int tables(const Machine& machine) {
   const auto cpus = machine.registers();
-  const auto hints = cpus ? linux::text_hints(machine.memory(), *cpus) : std::vector<Gpa>();
+  const auto hints =
+      cpus ? linux::text_hints(machine.memory(), *cpus) : std::vector<linux::TextHint>();
   const auto found = linux::find_kernel(machine.memory(), hints);
   if (!found) return complain(found.error());
   const auto text = found->place.text_physical.value;

@@ -4,6 +4,7 @@
     look_test.py --vitrine build/bin/vitrine                 all kernels, 1 and 2 CPUs
     look_test.py --kernels 6.1 7.x --cpus 2 --memory 5120    these alone
     look_test.py --images elf lime                           the same from images of the guest
+    look_test.py --kernel-image bzImage [--kernel-modules lib/modules/RELEASE]   a kernel of your own
 
 The guest prints its /proc, is paused at once, and every view is read from its RAM. A
 difference is a failure; columns that move by themselves have the tolerances that the
@@ -217,6 +218,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
     parser.add_argument("--kernels", nargs="+", default=list(LABELS), metavar="LABEL", help="also 6.1-cloud, 6.1-rt ...: guests/guest kernels --help")
+    parser.add_argument("--kernel-image", nargs="+", type=Path, metavar="FILE", help="kernels of your own (bzImage) instead")
+    parser.add_argument("--kernel-modules", type=Path, metavar="FOLDER", help="the lib/modules/RELEASE of --kernel-image")
     parser.add_argument("--cpus", nargs="+", default=[1, 2], type=int)
     parser.add_argument("--memory", nargs="+", default=[256], type=int, metavar="MIB")
     parser.add_argument("--machine", default="q35")
@@ -231,6 +234,9 @@ def main():
     options = parser.parse_args()
     if options.firmware:
         options.extra += OVMF
+    if options.kernel_image:
+        modules = f":{options.kernel_modules.resolve()}" if options.kernel_modules else ""
+        options.kernels = [f"{image.resolve()}{modules}" for image in options.kernel_image]
     report = Report()
     for label in options.kernels:
         for memory in options.memory:

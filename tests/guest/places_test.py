@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
 from look_test import OVMF, Report, Vitrine, collect, compare_views  # noqa: E402
-from vitrine_guests import Guest  # noqa: E402
+from vitrine_guests import Guest, initramfs, kernels  # noqa: E402
+from vitrine_guests.cache import cache_dir  # noqa: E402
 
 VITRINE = Path("build/bin/vitrine")
 KERNEL = "6.1"
@@ -272,6 +273,28 @@ class Living(Case):
         self.assertTrue(os.WIFEXITED(terminal.status) and os.WEXITSTATUS(terminal.status) == 1, terminal.status)
         said = terminal.text[-600:].decode(errors="replace")
         self.assertRegex(said, "reboot|another kernel|no longer")
+
+    def test_a_kernel_that_starts_another(self):
+        """kexec: no firmware and no reset between; the old kernel lies in RAM as it was left."""
+        other = kernels.fetch("6.12")
+        archive = initramfs.build(other)
+        kexec = cache_dir() / "programs" / "kexec"
+        subprocess.run(["gcc", "-static", "-O1", "-o", kexec, HERE / "kexec.c"], check=True)
+        guest = self.guest(memory=512, programs=(str(kexec), str(other.image), str(archive)))
+        self.assertEqual(self.facts(guest)["release"], guest.kernel.release)
+        terminal = self.terminal("top", guest.name, "--interval", "0.2")
+        self.assertIn(b"Linux 6.1.", terminal.read_until(b"kthreadd", 20))
+        status, said = guest.run(f"{kexec} {other.image} {archive} 'console=ttyS0 panic=-1 loglevel=4'")
+        self.assertEqual(status, 0, said)
+        terminal.read_until(None, 90)
+        self.assertIsNotNone(terminal.status, "top did not notice within 90 s")
+        self.assertTrue(os.WIFEXITED(terminal.status) and os.WEXITSTATUS(terminal.status) == 1, terminal.status)
+        self.assertRegex(terminal.text[-600:].decode(errors="replace"), "reboot|another kernel|no longer")
+        guest.await_again()
+        facts = self.facts(guest)
+        self.assertEqual(facts["release"], other.release)
+        self.assertTrue(all(check["ok"] for check in facts["self_test"]), facts["self_test"])
+        self.assert_equal_to_the_guest(guest)
 
     def test_the_machine_dies_in_mid_read(self):
         for backend in ("anonymous", "memfd"):

@@ -86,7 +86,9 @@ BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOr
     for (std::size_t i = 0; i < symbols.size() * 3; ++i) out.put(static_cast<std::uint8_t>(i * 7));
   };
 
-  const bool old = order == KallsymsOrder::to_6_3 || order == KallsymsOrder::from_6_2_with_seqs;
+  const bool wide = order == KallsymsOrder::to_4_19;  // counts and markers of 64 bits
+  const bool old =
+      wide || order == KallsymsOrder::to_6_3 || order == KallsymsOrder::from_6_2_with_seqs;
   if (old) write_addresses();
   out.align(alignment);
   out.put(static_cast<std::uint32_t>(symbols.size()));
@@ -105,7 +107,10 @@ BuiltKallsyms build_kallsyms(const std::vector<BuiltSymbol>& symbols, KallsymsOr
     out.text(text);  // each character is its own token
   }
   out.align(alignment);
-  for (const auto marker : markers) out.put(marker);
+  for (const auto marker : markers) {
+    out.put(marker);
+    if (wide) out.put(std::uint32_t{0});
+  }
   if (order == KallsymsOrder::from_6_2_with_seqs) write_seqs();
   out.align(alignment);
   built.tokens = out.size();

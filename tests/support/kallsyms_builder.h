@@ -15,7 +15,7 @@ struct BuiltSymbol {
   std::string name;
 };
 
-enum class KallsymsOrder { to_6_3, from_6_2_with_seqs, from_6_4, from_7 };
+enum class KallsymsOrder { to_4_19, to_6_3, from_6_2_with_seqs, from_6_4, from_7 };
 
 struct BuiltKallsyms {
   std::vector<std::byte> bytes;

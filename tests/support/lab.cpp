@@ -117,7 +117,7 @@ void Lab::lay_out(const LabOptions& options) {
   direct_map_ = Gva{(options.levels == 5 ? 0xff11'0000'0000'0000 : 0xffff'8880'0000'0000) +
                     random() % 8 * kGiB};
   image_size_ = kImageSize;
-  next_table_ = Gpa{40 * kMiB};
+  next_table_ = Gpa{options.tables};
   idt_ = Gpa{2 * kMiB};
 }
 
@@ -238,15 +238,20 @@ void Lab::build_image(const LabOptions& options) {
     add(kBtfOffset + btf.size(), 'r', "__stop_BTF");
   }
   add(kTableOffset, 'D', "init_top_pgt");
-  add(offsets, 'D', "__per_cpu_offset");
+  if (options.smp) {
+    add(offsets, 'D', "__per_cpu_offset");
+    add(cpus, 'D', "nr_cpu_ids");
+  }
   add(current, 'D', "current_task");
-  add(cpus, 'D', "nr_cpu_ids");
   add(frames, 'B', "max_pfn");
   add(map_base, 'D', "page_offset_base");
   add(e820_pointer, 'D', "e820_table_firmware");
   add(kTasksOffset, 'D', "init_task");
   add(kEntryOffset, 'T', "entry_SYSCALL_64");
   add(kJiffiesOffset, 'D', "jiffies");
+  if (!options.data_symbols)
+    std::erase_if(symbols_,
+                  [](const BuiltSymbol& one) { return one.type != 'T' && one.type != 't'; });
   std::ranges::stable_sort(symbols_, {}, &BuiltSymbol::address);
   if (options.form == format::KallsymsAddresses::based_percpu) {
     symbols_.insert(symbols_.begin(), {0x1000, 'A', "fixed_percpu_data"});

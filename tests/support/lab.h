@@ -53,9 +53,12 @@ struct LabOptions {
   KallsymsOrder order = KallsymsOrder::from_6_4;
   format::KallsymsAddresses form = format::KallsymsAddresses::based_percpu;
   bool btf = true;
+  bool data_symbols = true;  ///< false: kallsyms has functions only (no CONFIG_KALLSYMS_ALL)
+  bool smp = true;
   std::size_t symbols = 2'200;
   std::size_t tasks = 20;
   bool registers = true;
+  std::uint64_t tables = 40 * kMiB;  ///< where page tables are taken from
   MapSource map_source = MapSource::told;
   std::uint64_t e820_end = 4 * kGiB + 2 * kMiB;  ///< what the kernel was told of its RAM's end
 };
@@ -81,6 +84,7 @@ class Lab final : public Machine {
 
   [[nodiscard]] Gva text() const { return text_; }
   [[nodiscard]] Gpa text_physical() const { return text_physical_; }
+  [[nodiscard]] Gva direct_map() const { return direct_map_; }
   [[nodiscard]] const std::vector<LabTask>& tasks() const { return tasks_; }  ///< init_task first
   [[nodiscard]] const std::vector<BuiltSymbol>& symbols() const { return symbols_; }
   /// Where its tables begin, from its text.

@@ -2,6 +2,7 @@
 
 #include "linux/kernel.h"
 #include "linux/modules.h"
+#include "linux/unlisted_symbols.h"
 
 namespace vitrine::linux {
 namespace {
@@ -45,6 +46,7 @@ class Reader final : public ViewReader {
     const SymbolTable& symbols = kernel_.symbols();
     for (std::size_t i = 0; i < symbols.size(); ++i) {
       const auto symbol = symbols.at(i);
+      if (symbol.type == kUnlisted) continue;
       if (!give(symbol.address, symbol.type, symbol.name, {})) return tally;
     }
     auto walk = for_each_module_symbol(kernel_, [&](const ModuleSymbol& symbol) {

@@ -74,6 +74,8 @@ TEST_P(Kallsyms, OneWrongMarkerIsRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Kallsyms,
     testing::Values(
+        Case{"absolute_4_2", KallsymsOrder::to_4_19, KallsymsAddresses::absolute},
+        Case{"percpu_4_19", KallsymsOrder::to_4_19, KallsymsAddresses::based_percpu},
         Case{"absolute_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
         Case{"based_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based},
         Case{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},

@@ -62,6 +62,8 @@ TEST_P(Attach, FindsTheKernelByRegistersAndByScan) {
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Attach,
     testing::Values(
+        Layout{"absolute_4_2", KallsymsOrder::to_4_19, KallsymsAddresses::absolute},
+        Layout{"percpu_4_19", KallsymsOrder::to_4_19, KallsymsAddresses::based_percpu},
         Layout{"absolute", KallsymsOrder::to_6_3, KallsymsAddresses::absolute},
         Layout{"percpu_5_10", KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
         Layout{"percpu_6_2", KallsymsOrder::from_6_2_with_seqs, KallsymsAddresses::based_percpu},
@@ -81,6 +83,37 @@ TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
     ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
     EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
   }
+}
+
+TEST(AttachEnded, AKernelThatNoCpuRunsIsPassedOver) {
+  // What a kexec leaves: the old kernel whole, its tables too, beside the one that runs.
+  unsigned tried = 0;
+  for (std::uint64_t seed = 1; seed < 40 && tried < 3; ++seed) {
+    Lab lab({.seed = 4});
+    Lab old({.seed = seed + 100, .tables = 44 * kMiB});
+    const auto distance = std::max(lab.text_physical(), old.text_physical()) -
+                          std::min(lab.text_physical(), old.text_physical());
+    if (distance < lab.image_size() || old.text() == lab.text()) continue;
+    ++tried;
+    for (const auto& [at, size] : {std::pair{old.text_physical(), old.image_size()},
+                                   std::pair{Gpa{44 * kMiB}, std::uint64_t{kMiB}}})
+      std::memcpy(lab.forge().bytes(at, size).data(), old.forge().bytes(at, size).data(), size);
+    const auto kernel = Kernel::attach(lab, {});
+    ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+    EXPECT_EQ((*kernel)->identity().text, lab.text());
+    EXPECT_TRUE((*kernel)->health().warnings.empty());
+    // The one that runs has gone, the CPU's own tables have not: what is left is shown, with a
+    // word.
+    std::ranges::fill(lab.forge().bytes(lab.text_physical() + Lab::kallsyms_offset(), 2 * kMiB),
+                      std::byte{0});
+    const auto rest = Kernel::attach(lab, {});
+    ASSERT_TRUE(rest.has_value()) << rest.error().message;
+    EXPECT_EQ((*rest)->identity().text, old.text());
+    EXPECT_TRUE(std::ranges::any_of((*rest)->health().warnings, [](const auto& text) {
+      return text.contains("no CPU runs this kernel");
+    }));
+  }
+  EXPECT_EQ(tried, 3U);
 }
 
 TEST(AttachNothing, AnEmptyMachineIsSaidToBeEmpty) {
@@ -117,6 +150,26 @@ TEST(AttachNothing, A32BitKernelIsNamed) {
   }
 }
 
+TEST(AttachNothing, AKernelWithoutKallsymsIsNamed) {
+  Lab lab({});
+  const auto tables = lab.text_physical() + Lab::kallsyms_offset();
+  std::ranges::fill(lab.forge().bytes(tables, lab.image_size() - Lab::kallsyms_offset()),
+                    std::byte{0});
+  const Gpa at{36 * kMiB};
+  const std::array<std::string_view, 6> name{"Linux", "lab", "7.0.31", "#1", "x86_64", "(none)"};
+  for (std::size_t field = 0; field < name.size(); ++field) {
+    std::memcpy(lab.forge().bytes(at + field * 65, name[field].size()).data(), name[field].data(),
+                name[field].size());
+  }
+  const auto kernel = Kernel::attach(lab, {});
+  ASSERT_FALSE(kernel.has_value());
+  EXPECT_EQ(kernel.error().code, Errc::unsupported);
+  EXPECT_NE(kernel.error().message.find("Linux 7.0.31, and it was built without kallsyms"),
+            std::string::npos)
+      << kernel.error().message;
+  EXPECT_NE(kernel.error().hint.find("CONFIG_KALLSYMS=y"), std::string::npos);
+}
+
 TEST(AttachWithoutBtf, SymbolsAreThereAndTypesAreSaidToBeMissing) {
   const Lab lab({.btf = false});
   const auto kernel = Kernel::attach(lab, {});
@@ -126,6 +179,45 @@ TEST(AttachWithoutBtf, SymbolsAreThereAndTypesAreSaidToBeMissing) {
   EXPECT_FALSE((*kernel)->health().ok());
   ASSERT_FALSE((*kernel)->health().warnings.empty());
   EXPECT_NE((*kernel)->health().warnings.front().find("BTF"), std::string::npos);
+}
+
+TEST(AttachWithoutData, TablesAreFoundByWhatTheyMapAndDataByWhatItHolds) {
+  for (const auto& [order, form] :
+       {std::pair{KallsymsOrder::to_6_3, KallsymsAddresses::based_percpu},
+        std::pair{KallsymsOrder::from_6_4, KallsymsAddresses::based},
+        std::pair{KallsymsOrder::from_7, KallsymsAddresses::self_relative}}) {
+    for (const unsigned levels : {4U, 5U}) {
+      const Lab lab({.seed = 5,
+                     .levels = levels,
+                     .user_half = true,
+                     .order = order,
+                     .form = form,
+                     .data_symbols = false,
+                     .registers = levels == 4});
+      const auto kernel = Kernel::attach(lab, {});
+      ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+      EXPECT_EQ((*kernel)->identity().text, lab.text());
+      EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
+      EXPECT_EQ((*kernel)->identity().direct_map, lab.direct_map());
+      EXPECT_EQ((*kernel)->identity().levels, levels);
+      EXPECT_EQ((*kernel)->identity().release, "6.9.0-lab");
+      EXPECT_FALSE((*kernel)->per_cpu(Gva{1}, 0).has_value()) << "how many CPUs is not known";
+      EXPECT_FALSE((*kernel)->health().ok());
+      EXPECT_TRUE(std::ranges::any_of((*kernel)->health().warnings, [](const auto& text) {
+        return text.contains("CONFIG_KALLSYMS_ALL") && text.contains("linux_banner");
+      }));
+    }
+  }
+}
+
+TEST(AttachUniprocessor, APerCpuVariableIsOneLikeOthers) {
+  const Lab lab({.smp = false});
+  const auto kernel = Kernel::attach(lab, {});
+  ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+  EXPECT_EQ((*kernel)->cpu_count(), 1U);
+  EXPECT_EQ((*kernel)->per_cpu(Gva{0x1234}, 0), Gva{0x1234});
+  for (const auto& check : (*kernel)->health().checks)
+    EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
 }
 
 TEST(AttachFaults, EveryFailingReadIsSurvivedAndTold) {
