@@ -116,6 +116,20 @@ TEST(MomentReader, FindsTheCpuByItsGsBase) {
   EXPECT_FALSE(reader.per_cpu(0x30, 2));
 }
 
+TEST(MomentReader, AKernelForOneCpuHasItsVariablesWhereTheyAreLinked) {
+  Guest guest;
+  guest.layout.per_cpu_offsets = 0;
+  guest.layout.uniprocessor = 1;
+  guest.layout.current_task = kBase + 0x6000;
+  guest.memory.word(kBase + 0x6000, kTask);
+  MomentReader reader(guest.layout, guest.memory);
+  const auto cpu = reader.cpu({.gs_base = 0, .index = 0});
+  ASSERT_TRUE(cpu);
+  EXPECT_TRUE(reader.still(*cpu));
+  EXPECT_EQ(reader.current(*cpu), kTask);
+  EXPECT_EQ(reader.per_cpu(kBase + 0x30, 0), kBase + 0x30);
+}
+
 TEST(MomentReader, NumbersAndNames) {
   Guest guest;
   MomentReader reader(guest.layout, guest.memory);
