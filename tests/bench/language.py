@@ -196,21 +196,26 @@ def main():
 
         def on(vm):
             subprocess.run([str(VITRINE), "info", vm], capture_output=True)  # the cache
-            if words.only in (None, "classic"):
-                classic(vm)
             if words.only in (None, "start"):
                 start(vm, folder)
             if words.only in (None, "limits"):
                 limits(vm)
 
         if words.vm:
+            if words.only in (None, "classic"):
+                classic(words.vm)
             on(words.vm)
-        else:
-            from vitrine_guests import Guest
+            return missed
+        from vitrine_guests import Guest
 
-            # The card that the published capture names.
+        if words.only in (None, "classic"):
+            # With the card that the published capture names, and with the agent.
+            build("vitrine-agent")
             card = "-netdev user,id=n0,restrict=on -device virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56"
-            with Guest(words.kernel, cpus=1, memory=256, extra=card) as guest:
+            with Guest(words.kernel, cpus=1, memory=256, extra=f"{card} -plugin {ROOT / 'build/bin/vitrine-agent.so'},dir={folder}") as guest:
+                classic(str(guest.pid))
+        if words.only in (None, "start", "limits"):
+            with Guest(words.kernel, cpus=1, memory=256) as guest:
                 on(str(guest.pid))
     return missed
 
