@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest"), str(ROOT / "tests/bench")]
 
 import images  # noqa: E402
-from look_kernels import SUITES, kernel_matrix, shape_matrix  # noqa: E402
+from look_kernels import SHAPES, SUITES, kernel_matrix, shape_matrix  # noqa: E402
 from look_peers import peers  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
@@ -276,7 +276,10 @@ def every_peer(options):
 
 
 def every_shape(options):
-    Table.missed += shape_matrix(VITRINE, options.kernel)
+    shapes = [shape for shape in SHAPES if any(word in shape for word in options.shapes)]
+    if not shapes:
+        raise SystemExit(f"no shape has {' or '.join(options.shapes)}; there are: {'; '.join(SHAPES)}")
+    Table.missed += shape_matrix(VITRINE, options.kernel, shapes)
 
 
 # Too long to be among all parts: by --only.
@@ -288,6 +291,7 @@ def main():
     parser.add_argument("--kernel", default="6.1")
     parser.add_argument("--only", nargs="+", choices=[*PARTS, *LONG_PARTS], default=list(PARTS))
     parser.add_argument("--suites", nargs="+", default=SUITES, help="of the part kernels: these alone")
+    parser.add_argument("--shapes", nargs="+", default=[""], metavar="WORD", help="of the part shapes: those with one of these words, such as smm hpet maxmem no-qmp file")
     parser.add_argument("--peers-kernel", default="5.10", help="of the part peers: one whose tasks they list whole")
     parser.add_argument("--listings", type=int, default=1000)
     options = parser.parse_args()
