@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -23,6 +24,7 @@ struct ExaminePacket {
   std::uint64_t text_start = 0, text_size = 0;  ///< its engine's text, in its address space
   std::uint64_t text_offset = 0;                ///< and in the program file it was measured by
   std::uint64_t ram_size = 0;                   ///< of a microVM
+  std::uint64_t age_ms = 0;  ///< since it was started: its pulse counts from then
 };
 struct ForgetPacket {
   PacketType type = PacketType::forget;
@@ -73,19 +75,22 @@ class SuperExaminer {
     std::shared_ptr<const void> program;       // mapped; of a microVM
     std::unique_ptr<MicrovmExaminer> microvm;  // which looks into it
     std::uint64_t counter = 0, progress = 0;
+    Time looked{};  // at its pulse, last; at first: when it was started
     Time moved{}, stepped{};
     bool told = false;
   };
   [[nodiscard]] bool text_intact(const Examined& fvm);
   /// Whether it is a pulse, of somebody who goes on from where he was.
   [[nodiscard]] static bool follow(Examined& fvm, Bytes pulse, Time now);
-  [[nodiscard]] std::optional<Verdict> look(Examined& fvm, Time now);
+  /// @param text  its text, too
+  [[nodiscard]] std::optional<Verdict> look(Examined& fvm, bool text, Time now);
 
   Bytes program_;
   symptom::Pack pack_;
   std::function<void()> alive_;
   std::chrono::nanoseconds rare_work_{};
   std::vector<Examined> fvms_;
+  std::size_t turn_ = 0;  ///< whose text is compared next
   std::vector<std::byte> buffer_;
 };
 

@@ -67,11 +67,16 @@ void Supervisor::start_super(Time now) {
 /// Gives the Super FVM an FVM's memory to look at.
 void Supervisor::examine(FvmProcess& fvm) {
   if (!super_ || fvm.examined) return;
+  const auto age =
+      std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - fvm.started);
+  const auto age_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(age.count(), 0));
   if (fvm.isolation == Isolation::microvm) {
     // While it boots there is no kernel to be looked at.
     if (fvm.drained == 0 && fvm.number == 0) return;
-    const ExaminePacket packet{
-        .isolation = Isolation::microvm, .serial = fvm.serial, .ram_size = fvm.ram_size};
+    const ExaminePacket packet{.isolation = Isolation::microvm,
+                               .serial = fvm.serial,
+                               .ram_size = fvm.ram_size,
+                               .age_ms = age_ms};
     fvm.examined =
         send_packet(super_socket_.get(), packet_bytes(packet), {fvm.ram.get(), image_->init.get()})
             .has_value();
@@ -86,7 +91,8 @@ void Supervisor::examine(FvmProcess& fvm) {
     const ExaminePacket packet{.serial = fvm.serial,
                                .text_start = mapping.start.value,
                                .text_size = mapping.size(),
-                               .text_offset = mapping.offset};
+                               .text_offset = mapping.offset,
+                               .age_ms = age_ms};
     fvm.examined =
         send_packet(super_socket_.get(), packet_bytes(packet), {memory.get()}).has_value();
     return;
