@@ -10,5 +10,8 @@ int main(int argc, char** argv) {
   if (role == "process") return vitrine::fvm::run_process_sensor();
   if (role == "super") return vitrine::fvm::run_super();
   if (::getpid() == 1 && argc == 1) return vitrine::fvm::run_init();
-  return 64;  // started by hand: there is nothing for it to do
+  constexpr std::string_view kWords =
+      "vitrine-fvm is started by vitrined, or is init of a microVM; docs/guard.md says how\n";
+  static_cast<void>(!::write(STDERR_FILENO, kWords.data(), kWords.size()));
+  return 64;
 }

@@ -46,6 +46,7 @@ struct Operand {
   Words words = Words::text;
   bool optional = false;  ///< a VM may always be left out; this is for the rest
   bool repeated = false;  ///< the last one may take any number of words
+  std::vector<std::string_view> choices = {};  ///< all there are, where they are few
 };
 
 struct Option {
@@ -53,6 +54,7 @@ struct Option {
   std::string_view value;  ///< "NAME[,NAME]"; empty for a flag
   std::string_view summary;
   Words words = Words::none;
+  std::vector<std::string_view> choices = {};  ///< all there are, where they are few
 };
 
 /// The words of one run, sorted out.

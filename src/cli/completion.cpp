@@ -180,6 +180,7 @@ std::vector<std::string> candidates(const std::vector<std::string>& words, const
     const auto* before = option_of(*command, words[words.size() - 2]);
     if (before != nullptr && !before->value.empty()) {
       found.add(before->words, view);
+      for (const auto choice : before->choices) found.add(choice);
       return std::move(found).take();
     }
   }
@@ -200,7 +201,10 @@ std::vector<std::string> candidates(const std::vector<std::string>& words, const
   const auto& operands = command->operands;
   if (!operands.empty() && operands.back().repeated)
     operand = std::min(operand, operands.size() - 1);
-  if (operand < operands.size()) found.add(operands[operand].words, view);
+  if (operand < operands.size()) {
+    found.add(operands[operand].words, view);
+    for (const auto choice : operands[operand].choices) found.add(choice);
+  }
   return std::move(found).take();
 }
 

@@ -13,11 +13,6 @@ Outcome<Status> run_fixed_view(const linux::ViewInfo& info, Context& context,
   return Status::done;
 }
 
-std::vector<Option> fixed_view_options() {
-  auto options = view_options();
-  std::erase_if(options,
-                [](const Option& o) { return o.name == "--pid" || o.name == "--no-cache"; });
-  return options;
-}
+std::vector<Option> fixed_view_options() { return view_options_without({"--pid", "--no-cache"}); }
 
 }  // namespace vitrine::cli

@@ -104,16 +104,23 @@ std::string man_page() {
                "the machine, its kernel or what was asked of it could not be read, or the output "
                "not written; a script has mistakes (check), or is not in canonical form (fmt "
                "--check)");
-  text += term("2", "", "the command line was wrong");
+  text += term("2", "", "the command line was wrong, or the script given to run");
   text += term("3", "",
                "shown, but not all of it is sure: doubtful or unreadable rows, a bound reached, a "
                "failed self-test; "
                "standard error says what");
+  text += term("4", "", "scan: there were findings");
   text += ".SH ENVIRONMENT\n";
   text += term("NO_COLOR", "", "no colours");
   text += term("COLUMNS", "", "the terminal's width, if it should not be asked");
   text +=
       term("XDG_CACHE_HOME", "", "where recovered kernels are kept, in vitrine/; else ~/.cache");
+  text += term("XDG_STATE_HOME", "",
+               "where the history of repl is kept, in vitrine/; else ~/.local/state");
+  text += term("LC_ALL, LC_CTYPE, LANG", "",
+               "outside a UTF-8 locale, all that is not ASCII is written \\xNN");
+  text += term("VITRINE_RULES", "", "the folder of rules of scan, in place of the pack");
+  text += term("VITRINE_STATE", "", "vitrined's state folder, for evidence and fvm");
   text += ".SH EXAMPLES\n.nf\n.RS\n";
   for (const auto* example :
        {"vitrine vms", "vitrine ps web1 --sort -rss", "vitrine ss web1 --json | jq .",

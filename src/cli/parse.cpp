@@ -40,7 +40,9 @@ Outcome<Arguments> sort_operands(const Command& command, Arguments sorted,
         break;
       }
     }
-    return misuse(command, fmt::format("{} wants a {}", command.name, missing));
+    const bool vowel = std::string_view("AEIOU").find(missing.front()) != std::string_view::npos;
+    return misuse(command,
+                  fmt::format("{} wants {} {}", command.name, vowel ? "an" : "a", missing));
   }
   const bool any_number = !command.operands.empty() && command.operands.back().repeated;
   if (given.size() > command.operands.size() && !any_number) {

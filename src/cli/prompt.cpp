@@ -153,6 +153,8 @@ void Prompt::language(const std::string& text) {
   }
   if (entry.checked().program)
     run(std::make_shared<vmipl::Program>(*entry.checked().program), entry.runs_once());
+  if (text.starts_with("let "))
+    console.remark("let ends with its entry; const NAME = VALUE is kept");
 }
 
 void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once) {

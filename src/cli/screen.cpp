@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 
 namespace vitrine::cli {
 namespace {
@@ -78,10 +79,16 @@ constexpr int kCrashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
 }  // namespace
 
+bool Screen::possible() {
+  const char* term = std::getenv("TERM");
+  return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 && term != nullptr &&
+         std::string_view(term) != "dumb";
+}
+
 Outcome<Screen> Screen::open() {
-  if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1 ||
-      tcgetattr(STDIN_FILENO, &found) != 0) {
-    return std::unexpected(Problem(Errc::unsupported, "standard input or output is no terminal"));
+  if (!possible() || tcgetattr(STDIN_FILENO, &found) != 0) {
+    return std::unexpected(
+        Problem(Errc::unsupported, "standard input or output is no terminal that can be drawn on"));
   }
   struct sigaction action{};
   action.sa_handler = note_size;

@@ -13,7 +13,10 @@ namespace vitrine::cli {
 /// end, a signal, a crash, Ctrl-Z), the terminal is put back first. One at a time.
 class Screen {
  public:
-  /// @returns unsupported  standard input or output is no terminal
+  /// Both ends are a terminal, and one that moves its cursor ($TERM is not "dumb").
+  [[nodiscard]] static bool possible();
+
+  /// @returns unsupported  it is not possible()
   [[nodiscard]] static Outcome<Screen> open();
 
   Screen(Screen&& other) noexcept;

@@ -17,7 +17,8 @@ std::vector<TableColumn> table_columns(const std::vector<BoundColumn>& columns) 
     table.push_back({.header = column.header,
                      .right = column.right,
                      .flexible = column.type == text || column.type == list,
-                     .middle = column.middle});
+                     .middle = column.middle,
+                     .whole = column.whole});
   }
   return table;
 }
@@ -87,7 +88,8 @@ std::vector<BoundColumn> bound_columns(const Shape& shape, const linux::ViewInfo
     BoundColumn made{.header = std::string(column.header),
                      .draw = column.draw,
                      .type = column.type,
-                     .middle = column.middle};
+                     .middle = column.middle,
+                     .whole = column.whole};
     for (const auto& source : column.sources) {
       const auto at = std::ranges::find(view.columns, source, &linux::Column::name);
       if (at != view.columns.end()) {

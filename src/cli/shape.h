@@ -23,6 +23,7 @@ struct ShapeColumn {
   Draw draw = nullptr;                               ///< null: the first source as it is
   linux::ColumnType type = linux::ColumnType::text;  ///< of what is drawn
   bool middle = false;  ///< where it must be cut, cut in the middle: both ends tell something
+  unsigned whole = 0;   ///< cut to less only when nothing else can be
 };
 
 /// Empty: the view's shown columns.
@@ -36,6 +37,7 @@ struct BoundColumn {
   linux::ColumnType type = linux::ColumnType::text;
   bool right = false;
   bool middle = false;
+  unsigned whole = 0;
 };
 
 /// Columns of the shape whose sources this view lacks are left out.

@@ -46,6 +46,9 @@ void Table::lay_out() {
   }
   auto least = widths_;
   for (auto& width : least) width = std::max(width, kLeast);
+  auto first = least;  // what columns keep while others can still give way
+  for (std::size_t i = 0; i < columns_.size(); ++i)
+    first[i] = std::max(first[i], columns_[i].whole);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       widths_[i] = std::max(widths_[i], display_width(row.cells[i]));
@@ -55,6 +58,11 @@ void Table::lay_out() {
   if (console_.width == 0 || options_.wide || columns_.empty()) return;
 
   const auto gaps = kGap * static_cast<unsigned>(columns_.size() - 1) + marks;
+  give_way(gaps, first);
+  give_way(gaps, least);
+}
+
+void Table::give_way(unsigned gaps, const std::vector<unsigned>& least) {
   for (;;) {
     const auto total = std::accumulate(widths_.begin(), widths_.end(), gaps);
     if (total <= console_.width) return;

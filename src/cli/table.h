@@ -14,6 +14,7 @@ struct TableColumn {
   bool right = false;     ///< numbers
   bool flexible = false;  ///< may be cut short with an ellipsis
   bool middle = false;    ///< is then cut in the middle
+  unsigned whole = 0;     ///< is cut to less only when nothing else can be
 };
 
 /// Cells are escaped already. The widths are those of the first 4,096 rows; from then on
@@ -45,6 +46,8 @@ class Table {
 
   bool flush();
   void lay_out();
+  /// Narrows flexible columns until the line fits, none of them to less than `least`.
+  void give_way(unsigned gaps, const std::vector<unsigned>& least);
   bool print(const Row& row, bool is_header);
 };
 

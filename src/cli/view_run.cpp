@@ -2,8 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 
+#include "cli/collect.h"
 #include "cli/columns.h"
 #include "cli/nearest.h"
 
@@ -11,6 +13,10 @@ namespace vitrine::cli {
 namespace {
 
 constexpr std::size_t kMostWarnings = 5;  // in full; the rest are counted
+
+bool shows_processes(const linux::ViewInfo& info) {
+  return std::ranges::find(info.columns, "pid", &linux::Column::name) != info.columns.end();
+}
 
 std::string counted(std::size_t count, std::string_view one, std::string_view many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
@@ -30,6 +36,13 @@ std::vector<Option> view_options() {
       {"--wide", "", "cut nothing to fit the terminal"},
       {"--no-cache", "", "recover the kernel's symbols and types anew"},
   };
+}
+
+std::vector<Option> view_options_without(std::initializer_list<std::string_view> names) {
+  auto options = view_options();
+  std::erase_if(options,
+                [&](const Option& o) { return std::ranges::find(names, o.name) != names.end(); });
+  return options;
 }
 
 Outcome<const linux::View*> find_view(const World& world, std::string_view name) {
@@ -76,6 +89,12 @@ Outcome<ViewPlan> plan(const linux::ViewInfo& info, const Shape& shape, const Ar
                                      : ViewPlan::table;
   plan.table_options = {.header = !words.has("--no-header"), .wide = words.has("--wide")};
   plan.query.pids = TRY(parse_pids(words));
+  if (!plan.query.pids.empty() && !shows_processes(info)) {
+    return std::unexpected(
+        Problem(Errc::invalid,
+                fmt::format("--pid: the rows of view \"{}\" belong to no process", info.name),
+                fmt::format("its columns: vitrine views {}", info.name)));
+  }
   if (const auto sort = words.value("--sort")) plan.keys = TRY(sort_keys(*sort, info));
 
   const auto people = plan.format == ViewPlan::table;
@@ -110,6 +129,25 @@ std::unique_ptr<RowWriter> writer_of(const ViewPlan& plan, Console& console) {
       break;
   }
   return table_writer(plan.bound, console, plan.table_options);
+}
+
+Outcome<std::vector<std::int64_t>> absent_pids(std::vector<std::int64_t> pids, Context& context,
+                                               Session& session) {
+  std::erase(pids, 0);  // the idle tasks, which are in no list
+  if (pids.empty()) return pids;
+  StringOutput unsaid;  // what this look leaves open, the view's own has said
+  Console quiet{.out = context.console.out, .err = unsaid};
+  Context silent{context.world, quiet};
+  const auto there = TRY(collect("processes", {"pid"}, pids, silent, session));
+  for (const auto& row : there.rows) std::erase(pids, Collected::integer(row.values[0]));
+  return pids;
+}
+
+Problem no_process(std::span<const std::int64_t> absent, const Session& session) {
+  std::string list;
+  for (const auto pid : absent) list += fmt::format("{}{}", list.empty() ? "" : ", ", pid);
+  return {Errc::not_found, fmt::format("there is no process {}", list),
+          fmt::format("list them: vitrine ps {}", session.machine().name())};
 }
 
 Status report(const linux::Tally& tally, const linux::RowSink& rows, Console& console) {
@@ -148,8 +186,14 @@ Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& w
   auto tally = (*reader)->read(sink);
   sink.finish();
   if (!tally) return std::unexpected(explain(std::move(tally).error(), session));
-  const auto reading = report(*tally, sink, context.console);
+  auto reading = report(*tally, sink, context.console);
   TRY(session.still_there());
+  if (const auto absent = TRY(absent_pids(plan.query.pids, context, session)); !absent.empty()) {
+    auto problem = no_process(absent, session);
+    if (sink.rows() == 0) return std::unexpected(std::move(problem));
+    context.console.remark("! " + problem.message);
+    reading = Status::doubtful;
+  }
   return reading == Status::done ? session.status() : reading;
 }
 

@@ -1,6 +1,9 @@
 // ViewRun: the words of a view command, understood; and the running of it.
 #pragma once
 
+#include <initializer_list>
+#include <span>
+
 #include "cli/command.h"
 #include "cli/session.h"
 #include "cli/shape.h"
@@ -9,12 +12,21 @@ namespace vitrine::cli {
 
 /// --json, --csv, --columns, --pid, --sort, --no-header, --wide, --no-cache.
 [[nodiscard]] std::vector<Option> view_options();
+/// The same but for these: of views that have no process, no order of their own ...
+[[nodiscard]] std::vector<Option> view_options_without(
+    std::initializer_list<std::string_view> names);
 
 /// @returns invalid  no such view; the message names the nearest, the hint lists all.
 [[nodiscard]] Outcome<const linux::View*> find_view(const World& world, std::string_view name);
 
 /// "1,2" as pids. @returns invalid
 [[nodiscard]] Outcome<std::vector<std::int64_t>> parse_pids(const Arguments& words);
+
+/// Those of `pids` that no process has; 0, the idle tasks, aside.
+[[nodiscard]] Outcome<std::vector<std::int64_t>> absent_pids(std::vector<std::int64_t> pids,
+                                                             Context& context, Session& session);
+/// What is said of them, with where to look.
+[[nodiscard]] Problem no_process(std::span<const std::int64_t> absent, const Session& session);
 
 /// What to ask of the reader, and what to print of it.
 struct ViewPlan {

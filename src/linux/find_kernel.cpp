@@ -217,12 +217,20 @@ std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from,
   return std::nullopt;
 }
 
+/// What is said of an image in which nothing was found; a machine may be tried again.
+constexpr std::string_view kImageHint =
+    "is it all the memory of a machine that runs Linux? `vitrine info` says how it was read";
+constexpr std::string_view kMachineHint =
+    "the machine may still be in its firmware or boot loader, or run another system; try again "
+    "when it has booted";
+
 std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{} MiB", (bytes + kMiB / 2) / kMiB);
 }
 
 /// What is said when no kernel was found, by what else there is.
-Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_bit_code) {
+Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_bit_code,
+                      bool image) {
   const auto name = find_kernel_name(ram);
   if (name && name->is_32_bit() && !runs_64_bit_code) {
     return Problem(Errc::not_found,
@@ -239,8 +247,10 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
         "a kernel with CONFIG_KALLSYMS=y is needed (CONFIG_KALLSYMS_ALL=y and "
         "CONFIG_DEBUG_INFO_BTF=y for all views), as distributions have it");
   }
-  std::string message =
-      fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
+  auto message =
+      seen.scanned == 0
+          ? std::string("no Linux kernel was found: the memory holds nothing but zeros")
+          : fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
   if (seen.tables > 0 && seen.last) {
     message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})",
                            seen.tables, seen.tables == 1 ? "" : "s", describe(*seen.last));
@@ -252,12 +262,10 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
                     "or was built without kallsyms",
                     name->release, name->machine));
   }
-  return Problem(
-      Errc::not_found, std::move(message),
-      runs_64_bit_code
-          ? "the CPUs do run 64-bit kernel code; if that is Linux, it was built without kallsyms"
-          : "the machine may still be in its firmware or boot loader, or run another system; "
-            "try again when it has booted");
+  return Problem(Errc::not_found, std::move(message),
+                 runs_64_bit_code ? std::string("the CPUs do run 64-bit kernel code; if that is "
+                                                "Linux, it was built without kallsyms")
+                                  : std::string(image ? kImageHint : kMachineHint));
 }
 
 }  // namespace
@@ -308,7 +316,8 @@ std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text
   return std::nullopt;
 }
 
-Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const TextHint> hints) {
+Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const TextHint> hints,
+                                 bool image) {
   Seen seen;
   for (const TextHint& hint : hints) {
     const Gpa start{hint.physical.value & ~(kTextAlign - 1)};
@@ -321,14 +330,14 @@ Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Text
       return std::move(*found);
     }
   }
-  if (ram.ram().empty()) return std::unexpected(nothing_found(ram, {}, !hints.empty()));
+  if (ram.ram().empty()) return std::unexpected(nothing_found(ram, {}, !hints.empty(), image));
   const auto scan = [&](std::span<const TextHint> cpus) {
     seen = {};
     return search_populated(ram, ram.ram().front().start, ram.ram().back().end(), cpus, seen);
   };
   auto found = scan(hints);
   if (!found && seen.ended) found = scan({});
-  if (!found) return std::unexpected(nothing_found(ram, seen, !hints.empty()));
+  if (!found) return std::unexpected(nothing_found(ram, seen, !hints.empty(), image));
   found->how = fmt::format("a scan of {} of RAM", mebibytes(seen.scanned));
   return std::move(*found);
 }

@@ -68,11 +68,12 @@ struct TextHint {
 /// @param hints  from text_hints(); may be empty. If a CPU runs none of the kernels that lie in
 /// RAM,
 ///   one of them is answered all the same: runs_at() tells.
+/// @param image  what is advised where none is found: memory of a file, not of a machine
 /// @returns not_found  no kallsyms that its own page tables confirm; the message says
 ///   what was seen instead.
 /// Cost: a scan of up to 192 MiB around a hint, else of all populated RAM; then a
 /// pass over the symbols: tens of milliseconds.
 [[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram,
-                                               std::span<const TextHint> hints);
+                                               std::span<const TextHint> hints, bool image = false);
 
 }  // namespace vitrine::linux

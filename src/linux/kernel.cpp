@@ -183,7 +183,8 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   std::string doubt;
   auto cached = cache.find(machine.memory(), hints, doubt);
   if (!doubt.empty()) health.warnings.push_back(doubt);
-  auto found = cached ? std::move(cached->kernel) : TRY(find_kernel(machine.memory(), hints));
+  auto found = cached ? std::move(cached->kernel)
+                      : TRY(find_kernel(machine.memory(), hints, !machine.live()));
   if (cached) cached->kernel.place = found.place;
   health.notes.push_back(
       fmt::format("kernel: found by {} in {:.1f} ms", found.how, milliseconds_since(start)));

@@ -93,6 +93,10 @@ x86::Registers registers_of(const format::QemuCpuState& from, std::uint16_t elf_
   return r;
 }
 
+// Types of the notes called CORE.
+constexpr std::uint32_t kNotePrstatus = 1;
+constexpr std::uint32_t kNoteAuxv = 6;
+
 class Opener {
  public:
   Opener(const std::string& path, std::size_t layout) : layout_(layout) { parts_.path = path; }
@@ -173,6 +177,12 @@ class Opener {
     }
     auto ranges = format::elf_ranges(*elf, size_);
     take_notes(*elf);
+    if (of_a_process_) {
+      return problem(Problem(
+          Errc::unsupported,
+          fmt::format("{} is the core of a process, not the memory of a machine", parts_.path),
+          "give a core of the guest: `dump-guest-memory FILE` in QEMU's monitor writes one"));
+    }
     if (!parts_.registers.empty()) {  // QEMU wrote it
       if (const auto unnamed = format::add_unnamed_ranges(ranges, *elf, size_); unnamed != 0) {
         parts_.notes.push_back(fmt::format(
@@ -219,8 +229,10 @@ class Opener {
         } else if (note.name == "VMCOREINFO") {
           parts_.vmcoreinfo.emplace(reinterpret_cast<const char*>(note.descriptor.data()),
                                     note.descriptor.size());
-        } else if (note.name == "CORE" && note.type == 1) {
+        } else if (note.name == "CORE" && note.type == kNotePrstatus) {
           foreign = true;
+        } else if (note.name == "CORE" && note.type == kNoteAuxv) {
+          of_a_process_ = true;  // no machine has an auxiliary vector
         }
       }
     }
@@ -328,6 +340,7 @@ class Opener {
   FileDescriptor file_;
   GuardedMapping view_;
   std::uint64_t size_ = 0;
+  bool of_a_process_ = false;
 };
 
 }  // namespace

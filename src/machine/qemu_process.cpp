@@ -185,16 +185,22 @@ bool same_text(std::string_view one, std::string_view other) {
   return std::ranges::equal(one, other, {}, lower, lower);
 }
 
+constexpr std::size_t kMostNames = 5;
+
 std::string list_names(std::vector<const QemuProcess*> processes, std::string_view near) {
   std::ranges::sort(processes, {}, [&](const QemuProcess* one) {
     return std::pair(edit_distance(one->name(), near, std::max(one->name().size(), near.size())),
                      one->pid);
   });
-  if (processes.size() > 5) processes.resize(5);
   std::vector<std::string> names;
-  for (const auto* one : processes)
+  for (const auto* one : processes) {
+    if (names.size() == kMostNames) break;
     names.push_back(fmt::format("{} (pid {})", one->name(), one->pid));
-  return fmt::format("{}", fmt::join(names, ", "));
+  }
+  auto list = fmt::format("{}", fmt::join(names, ", "));
+  if (processes.size() > kMostNames)
+    list += fmt::format(" and {} more", processes.size() - kMostNames);
+  return list;
 }
 
 /// Who called listen() on a socket that no command line names.

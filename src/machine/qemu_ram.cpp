@@ -98,7 +98,8 @@ std::string hint_when_denied(std::optional<std::uint32_t> other_user, std::strin
            "QMP socket";
   }
   if (other_user) {
-    return fmt::format("it runs as uid {}: use sudo, or give this program CAP_SYS_PTRACE",
+    // What to do comes first: `vms` has not always room for more.
+    return fmt::format("use sudo, or give this program CAP_SYS_PTRACE: it runs as uid {}",
                        *other_user);
   }
   if (scope.empty() || scope == "0") return "run as root, or give this program CAP_SYS_PTRACE";

@@ -101,7 +101,9 @@ MachineSummary summarize(const QemuProcess& process, bool ask_state) {
     if (!process.monitors.empty() && (!ask_state || !summary.state.empty()))
       summary.ram = "QMP monitor";
     const auto why = ram_problem(process.pid, *refused);
-    summary.remark = why.message + (why.hint.empty() ? "" : "; " + why.hint);
+    summary.remark = why.code == Errc::denied ? why.hint
+                     : why.hint.empty()       ? why.message
+                                              : why.message + "; " + why.hint;
   }
   return summary;
 }

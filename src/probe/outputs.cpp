@@ -202,8 +202,7 @@ bool Outputs::closed() const {
 std::vector<OutputLoss> Outputs::losses() const {
   const std::lock_guard lock(mutex_);
   std::vector<OutputLoss> out;
-  if (standard_lost_ != 0)
-    out.push_back({"standard output", standard_lost_, "its reader went away"});
+  if (standard_lost_ != 0) out.push_back({"standard output", standard_lost_, "it takes no more"});
   if (standard_slow_ != 0)
     out.push_back({"standard output", standard_slow_, "its reader is too slow"});
   for (const auto& [path, file] : files_) {

@@ -134,7 +134,11 @@ Command demo_command() {
       .group = "Help",
       .summary = "boots a guest and shows the commands on it",
       .options = {{"--yes", "", "do not wait for Enter between the steps"},
-                  {"--kernel", "LABEL", "5.10, 6.1 (usual), 6.12 or 7.x", Words::text}},
+                  {"--kernel",
+                   "LABEL",
+                   "5.10, 6.1 (usual), 6.12 or 7.x",
+                   Words::text,
+                   {"5.10", "6.1", "6.12", "7.x"}}},
       .description =
           "Boots a small Debian guest with busybox, needs no root, and shuts it down at the end, "
           "however that comes.",

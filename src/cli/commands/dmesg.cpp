@@ -41,14 +41,12 @@ Outcome<Status> run(Context& context, const Arguments& words) {
 }  // namespace
 
 Command dmesg_command() {
-  auto options = view_options();
-  std::erase_if(options, [](const Option& o) { return o.name == "--pid" || o.name == "--sort"; });
   return {
       .name = "dmesg",
       .group = "Look",
       .summary = "the kernel's log",
       .operands = {{"VM", Words::machine}},
-      .options = std::move(options),
+      .options = view_options_without({"--pid", "--sort"}),
       .description =
           "The view \"kernel_log\": with --json, --csv or --columns record by record, with level "
           "and facility.",

@@ -252,7 +252,7 @@ Command evidence_command() {
   return {.name = "evidence",
           .group = "Guard",
           .summary = "what was found and done: list, show, verify",
-          .operands = {{"ACTION", Words::text},
+          .operands = {{.name = "ACTION", .choices = {"list", "show", "verify"}},
                        {"STORE", Words::path, true},
                        {"ENTRY", Words::number, true}},
           .options = options(),

@@ -224,7 +224,9 @@ Command fvm_command() {
       .name = "fvm",
       .group = "Guard",
       .summary = "the watchers of this host's guests",
-      .operands = {{"ACTION", Words::text}, {"GUEST", Words::text, true}},
+      .operands = {{.name = "ACTION",
+                    .choices = {"status", "verdicts", "attach", "detach", "failover", "drain"}},
+                   {"GUEST", Words::text, true}},
       .options = options(),
       .description =
           "vitrined watches each guest of its folder by a forensic virtual machine of its own. "

@@ -118,12 +118,14 @@ Outcome<std::unique_ptr<VirtualMemory>> memory_of(std::int64_t pid, Context& con
                                                   Session& session) {
   const auto found = TRY(collect("processes", {"pid", "address"}, {pid}, context, session));
   if (found.rows.empty()) {
-    return std::unexpected(Problem(Errc::not_found, fmt::format("there is no process {}", pid),
-                                   "list them: vitrine ps"));
+    const std::int64_t absent[] = {pid};
+    return std::unexpected(no_process(absent, session));
   }
   const Gva task{Collected::address(found.rows.front().values[1])};
   auto memory = session.guest().process_memory(task);
-  if (!memory) memory.error().message = fmt::format("process {}: {}", pid, memory.error().message);
+  if (!memory && memory.error().code == Errc::not_found) {
+    memory.error().message = fmt::format("process {} has no memory of its own", pid);
+  }
   return memory;
 }
 

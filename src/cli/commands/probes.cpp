@@ -43,7 +43,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     auto message = fmt::format("no probe is called \"{}\"", glob);
     if (const auto guess = did_you_mean(glob, names); !guess.empty()) message += "; " + guess;
     return std::unexpected(
-        Problem(Errc::not_found, std::move(message), "all of them: vitrine probes"));
+        Problem(Errc::invalid, std::move(message), "all of them: vitrine probes"));
   }
   const bool machine_readable = words.has("--json") || words.has("--csv");
   if (found.size() == 1 && !words.operands.empty() && !machine_readable &&

@@ -2,8 +2,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -60,11 +62,11 @@ struct Taken {
   /// What was taken, and how, in a sentence.
   [[nodiscard]] std::string words(unsigned hertz) const {
     auto text = fmt::format(
-        "{} samples in {:.1f} s at {} Hz, from registers by the monitor, the guest not stopped",
-        tally.counted, seconds, hertz);
+        "{} sample{} in {:.1f} s at {} Hz, from registers by the monitor, the guest not stopped",
+        tally.counted, tally.counted == 1 ? "" : "s", seconds, hertz);
     if (tally.idle != 0) text += fmt::format("; {} times a CPU was idle", tally.idle);
     if (tally.torn != 0) text += fmt::format("; {} torn and left out", tally.torn);
-    if (late != 0) text += fmt::format("; {} looks were late", late);
+    if (late != 0) text += fmt::format("; {} look{} late", late, late == 1 ? " was" : "s were");
     if (counts.lost() != 0) text += fmt::format("; {} lost for want of room", counts.lost());
     return text;
   }
@@ -116,6 +118,10 @@ void add_own(const std::string& name, const probe::StackCounts::Node& node,
   for (const auto& [callee, below] : node.callees) add_own(callee, below, own);
 }
 
+Problem unwritable(const std::string& path) {
+  return {Errc::io, fmt::format("{} cannot be written: {}", path, std::strerror(errno))};
+}
+
 void print_hottest(const Taken& taken, Console& console) {
   std::map<std::string, std::uint64_t> own;
   for (const auto& [name, node] : taken.counts.root().callees) add_own(name, node, own);
@@ -135,25 +141,30 @@ void print_hottest(const Taken& taken, Console& console) {
 Outcome<Status> run(Context& context, const Arguments& words) {
   const auto plan = TRY(plan_of(words));
   auto session = TRY(Session::open(context, words));
+  // Before the sampling: who has sampled for an hour wants no word then about a missing folder.
+  std::ofstream picture;
+  if (!plan.picture.empty()) {
+    picture.open(plan.picture, std::ios::binary | std::ios::trunc);
+    if (!picture) return std::unexpected(unwritable(plan.picture));
+  }
   auto taken = take(plan, session);
   if (!taken) return std::unexpected(explain(std::move(taken).error(), session));
   auto& console = context.console;
   if (!plan.picture.empty()) {
-    std::ofstream file(plan.picture, std::ios::binary | std::ios::trunc);
-    file << probe::flame_graph_svg(
+    picture << probe::flame_graph_svg(
         taken->counts, {.title = fmt::format("{}: where its CPUs are", session.machine().name()),
                         .subtitle = taken->words(plan.hertz)});
-    if (!file.flush()) {
-      return std::unexpected(Problem(Errc::io, fmt::format("{} cannot be written", plan.picture)));
-    }
+    if (!picture.flush()) return std::unexpected(unwritable(plan.picture));
     console.remark("the flame graph is in " + escape(plan.picture, console.charset));
   }
   if (plan.folded) {
     console.out.write(taken->counts.folded());
-  } else if (plan.picture.empty()) {
+  } else if (plan.picture.empty() && taken->counts.total() != 0) {
     print_hottest(*taken, console);
   }
   console.remark(taken->words(plan.hertz));
+  if (taken->counts.total() == 0 && taken->tally.idle != 0)
+    console.remark("no CPU did anything at any look: --idle counts those that wait, too");
   if (taken->ended) return std::unexpected(explain(std::move(*taken->ended), session));
   TRY(session.still_there());
   return session.status();

@@ -34,9 +34,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   }
   const auto lines = draw_tree(processes, pids.empty() ? 0 : pids.front(), console.charset);
   if (lines.empty() && !pids.empty()) {
-    return std::unexpected(Problem(Errc::not_found,
-                                   fmt::format("there is no process {}", pids.front()),
-                                   "list them: vitrine ps"));
+    return std::unexpected(no_process(pids, session));
   }
   for (const auto& line : lines) {
     const bool cut = console.width != 0 && !words.has("--wide");

@@ -32,6 +32,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   std::string line;
   if (!words.operands.empty()) {
     const auto& name = words.operands.front();
+    if (name.empty()) return std::unexpected(Problem(Errc::invalid, "the machine's name is empty"));
     for (const char c : name) {
       if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_' && c != '.')
         return std::unexpected(Problem(

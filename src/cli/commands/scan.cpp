@@ -59,7 +59,11 @@ Outcome<Settings> settings_of(const Arguments& words) {
                   "VITRINE_RULES names its folder; --no-default-rules does without"));
     folders.push_back(own);
   }
-  for (auto& folder : values(words, "--rules")) folders.push_back(std::move(folder));
+  // A path that leads nowhere is a slip of the fingers, and what was meant would go unlooked for.
+  auto given = values(words, "--rules");
+  if (const auto own = symptom::Pack::load(given); !own.problems().empty())
+    return std::unexpected(own.problems().front());
+  for (auto& folder : given) folders.push_back(std::move(folder));
   settings.pack = symptom::Pack::load(folders);
   for (const auto& name : values(words, "--require")) settings.pack.require(name);
   return settings;
@@ -169,8 +173,10 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       std::size_t looked_for = 0, not_here = 0;
       for (const auto& one : engine->symptoms()) ++(one.runs ? looked_for : not_here);
       context.console.remark(fmt::format(
-          "{} of {} symptoms looked for in {} ms, {} findings{}", looked_for, looked_for + not_here,
+          "{} of {} symptoms looked for in {} ms, {} finding{}{}", looked_for,
+          looked_for + not_here,
           std::chrono::duration_cast<std::chrono::milliseconds>(report.took).count(), report.known,
+          report.known == 1 ? "" : "s",
           report.allowed == 0 ? std::string() : fmt::format(", {} allowed", report.allowed)));
     }
     if (!settings.watch || InterruptGuard::interrupted()) break;

@@ -160,12 +160,15 @@ Outcome<Status> run(Context& context, const Arguments& words) {
       pids, context, session));
   take(user, false, threads);
   if (cpu) std::erase_if(threads, [&](const auto& one) { return one.second.cpu != cpu; });
+  if (const auto absent = TRY(absent_pids(pids, context, session)); !absent.empty()) {
+    return std::unexpected(no_process(absent, session));
+  }
   if (threads.empty() && (cpu || !pids.empty())) {
     return std::unexpected(cpu ? Problem(Errc::not_found,
                                          fmt::format("nothing was seen on CPU {}", *cpu),
                                          "list them: vitrine show cpus")
                                : Problem(Errc::not_found, "no thread of that process has a stack",
-                                         "list them: vitrine ps"));
+                                         "it is about to end"));
   }
   auto status = kernel.status == Status::done ? user.status : kernel.status;
   if (words.has("--json")) {

@@ -41,8 +41,9 @@ Outcome<Settings> parse_settings(const Arguments& words) {
   if (const auto text = words.value("--count")) {
     const auto [end, error] =
         std::from_chars(text->data(), text->data() + text->size(), settings.count);
-    if (error != std::errc() || end != text->data() + text->size()) {
-      return misuse(fmt::format("--count: \"{}\" is no number", *text), "for example: --count 3");
+    if (error != std::errc() || end != text->data() + text->size() || settings.count == 0) {
+      return misuse(fmt::format("--count: \"{}\" is no number of looks", *text),
+                    "for example: --count 3; without it, until q or Ctrl-C");
     }
   }
   if (const auto text = words.value("--sort")) {
@@ -169,10 +170,10 @@ bool obey(int key, TopOptions& shown, std::size_t rows, std::size_t page) {
   return true;
 }
 
-Outcome<Status> live(Context& context, Session& session, Settings settings) {
+/// Until q, Ctrl-C or the last look; then the terminal is as it was.
+Outcome<void> on_screen(Context& context, Session& session, Settings& settings, TopTable& table) {
   auto& console = context.console;
   const auto screen = TRY(Screen::open());
-  TopTable table;
   auto next = Clock::now();
   const auto name = escape(session.machine().name(), console.charset);
   const auto release = escape(session.guest().identity().release, console.charset);
@@ -200,6 +201,19 @@ Outcome<Status> live(Context& context, Session& session, Settings settings) {
     const int key = screen.key(static_cast<int>(std::max<std::int64_t>(left, 0)));
     if (!obey(key, settings.shown, table.size(settings.shown), page)) break;
   }
+  return {};
+}
+
+Outcome<Status> live(Context& context, Session& session, Settings settings) {
+  auto& console = context.console;
+  TopTable table;
+  TRY(on_screen(context, session, settings, table));
+  // The screen is as it was before; who said how many looks wanted to read the last.
+  if (settings.count != 0) {
+    for (const auto& line : table.lines(settings.shown, console.width, 0, console)) {
+      if (!console.out.write(line + "\n")) break;
+    }
+  }
   return session.status();
 }
 
@@ -207,7 +221,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   const auto settings = TRY(parse_settings(words));
   auto session = TRY(Session::open(context, words));
   const InterruptGuard interrupts;
-  const bool terminal = context.console.interactive && isatty(STDIN_FILENO) == 1;
+  const bool terminal = Screen::possible() && context.console.interactive;
   return terminal ? live(context, session, settings) : repeat(context, session, settings);
 }
 
@@ -220,7 +234,11 @@ Command top_command() {
           .operands = {{"VM", Words::machine}},
           .options = {{"--interval", "SECONDS", "between two looks; 1 if not said", Words::number},
                       {"--count", "N", "end after so many looks", Words::number},
-                      {"--sort", "ORDER", "cpu (usual), memory, time or pid", Words::text},
+                      {"--sort",
+                       "ORDER",
+                       "cpu (usual), memory, time or pid",
+                       Words::text,
+                       {"cpu", "memory", "time", "pid"}},
                       {"--no-cache", "", "recover the kernel's symbols and types anew"}},
           .description =
               "CPU% is of one CPU, since the last look. In a pipe, tables follow each other.",

@@ -90,9 +90,11 @@ Command threads_command() {
 Command lsmod_command() {
   Shape shape = {{"", {"name"}},      {"", {"size"}},  {"USED", {"references"}},
                  {"BY", {"used_by"}}, {"", {"state"}}, {"", {"taints"}}};
-  return view_command("lsmod", "modules", "kernel modules", std::move(shape),
-                      "The view \"modules\".",
-                      {"vitrine lsmod web1", "vitrine lsmod web1 --columns +text,+build_id"});
+  auto command =
+      view_command("lsmod", "modules", "kernel modules", std::move(shape), "The view \"modules\".",
+                   {"vitrine lsmod web1", "vitrine lsmod web1 --columns +text,+build_id"});
+  command.options = view_options_without({"--pid"});
+  return command;
 }
 
 Command lsof_command() {
@@ -108,12 +110,14 @@ Command lsof_command() {
 }
 
 Command ss_command() {
+  constexpr unsigned kState = 11;    // "ESTABLISHED"
+  constexpr unsigned kAddress = 21;  // "255.255.255.255:65535"
   Shape shape = {{"PROTO", {"protocol"}},
-                 {"", {"state"}},
+                 {"", {"state"}, nullptr, ColumnType::text, false, kState},
                  {"RECV-Q", {"rx_queue"}},
                  {"SEND-Q", {"tx_queue"}},
-                 {"", {"local"}, nullptr, ColumnType::text, true},
-                 {"", {"remote"}, nullptr, ColumnType::text, true},
+                 {"", {"local"}, nullptr, ColumnType::text, true, kAddress},
+                 {"", {"remote"}, nullptr, ColumnType::text, true, kAddress},
                  {"OWNER", {"process", "pid", "fd"}, owner, ColumnType::text, true}};
   return view_command(
       "ss", "sockets", "sockets and who owns them", std::move(shape),
@@ -123,8 +127,9 @@ Command ss_command() {
 }
 
 Command maps_command() {
+  constexpr unsigned kRange = 25;  // "7ffe7fd68000-7ffe7fd89000"
   Shape shape = {{"", {"pid"}},
-                 {"RANGE", {"start", "end"}, range},
+                 {"RANGE", {"start", "end"}, range, ColumnType::text, false, kRange},
                  {"PERM", {"permissions"}},
                  {"", {"size"}},
                  {"", {"path"}, nullptr, ColumnType::text, true}};

@@ -53,7 +53,10 @@ Outcome<void> guard(const std::string& guest, bool emulated, const std::string& 
 }  // namespace
 
 int run_guard(int argc, char** argv) {
-  if (argc != 5) return 1;
+  if (argc != 5) {
+    fmt::print(stderr, "vitrine-guard is started by vitrined; docs/guard.md says how\n");
+    return 64;
+  }
   const auto boot = evidence::parse_boot(argv[4]);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::signal(SIGPIPE, SIG_IGN);

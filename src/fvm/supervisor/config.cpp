@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -18,8 +20,12 @@ namespace {
 
 Outcome<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return std::unexpected(Problem(Errc::not_found, fmt::format("{} cannot be read", path)));
+  if (!file) {
+    const int error = errno;
+    return std::unexpected(
+        Problem(Errc::not_found, fmt::format("{} cannot be read: {}", path, std::strerror(error)),
+                error == ENOENT ? "packaging/vitrined.toml is one to begin with" : ""));
+  }
   return std::string{std::istreambuf_iterator<char>(file), {}};
 }
 

@@ -34,9 +34,13 @@ int run_supervisor(int argc, char** argv) {
       check = true;
     } else if (word == "--config" && i + 1 < argc) {
       path = argv[++i];
+    } else if (word == "--help" || word == "-h") {
+      fmt::print("{}", kUsage);
+      return 0;
     } else {
-      fmt::print(stderr, "{}", kUsage);
-      return word == "--help" ? 0 : 2;
+      fmt::print(stderr, "vitrined: {}: {}\n{}",
+                 word == "--config" ? "it wants a file" : "there is no such option", word, kUsage);
+      return 2;
     }
   }
   auto config = Config::load(path);

@@ -75,6 +75,7 @@ constexpr ViewInfo kInfo = {
     .key = "cpu",
 };
 
+constexpr std::int64_t kNobody = -1;
 constexpr std::size_t kMaxFlagWords = 64;
 constexpr std::size_t kMaxFlagName = 64;
 
@@ -99,7 +100,7 @@ std::optional<std::vector<std::string>> flag_names(const Kernel& kernel, const S
 }
 
 struct Fields {
-  Field<std::int32_t> pid;
+  Field<std::int32_t> pid, tgid;
   Field<std::string> comm;
   OptionalField<Gva> idle;
   OptionalField<std::uint32_t> apic_id, microcode;
@@ -111,6 +112,7 @@ struct Fields {
     Fields fields;
     FieldBinder bind(types);
     bind(fields.pid, "task_struct.pid");
+    bind(fields.tgid, "task_struct.tgid");
     bind(fields.comm, "task_struct.comm");
     bind(fields.idle, "rq.idle");
     bind(fields.apic_id, {"cpuinfo_x86.topo.apicid", "cpuinfo_x86.apicid"});
@@ -150,6 +152,7 @@ class Reader final : public ViewReader {
     for (unsigned cpu = 0; cpu < kernel_.cpu_count(); ++cpu) {
       if (possible && !bit(*possible, cpu)) continue;
       const bool runs = !online || bit(*online, cpu);
+      if (!rows.wants_pid(runs ? process_on(cpu) : kNobody)) continue;
       rows.begin();
       rows.set(kCpu, std::int64_t{cpu});
       if (online) rows.set(kOnline, runs);
@@ -184,6 +187,14 @@ class Reader final : public ViewReader {
     const auto at = kernel_.per_cpu(*address, cpu);
     if (!at) return std::nullopt;
     return *at;
+  }
+
+  /// The pid of the process whose thread is on this CPU.
+  [[nodiscard]] std::int64_t process_on(unsigned cpu) {
+    const auto task = current_.on(cpu);
+    if (!task || !fields_.tgid.bound()) return kNobody;
+    const auto pid = fields_.tgid.read(memory_, *task);
+    return pid ? std::int64_t{*pid} : kNobody;
   }
 
   void set_task(RowSink& rows, unsigned cpu) {

@@ -99,14 +99,28 @@ Placed at_spots(std::vector<StopSpot> spots, std::string mechanism, std::string 
   return placed;
 }
 
-/// The functions that do the calls meant, where each has one by its name: then no other call stops
-/// the machine. Empty: all calls are meant, or one of them has another name.
+/// The function that does a system call, by the kernel's own table: the name misleads (stat is done
+/// by __x64_sys_newstat, and __x64_sys_stat is there for nobody). Nothing if what stands there is
+/// no function of the kernel that does one call alone.
+std::optional<Gva> handler_of(const linux::Kernel& kernel, std::uint64_t number) {
+  const auto table = kernel.symbols().find("sys_call_table");
+  if (!table) return std::nullopt;
+  const auto at = kernel.memory().load<std::uint64_t>(*table + number * 8);
+  if (!at) return std::nullopt;
+  const auto symbol = kernel.symbols().nearest(Gva{*at});
+  if (!symbol || symbol->address != Gva{*at} || symbol->name.ends_with("sys_ni_syscall"))
+    return std::nullopt;
+  return symbol->address;
+}
+
+/// The functions that do the calls meant, where each has one: then no other call stops the machine.
+/// Empty: all calls are meant, or one of them has no function of its own.
 std::vector<Gva> handlers_of(const linux::Kernel& kernel, const vmipl::ProgramProbe& probe) {
   std::vector<Gva> out;
   if (probe.arguments.empty()) return out;
   for (const auto& call : vmipl::system_calls()) {
     if (!wants_system_call(probe, call.number)) continue;
-    const auto at = kernel.symbol(fmt::format("__x64_sys_{}", call.name));
+    const auto at = handler_of(kernel, call.number);
     if (!at || out.size() >= 32) return {};
     out.push_back(*at);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/view_run.h"
 #include "unit/cli/fake_world.h"
 
 namespace vitrine::cli::test {
@@ -208,6 +209,68 @@ TEST(Words, WrongOnesAreAnsweredWithTheNearest) {
             "vitrine: --pid: \"x\" is no process id\n  for example: --pid 1,842\n");
 }
 
+TEST(Words, APidThatNoProcessHasIsSaid) {
+  auto world = script();
+  world.processes = [](RowSink& rows) -> Outcome<Tally> {
+    for (const std::int64_t pid : {1, 842}) {
+      rows.begin();
+      rows.set(0, pid);
+      static_cast<void>(rows.end());
+    }
+    return Tally{};
+  };
+  EXPECT_EQ(run({"show", "things", "web1", "--pid", "1,842"}, world).status, Status::done);
+  auto made = run({"show", "things", "web1", "--pid", "842,7"}, world);
+  EXPECT_EQ(made.status, Status::doubtful);
+  EXPECT_EQ(made.err, "! there is no process 7\n");
+  world.things = [](RowSink&) -> Outcome<Tally> { return Tally{}; };
+  EXPECT_EQ(run({"show", "things", "web1", "--pid", "842"}, world).status, Status::done)
+      << "a process that has no such row";
+  for (const auto& words : {std::vector<std::string>{"show", "things", "web1", "--pid", "7"},
+                            std::vector<std::string>{"pstree", "web1", "--pid", "7"}}) {
+    made = run(words, world);
+    EXPECT_EQ(made.status, Status::failed);
+    EXPECT_EQ(made.err, "vitrine: there is no process 7\n  list them: vitrine ps web1\n");
+  }
+}
+
+TEST(Words, APidWhereThereAreNoProcessesIsRefused) {
+  static constexpr linux::Column kColumns[] = {{"name", linux::ColumnType::text, "a text"}};
+  static constexpr linux::ViewInfo kNames = {"names", "names", kColumns, "by name", "name"};
+  Arguments words;
+  EXPECT_TRUE(plan(kNames, {}, words));
+  words.options["--pid"] = {"1"};
+  const auto made = plan(kNames, {}, words);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Errc::invalid);
+  EXPECT_EQ(made.error().message, "--pid: the rows of view \"names\" belong to no process");
+  EXPECT_EQ(run({"lsmod", "web1", "--pid", "1"}, script()).status, Status::misused);
+}
+
+TEST(Words, ASlipThatWouldCostTheAnswerIsRefusedFirst) {
+  auto made = run({"scan", "web1", "--no-default-rules", "--rules", "/nonexistent"}, script());
+  EXPECT_EQ(made.status, Status::failed);
+  EXPECT_EQ(made.err, "vitrine: there is no /nonexistent\n");
+  made = run({"profile", "web1", "-o", "/dev/null/x.svg"}, script());
+  EXPECT_EQ(made.status, Status::failed);
+  EXPECT_EQ(made.err, "vitrine: /dev/null/x.svg cannot be written: Not a directory\n");
+  EXPECT_EQ(run({"top", "web1", "--count", "0"}, script()).status, Status::misused);
+  EXPECT_TRUE(run({"evidence"}, script()).err.starts_with("vitrine: evidence wants an ACTION\n"));
+}
+
+TEST(Tables, AddressesAreCutLast) {
+  StringOutput out, err;
+  Console console{.out = out, .err = err, .interactive = true, .width = 40};
+  Table table({{.header = "LOCAL", .flexible = true, .middle = true, .whole = 21},
+               {.header = "OWNER", .flexible = true, .middle = true}},
+              console, {});
+  table.row({"192.168.122.10:44718", "a-long-process-name[1234]:5"});
+  table.finish();
+  EXPECT_EQ(out.text,
+            "LOCAL                 OWNER\n"
+            "192.168.122.10:44718  a-long-p…e[1234]:5\n");
+}
+
 TEST(Words, AreEscapedWhenTheyAreRepeated) {
   EXPECT_EQ(run({"\x1b[2J"}, script()).err,
             "vitrine: there is no command \"\\x1b[2J\"\n  all commands: vitrine help\n");
@@ -263,6 +326,11 @@ TEST(Sym, NamesAndAddresses) {
       run({"sym", "web1", "ffffffff81000112", "--columns", "name,offset", "--no-header"}, script())
           .out,
       "do_exit  0x12\n");
+  EXPECT_EQ(run({"sym", "web1", "do_exit+0x12", "--no-header"}, script()).out,
+            "0xffffffff81000112  T  do_exit  0x12  -\n");
+  EXPECT_EQ(run({"sym", "web1", "do_*", "--columns", "name", "--no-header"}, script()).out,
+            "do_exit\ndo_fork\n");
+  EXPECT_EQ(run({"sym", "web1", "zz*"}, script()).status, Status::failed);
   const auto made = run({"sym", "web1", "do_exti"}, script());
   EXPECT_EQ(made.status, Status::failed);
   EXPECT_TRUE(

@@ -41,6 +41,13 @@ TEST(Completion, ViewsColumnsOptions) {
   EXPECT_EQ(complete({"completion", "z"}), List{"zsh"});
 }
 
+TEST(Completion, WordsOfWhichThereAreFew) {
+  EXPECT_EQ(complete({"fvm", "d"}), (List{"detach", "drain"}));
+  EXPECT_EQ(complete({"evidence", ""}), (List{"list", "show", "verify"}));
+  EXPECT_EQ(complete({"top", "web1", "--sort", "m"}), List{"memory"});
+  EXPECT_EQ(complete({"demo", "--kernel", "6."}), (List{"6.1", "6.12"}));
+}
+
 TEST(Completion, ThereIsAScriptForEachShell) {
   for (const auto* shell : {"bash", "zsh", "fish"}) {
     EXPECT_NE(completion_script(shell).find("__complete"), std::string_view::npos) << shell;

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "linux/find_kernel.h"
 #include "linux/kernel.h"
 #include "linux/type_catalogue.h"
 #include "support/lab.h"
@@ -124,6 +125,16 @@ TEST(AttachNothing, AnEmptyMachineIsSaidToBeEmpty) {
   EXPECT_EQ(kernel.error().code, Errc::not_found);
   EXPECT_NE(kernel.error().message.find("no Linux kernel was found"), std::string::npos);
   EXPECT_FALSE(kernel.error().hint.empty());
+}
+
+TEST(AttachNothing, OfAnImageNobodyIsToldToTryAgain) {
+  Lab lab({.registers = false});
+  std::ranges::fill(lab.forge().bytes(Gpa{kMiB}, 47 * kMiB), std::byte{0});
+  const auto machine = find_kernel(lab.memory(), {});
+  const auto image = find_kernel(lab.memory(), {}, true);
+  ASSERT_FALSE(machine.has_value() || image.has_value());
+  EXPECT_NE(machine.error().hint.find("try again"), std::string::npos);
+  EXPECT_EQ(image.error().hint.find("try again"), std::string::npos);
 }
 
 TEST(AttachNothing, A32BitKernelIsNamed) {

@@ -16,7 +16,8 @@ TEST(Denied, TheHintIsOneThatHelps) {
   EXPECT_FALSE(says(hint_when_denied(std::nullopt, "0"), "ptrace_scope"));
   EXPECT_TRUE(says(hint_when_denied(std::nullopt, "1"), "ptrace_scope is 1: use sudo"));
   EXPECT_TRUE(says(hint_when_denied(std::nullopt, "2"), "ptrace_scope is 2: use sudo"));
-  EXPECT_TRUE(says(hint_when_denied(64055, "1"), "uid 64055: use sudo"));
+  EXPECT_TRUE(says(hint_when_denied(64055, "1"),
+                   "use sudo, or give this program CAP_SYS_PTRACE: it runs as uid 64055"));
 }
 
 TEST(Denied, ScopeThreeIsClosedToRootToo) {
