@@ -27,17 +27,6 @@ std::string until_nul(Bytes bytes) {
 
 }  // namespace
 
-Result<void> Snapshot::load(const VirtualMemory& memory, Gva object) {
-  object_ = object;
-  if (span_.size > kMaxSize) return fail(Errc::too_large, object.value, "span of a snapshot");
-  bytes_.resize(span_.size);
-  if (auto done = memory.read(object + span_.offset, bytes_); !done) {
-    bytes_.clear();
-    return done;
-  }
-  return {};
-}
-
 Span BoundPath::span() const noexcept {
   if (!direct()) return {route_.hops[0], 8};
   return {route_.offset,

@@ -31,11 +31,11 @@
 //
 //   const auto pid = TRY(fields_.pid.read(kernel.memory(), task));         // one by one, or
 //
-//   Snapshot copy(fields_.span);                                           // all from one read:
-//   TRY(copy.load(kernel.memory(), task));                                 // cheaper, and of one
-//   moment const auto pid = TRY(fields_.pid.read(copy)); const auto comm =
-//   TRY(fields_.comm.read(copy)); const auto umask = TRY(fields_.umask.read(kernel.memory(),
-//   copy));     // first pointer from the copy
+//   Snapshot copy(fields_.span);            // all from one read: cheaper, and of one moment
+//   TRY(copy.load(kernel.memory(), task));
+//   const auto pid = TRY(fields_.pid.read(copy));
+//   const auto comm = TRY(fields_.comm.read(copy));
+//   const auto umask = TRY(fields_.umask.read(kernel.memory(), copy));  // the pointer from the copy
 //
 //   for (Gva node = ...; node != head; ...) task = fields_.tasks.owner(node);   // container_of
 //
@@ -56,82 +56,23 @@
 // literals, and for any type: linux/field_value.h.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/problem.h"
 #include "base/result.h"
+#include "linux/field_scalar.h"
+#include "linux/snapshot.h"
 #include "linux/type_catalogue.h"
 #include "linux/type_path.h"
 #include "memory/virtual_memory.h"
 
 namespace vitrine::linux {
-
-template <class T>
-concept FieldScalar = std::integral<T> || std::is_enum_v<T> || std::same_as<T, Gva>;
-
-/// Bytes of an object, from its start.
-struct Span {
-  std::uint32_t offset = 0;
-  std::uint32_t size = 0;
-
-  [[nodiscard]] constexpr std::uint64_t end() const { return std::uint64_t{offset} + size; }
-  [[nodiscard]] constexpr Span joined(Span other) const {
-    if (size == 0) return other;
-    if (other.size == 0) return *this;
-    const std::uint32_t first = offset < other.offset ? offset : other.offset;
-    const std::uint64_t last = end() > other.end() ? end() : other.end();
-    return {first, static_cast<std::uint32_t>(last - first)};
-  }
-  /// The least that holds what all these fields read of the object itself: their bytes,
-  /// or the first pointer on their way. Absent optional fields take nothing.
-  template <class... Fields>
-  [[nodiscard]] static Span covering(const Fields&... fields) {
-    Span all;
-    ((all = all.joined(fields.span())), ...);
-    return all;
-  }
-  bool operator==(const Span&) const = default;
-};
-
-/// A copy of part of one object, as of one moment (of one read, that is: a guest that
-/// runs may be in the midst of changing it).
-class Snapshot {
- public:
-  /// @param span  what to copy. At most kMaxSize: of a larger one nothing is ever loaded.
-  explicit Snapshot(Span span) : span_(span) {}
-
-  static constexpr std::uint32_t kMaxSize = 64 * 1024;
-
-  /// Copies the span of the object at `object`; one read. May be called again and again.
-  /// @returns too_large  a span over kMaxSize. Errors as VirtualMemory::read, then nothing
-  ///   can be read from the copy.
-  [[nodiscard]] Result<void> load(const VirtualMemory& memory, Gva object);
-
-  [[nodiscard]] Gva object() const noexcept { return object_; }
-  [[nodiscard]] Span span() const noexcept { return span_; }
-
-  /// The object's bytes from `offset` on, or nothing if they were not copied.
-  [[nodiscard]] std::optional<Bytes> bytes(std::uint64_t offset,
-                                           std::uint64_t size) const noexcept {
-    if (offset < span_.offset) return std::nullopt;
-    return slice(bytes_, offset - span_.offset, size);
-  }
-
- private:
-  Span span_;
-  Gva object_;
-  std::vector<std::byte> bytes_;
-};
 
 /// What the fields below share: a bound path. Not to be used by itself.
 class BoundPath {
@@ -161,89 +102,6 @@ class BoundPath {
 
 namespace detail {
 
-/// How a scalar's bytes become a value.
-struct Scalar {
-  std::uint8_t bytes = 0;
-  std::uint8_t shift = 0;
-  std::uint8_t bits = 0;
-  bool is_signed = false;
-
-  /// `from` holds at least `bytes` bytes.
-  [[nodiscard]] std::uint64_t extract(const std::byte* from) const noexcept {
-    std::uint64_t raw = 0;
-    switch (bytes) {
-      case 1:
-        raw = std::to_integer<std::uint64_t>(*from);
-        break;
-      case 2: {
-        std::uint16_t v;
-        std::memcpy(&v, from, sizeof v);
-        raw = v;
-        break;
-      }
-      case 4: {
-        std::uint32_t v;
-        std::memcpy(&v, from, sizeof v);
-        raw = v;
-        break;
-      }
-      case 8:
-        std::memcpy(&raw, from, 8);
-        break;
-      default:
-        std::memcpy(&raw, from, bytes);
-        break;
-    }
-    raw <<= 64 - bits - shift;
-    return is_signed ? static_cast<std::uint64_t>(static_cast<std::int64_t>(raw) >> (64 - bits))
-                     : raw >> (64 - bits);
-  }
-};
-
-enum class Wanted : std::uint8_t { integer, boolean, address };
-
-struct Need {
-  Wanted wanted;
-  std::uint8_t size;  // of T, bytes
-  bool is_signed;
-  const char* cpp;  // for messages
-};
-
-template <FieldScalar T>
-[[nodiscard]] constexpr Need need_of() {
-  if constexpr (std::same_as<T, Gva>) {
-    return {Wanted::address, 8, false, "an address"};
-  } else if constexpr (std::same_as<T, bool>) {
-    return {Wanted::boolean, 1, false, "a bool"};
-  } else {
-    constexpr bool is_signed = [] {
-      if constexpr (std::is_enum_v<T>)
-        return std::is_signed_v<std::underlying_type_t<T>>;
-      else
-        return std::is_signed_v<T>;
-    }();
-    constexpr const char* kSigned[] = {"int8_t", "int16_t", "int32_t", "int64_t"};
-    constexpr const char* kUnsigned[] = {"uint8_t", "uint16_t", "uint32_t", "uint64_t"};
-    constexpr int index = sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3;
-    return {Wanted::integer, sizeof(T), is_signed, is_signed ? kSigned[index] : kUnsigned[index]};
-  }
-}
-
-template <FieldScalar T>
-[[nodiscard]] constexpr T value_as(std::uint64_t value) noexcept {
-  if constexpr (std::same_as<T, Gva>)
-    return Gva{value};
-  else if constexpr (std::same_as<T, bool>)
-    return value != 0;
-  else
-    return static_cast<T>(value);
-}
-
-/// How to read a value of `type` (a bit field if the route says so) for that need.
-[[nodiscard]] Outcome<Scalar> fit(const btf::Type& type, const Route& route, const Need& need,
-                                  std::string_view path);
-[[nodiscard]] Result<std::uint64_t> read_scalar(const VirtualMemory& memory, Gva from,
-                                                Scalar scalar, const char* what);
 /// The first of `names` that this kernel has. @returns not_found  none; the message has the last.
 [[nodiscard]] Outcome<MemberPath> first_of(const TypeCatalogue& types,
                                            std::initializer_list<PathName> names,
@@ -412,9 +270,8 @@ class Embedded : public BoundPath {
   [[nodiscard]] Gva in(Gva object) const noexcept { return object + route_.offset; }
   /// The object in which `member` lies: container_of.
   [[nodiscard]] Gva owner(Gva member) const noexcept { return member - route_.offset; }
-  [[nodiscard]] std::uint64_t size() const noexcept {
-    return route_.size;
-  }  ///< bytes; all elements
+  /// Bytes; of all elements.
+  [[nodiscard]] std::uint64_t size() const noexcept { return route_.size; }
 
   /// Of an array: its elements (0: flexible; 1: not an array), their bytes, and where they lie.
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }

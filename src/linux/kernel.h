@@ -13,7 +13,7 @@
 #include "linux/symbols.h"
 #include "machine/machine.h"
 #include "memory/read_ahead.h"
-#include "memory/wrappers.h"
+#include "memory/witnessed_memory.h"
 #include "x86/address_space.h"
 
 namespace vitrine::linux {

@@ -8,7 +8,7 @@
 
 #include "machine/machine.h"
 #include "memory/virtual_memory.h"
-#include "memory/wrappers.h"
+#include "memory/witnessed_memory.h"
 
 namespace vitrine::linux {
 

@@ -136,19 +136,27 @@ class ViewReader {
   [[nodiscard]] virtual std::vector<std::string> missing_columns() const { return {}; }
 };
 
+/// What a view shows and how it is opened. Each view is one constant: linux/views/all_views.h.
 class View {
  public:
-  View() = default;
+  using Open = Outcome<std::unique_ptr<ViewReader>>(const Kernel& kernel);
+
+  constexpr View(const ViewInfo& info, Open* opener) noexcept : info_(info), open_(opener) {}
   View(const View&) = delete;
   View& operator=(const View&) = delete;
-  virtual ~View() = default;
 
-  [[nodiscard]] virtual const ViewInfo& info() const noexcept = 0;
+  [[nodiscard]] const ViewInfo& info() const noexcept { return info_; }
 
-  /// Finds the fields this view needs. `kernel` must outlive the reader.
+  /// Finds the fields this view needs. `kernel` must outlive the reader. Whatever the view itself
+  /// can tell of its rows, its reader adds a warning where the host refused reads of RAM: what
+  /// they would have led to may be missing.
   /// @returns not_found  a field or symbol without which the view means nothing; the
   ///   message names it.
-  [[nodiscard]] virtual Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const = 0;
+  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const;
+
+ private:
+  const ViewInfo& info_;
+  Open* open_;
 };
 
 /// All views, by name.

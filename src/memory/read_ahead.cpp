@@ -79,7 +79,7 @@ ReadAhead::Look::~Look() {
 
 void ReadAhead::begin(ReadPlan& plan) const {
   const auto ranges = ram();
-  if (ranges.empty() || !inner_.window(ranges.front().start, 1).empty()) return;
+  if (ranges.empty() || !inner().window(ranges.front().start, 1).empty()) return;
   plan_ = &plan;
   stage_ = Stage::objects;
   missed_ = false;
@@ -100,7 +100,7 @@ void ReadAhead::fetch(std::size_t stage) const {
          MutableBytes(plan_->copy_.get() + piece.place, (piece.end - piece.first) * kLine)});
     pieces.push_back(&piece);
   }
-  if (!batch.empty()) inner_.read_batch(batch);
+  if (!batch.empty()) inner().read_batch(batch);
   for (std::size_t i = 0; i < batch.size(); ++i) pieces[i]->there = batch[i].ok;
 }
 
@@ -140,7 +140,7 @@ void ReadAhead::end() const noexcept {
 }
 
 Result<void> ReadAhead::read(Gpa from, MutableBytes into) const {
-  if (plan_ == nullptr) return inner_.read(from, into);
+  if (plan_ == nullptr) return inner().read(from, into);
   while (!into.empty()) {
     const auto size = static_cast<std::size_t>(
         std::min<std::uint64_t>(kPageSize - from.value % kPageSize, into.size()));
@@ -167,7 +167,7 @@ Result<void> ReadAhead::read_in_page(Gpa from, MutableBytes into) const {
   switch (stage_) {
     case Stage::anew:
       missed_ = true;
-      return inner_.read(from, into);
+      return inner().read(from, into);
     case Stage::again:
       // What was missed came later than the second readings: fetch those once more.
       if (missed_ && !plan_->pages_.empty() && renewals_ < kMostRenewals) {
@@ -187,7 +187,7 @@ Result<void> ReadAhead::read_in_page(Gpa from, MutableBytes into) const {
   }
   // A second reading in earnest comes after all that it vouches for: nothing is missed by it.
   if (stage_ != Stage::again) missed_ = true;
-  TRY(inner_.read(from, into));
+  TRY(inner().read(from, into));
   const auto stage = static_cast<std::size_t>(stage_);
   if (page != nullptr && (page->wanted[stage] & lines) == lines) {
     page->used[stage] |= lines;
@@ -200,7 +200,7 @@ Result<void> ReadAhead::read_in_page(Gpa from, MutableBytes into) const {
 }
 
 std::size_t ReadAhead::read_batch(std::span<BatchRead> batch) const {
-  if (plan_ == nullptr) return inner_.read_batch(batch);
+  if (plan_ == nullptr) return inner().read_batch(batch);
   return PhysicalMemory::read_batch(batch);
 }
 

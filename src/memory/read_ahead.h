@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "memory/physical_memory.h"
+#include "memory/passing_memory.h"
 
 namespace vitrine {
 
@@ -66,7 +66,7 @@ class ReadPlan {
 /// there: the whole is of one moment, as long as the fetch took (under 1 ms for 2,000 pages).
 ///
 /// Threads: one at a time, unlike other memories: looks have a state.
-class ReadAhead final : public PhysicalMemory {
+class ReadAhead final : public PassingMemory {
  public:
   enum class Stage : std::uint8_t {
     anchors,  ///< what a second reading will be compared to: read before all else
@@ -79,7 +79,7 @@ class ReadAhead final : public PhysicalMemory {
   static constexpr std::size_t kMaxCopy = 4 * 1024 * 1024;
 
   /// @param inner  must outlive this.
-  explicit ReadAhead(const PhysicalMemory& inner) : inner_(inner) {}
+  explicit ReadAhead(const PhysicalMemory& inner) : PassingMemory(inner) {}
 
   /// A look, from its making to its end. One within another is part of that one.
   class Look {
@@ -110,15 +110,8 @@ class ReadAhead final : public PhysicalMemory {
     Stage before_;
   };
 
-  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner_.ram(); }
   [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override;
   std::size_t read_batch(std::span<BatchRead> batch) const override;
-  [[nodiscard]] Bytes window(Gpa from, std::uint64_t size) const noexcept override {
-    return inner_.window(from, size);
-  }
-  [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override {
-    return inner_.next_populated(from);
-  }
 
  private:
   void begin(ReadPlan& plan) const;
@@ -126,7 +119,6 @@ class ReadAhead final : public PhysicalMemory {
   void end() const noexcept;
   [[nodiscard]] Result<void> read_in_page(Gpa from, MutableBytes into) const;
 
-  const PhysicalMemory& inner_;
   mutable ReadPlan* plan_ = nullptr;  // of the look that is on
   mutable Stage stage_ = Stage::objects;
   mutable bool missed_ = false;  // something was read since the second readings were fetched

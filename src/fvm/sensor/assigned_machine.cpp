@@ -46,20 +46,10 @@ class InheritedMemory final : public PhysicalMemory {
 
 /// All of it counts as touched. Linux gives sysfs's resource files the address space of a device
 /// whose size is 0: lseek(SEEK_DATA) finds nothing in them, and so no kernel was found by it.
-class DenseMemory final : public PhysicalMemory {
+class DenseMemory final : public PassingMemory {
  public:
-  explicit DenseMemory(std::unique_ptr<PhysicalMemory> inner) : inner_(std::move(inner)) {}
+  explicit DenseMemory(std::unique_ptr<PhysicalMemory> inner) : PassingMemory(std::move(inner)) {}
 
-  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner_->ram(); }
-  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
-    return inner_->read(from, into);
-  }
-  std::size_t read_batch(std::span<BatchRead> batch) const override {
-    return inner_->read_batch(batch);
-  }
-  [[nodiscard]] Bytes window(Gpa from, std::uint64_t size) const noexcept override {
-    return inner_->window(from, size);
-  }
   [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override {
     for (const auto& range : ram()) {
       if (range.end() <= from) continue;
@@ -68,29 +58,26 @@ class DenseMemory final : public PhysicalMemory {
     }
     return std::nullopt;
   }
-
- private:
-  std::unique_ptr<PhysicalMemory> inner_;
 };
 
 }  // namespace
 
 Result<void> TickingMemory::read(Gpa from, MutableBytes into) const {
   tick_();
-  return inner_->read(from, into);
+  return inner().read(from, into);
 }
 std::size_t TickingMemory::read_batch(std::span<BatchRead> batch) const {
   tick_();
-  return inner_->read_batch(batch);
+  return inner().read_batch(batch);
 }
 Bytes TickingMemory::window(Gpa from, std::uint64_t size) const noexcept {
   constexpr std::uint64_t kLongestWindow = 256 * kKiB;
   tick_();
-  return size > kLongestWindow ? Bytes() : inner_->window(from, size);
+  return size > kLongestWindow ? Bytes() : inner().window(from, size);
 }
 std::optional<GpaRange> TickingMemory::next_populated(Gpa from) const {
   tick_();
-  return inner_->next_populated(from);
+  return inner().next_populated(from);
 }
 
 Result<std::unique_ptr<AssignedMachine>> AssignedMachine::create(

@@ -7,6 +7,7 @@
 
 #include "fvm/control_page.h"
 #include "machine/machine.h"
+#include "memory/passing_memory.h"
 
 namespace vitrine::fvm {
 
@@ -22,19 +23,17 @@ struct RamFile {
 
 /// Calls `tick` at each read and window, so that whoever waits on the engine knows that it
 /// moves. Windows are cut short at 256 KiB for the same reason.
-class TickingMemory final : public PhysicalMemory {
+class TickingMemory final : public PassingMemory {
  public:
   TickingMemory(std::unique_ptr<PhysicalMemory> inner, std::function<void()> tick)
-      : inner_(std::move(inner)), tick_(std::move(tick)) {}
+      : PassingMemory(std::move(inner)), tick_(std::move(tick)) {}
 
-  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return inner_->ram(); }
   [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override;
   std::size_t read_batch(std::span<BatchRead> batch) const override;
   [[nodiscard]] Bytes window(Gpa from, std::uint64_t size) const noexcept override;
   [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override;
 
  private:
-  std::unique_ptr<PhysicalMemory> inner_;
   std::function<void()> tick_;
 };
 

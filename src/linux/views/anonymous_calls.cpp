@@ -1,5 +1,3 @@
-#include "linux/views/anonymous_calls.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/maps_areas.h"
 
 namespace vitrine::linux {
@@ -166,24 +165,17 @@ class Reader final : public ViewReader {
   maps::AreaFinder areas_;
 };
 
-class AnonymousCallsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto stacks = TRY(StackAreas::open(kernel));
-    auto areas = TRY(maps::AreaFinder::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(stacks),
-                                    std::move(areas));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto stacks = TRY(StackAreas::open(kernel));
+  auto areas = TRY(maps::AreaFinder::open(kernel));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(stacks),
+                                  std::move(areas));
+}
 
 }  // namespace
 
-const View& anonymous_calls_view() noexcept {
-  static const AnonymousCallsView view;
-  return view;
-}
+const View anonymous_calls_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/bpf_programs.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include "linux/kernel.h"
 #include "linux/modules_offsets.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 #include "linux/walk/xarray.h"
 
@@ -200,24 +199,17 @@ class Reader final : public ViewReader {
   std::vector<std::pair<std::int64_t, std::string>> types_;
 };
 
-class BpfProgramsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    const auto table = TRY(kernel.symbol("prog_idr"));
-    Offsets of(kernel.types());
-    const auto head = of.need("idr.idr_rt.xa_head");
-    (void)of.need("bpf_prog.aux");
-    if (of.missing()) return std::unexpected(*of.missing());
-    return std::make_unique<Reader>(kernel, table, head);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  const auto table = TRY(kernel.symbol("prog_idr"));
+  Offsets of(kernel.types());
+  const auto head = of.need("idr.idr_rt.xa_head");
+  (void)of.need("bpf_prog.aux");
+  if (of.missing()) return std::unexpected(*of.missing());
+  return std::make_unique<Reader>(kernel, table, head);
+}
 
 }  // namespace
 
-const View& bpf_programs_view() noexcept {
-  static const BpfProgramsView view;
-  return view;
-}
+const View bpf_programs_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/code_changes.h"
-
 #include <fmt/core.h>
 #include <xxhash.h>
 
@@ -12,6 +10,7 @@
 #include "linux/kernel_code.h"
 #include "linux/patch_sites.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "x86/instruction.h"
 
 namespace vitrine::linux {
@@ -387,20 +386,13 @@ class Reader final : public ViewReader {
       sound_;  // regions of which nothing was to be told
 };
 
-class CodeChangesView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("_etext"));
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("_etext"));
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& code_changes_view() noexcept {
-  static const CodeChangesView view;
-  return view;
-}
+const View code_changes_view(kInfo, open);
 
 }  // namespace vitrine::linux

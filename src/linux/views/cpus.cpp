@@ -1,5 +1,3 @@
-#include "linux/views/cpus.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include "linux/kernel.h"
 #include "linux/modules_strings.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/symbols_lookup.h"
 
 namespace vitrine::linux {
@@ -285,19 +284,12 @@ class Reader final : public ViewReader {
   std::optional<std::vector<std::string>> flag_names_;
 };
 
-class CpusView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& cpus_view() noexcept {
-  static const CpusView view;
-  return view;
-}
+const View cpus_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/credentials.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "linux/path.h"
 #include "linux/tasks.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -308,22 +307,15 @@ class Reader final : public ViewReader {
   Gva init_cred_, init_groups_, init_user_space_;
 };
 
-class CredentialsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths));
+}
 
 }  // namespace
 
-const View& credentials_view() noexcept {
-  static const CredentialsView view;
-  return view;
-}
+const View credentials_view(kInfo, open);
 
 }  // namespace vitrine::linux

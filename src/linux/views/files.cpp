@@ -1,5 +1,3 @@
-#include "linux/views/files.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/walk.h"
 
 namespace vitrine::linux {
@@ -371,24 +370,16 @@ class FilesReader final : public ViewReader {
   Snapshot table_{f_.table}, file_{f_.file}, node_{f_.node};
 };
 
-class FilesView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    return std::make_unique<FilesReader>(kernel, std::move(fields), std::move(tasks),
-                                         std::move(paths));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  return std::make_unique<FilesReader>(kernel, std::move(fields), std::move(tasks),
+                                       std::move(paths));
+}
 
 }  // namespace
 
-const View& files_view() noexcept {
-  static const FilesView kView;
-  return kView;
-}
+const View files_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/hidden_modules.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include "linux/kernel_code.h"
 #include "linux/modules_offsets.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 #include "linux/walk/rb_tree.h"
 #include "x86/paging.h"
@@ -260,19 +259,12 @@ class Reader final : public ViewReader {
   bool have_kset_ = false, have_tree_ = false;
 };
 
-class HiddenModulesView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(kernel, TRY(ModuleLayout::find(kernel.types())));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(kernel, TRY(ModuleLayout::find(kernel.types())));
+}
 
 }  // namespace
 
-const View& hidden_modules_view() noexcept {
-  static const HiddenModulesView view;
-  return view;
-}
+const View hidden_modules_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/hooks.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include "linux/kernel_code.h"
 #include "linux/modules_offsets.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 
 namespace vitrine::linux {
@@ -409,21 +408,14 @@ class Reader final : public ViewReader {
   std::size_t given_ = 0;
 };
 
-class HooksView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("_etext"));
-    TRY(kernel.types().size_of("list_head"));
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("_etext"));
+  TRY(kernel.types().size_of("list_head"));
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& hooks_view() noexcept {
-  static const HooksView view;
-  return view;
-}
+const View hooks_view(kInfo, open);
 
 }  // namespace vitrine::linux

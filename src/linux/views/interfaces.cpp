@@ -1,5 +1,3 @@
-#include "linux/views/interfaces.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "linux/net/device_counters.h"
 #include "linux/net/names.h"
 #include "linux/net/net_namespaces.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 
 namespace vitrine::linux {
@@ -405,23 +404,15 @@ class Reader final : public ViewReader {
   Outcome<net::DeviceCounters> counters_;
 };
 
-class InterfacesView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto namespaces = TRY(net::NetNamespaces::open(kernel));
-    const auto fields = TRY(Fields::from(kernel.types()));
-    return std::make_unique<Reader>(kernel, std::move(namespaces), fields,
-                                    net::DeviceCounters::open(kernel));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto namespaces = TRY(net::NetNamespaces::open(kernel));
+  const auto fields = TRY(Fields::from(kernel.types()));
+  return std::make_unique<Reader>(kernel, std::move(namespaces), fields,
+                                  net::DeviceCounters::open(kernel));
+}
 
 }  // namespace
 
-const View& interfaces_view() noexcept {
-  static const InterfacesView view;
-  return view;
-}
+const View interfaces_view(kInfo, open);
 
 }  // namespace vitrine::linux

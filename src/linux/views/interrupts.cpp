@@ -1,11 +1,10 @@
-#include "linux/views/interrupts.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 
 #include "linux/kernel.h"
+#include "linux/views/all_views.h"
 #include "linux/views/symbols_lookup.h"
 #include "x86/descriptor.h"
 
@@ -157,20 +156,13 @@ class Reader final : public ViewReader {
   Gva table_;
 };
 
-class InterruptsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    const auto table = TRY(kernel.symbol("idt_table"));
-    return std::make_unique<Reader>(kernel, table);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  const auto table = TRY(kernel.symbol("idt_table"));
+  return std::make_unique<Reader>(kernel, table);
+}
 
 }  // namespace
 
-const View& interrupts_view() noexcept {
-  static const InterruptsView view;
-  return view;
-}
+const View interrupts_view(kInfo, open);
 
 }  // namespace vitrine::linux

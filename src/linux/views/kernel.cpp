@@ -1,4 +1,4 @@
-#include "linux/views/kernel.h"
+#include "linux/kernel.h"
 
 #include <fmt/core.h>
 
@@ -7,9 +7,9 @@
 
 #include "base/bytes.h"
 #include "linux/field.h"
-#include "linux/kernel.h"
 #include "linux/modules.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/kernel_clock.h"
 
 namespace vitrine::linux {
@@ -220,19 +220,12 @@ class Reader final : public ViewReader {
   std::optional<std::int64_t> free_pages_;
 };
 
-class KernelView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& kernel_view() noexcept {
-  static const KernelView view;
-  return view;
-}
+const View kernel_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,11 +1,11 @@
-#include "linux/views/kernel_code.h"
+#include "linux/kernel_code.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "base/bytes.h"
 #include "linux/kernel.h"
-#include "linux/kernel_code.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -64,20 +64,13 @@ class Reader final : public ViewReader {
   const Kernel& kernel_;
 };
 
-class KernelCodeView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("_etext"));
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("_etext"));
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& kernel_code_view() noexcept {
-  static const KernelCodeView view;
-  return view;
-}
+const View kernel_code_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,9 +1,9 @@
-#include "linux/views/kernel_log.h"
+#include "linux/kernel_log.h"
 
 #include <fmt/core.h>
 
 #include "linux/kernel.h"
-#include "linux/kernel_log.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -118,21 +118,14 @@ class Reader final : public ViewReader {
   Gva pointer_;
 };
 
-class KernelLogView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    const auto pointer = TRY(kernel.symbol("prb"));  // 5.10 on; older kernels have another buffer
-    const auto layout = TRY(LogLayout::of(kernel));
-    return std::make_unique<Reader>(kernel, layout, pointer);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  const auto pointer = TRY(kernel.symbol("prb"));  // 5.10 on; older kernels have another buffer
+  const auto layout = TRY(LogLayout::of(kernel));
+  return std::make_unique<Reader>(kernel, layout, pointer);
+}
 
 }  // namespace
 
-const View& kernel_log_view() noexcept {
-  static const KernelLogView view;
-  return view;
-}
+const View kernel_log_view(kInfo, open);
 
 }  // namespace vitrine::linux

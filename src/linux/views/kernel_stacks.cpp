@@ -1,10 +1,9 @@
-#include "linux/views/kernel_stacks.h"
-
 #include <array>
 
 #include "linux/kernel.h"
 #include "linux/stack/frame_names.h"
 #include "linux/stack/thread_stacks.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -110,19 +109,12 @@ class Reader final : public ViewReader {
   ThreadStacks stacks_;
 };
 
-class KernelStacksView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(kernel, TRY(ThreadStacks::open(kernel)));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(kernel, TRY(ThreadStacks::open(kernel)));
+}
 
 }  // namespace
 
-const View& kernel_stacks_view() noexcept {
-  static const KernelStacksView view;
-  return view;
-}
+const View kernel_stacks_view(kInfo, open);
 
 }  // namespace vitrine::linux

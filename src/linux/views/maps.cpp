@@ -1,5 +1,3 @@
-#include "linux/views/maps.h"
-
 #include <fmt/core.h>
 
 #include <array>
@@ -9,6 +7,7 @@
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/maps_areas.h"
 #include "linux/walk/walk.h"
 
@@ -357,25 +356,17 @@ class MapsReader final : public ViewReader {
   Snapshot mm_{f_.mm_span};
 };
 
-class MapsView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    auto areas = TRY(AreaFinder::open(kernel));
-    return std::make_unique<MapsReader>(kernel, std::move(fields), std::move(tasks),
-                                        std::move(paths), std::move(areas));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  auto areas = TRY(AreaFinder::open(kernel));
+  return std::make_unique<MapsReader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
+                                      std::move(areas));
+}
 
 }  // namespace
 
-const View& maps_view() noexcept {
-  static const MapsView kView;
-  return kView;
-}
+const View maps_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,4 +1,4 @@
-#include "linux/views/modules.h"
+#include "linux/modules.h"
 
 #include <fmt/core.h>
 
@@ -6,9 +6,9 @@
 
 #include "base/bytes.h"
 #include "linux/kernel.h"
-#include "linux/modules.h"
 #include "linux/modules_offsets.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 
 namespace vitrine::linux {
@@ -321,26 +321,19 @@ class Reader final : public ViewReader {
   std::optional<std::uint32_t> btf_list_, btf_owner_;
 };
 
-class ModulesView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("modules"));
-    if (!kernel.has_types()) {
-      return std::unexpected(Problem(Errc::unsupported,
-                                     "modules cannot be read without the kernel's types",
-                                     "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"));
-    }
-    const auto layout = TRY(ModuleLayout::find(kernel.types()));
-    return std::make_unique<Reader>(kernel, layout);
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("modules"));
+  if (!kernel.has_types()) {
+    return std::unexpected(Problem(Errc::unsupported,
+                                   "modules cannot be read without the kernel's types",
+                                   "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"));
   }
-};
+  const auto layout = TRY(ModuleLayout::find(kernel.types()));
+  return std::make_unique<Reader>(kernel, layout);
+}
 
 }  // namespace
 
-const View& modules_view() noexcept {
-  static const ModulesView view;
-  return view;
-}
+const View modules_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,8 +1,7 @@
-#include "linux/views/mounts.h"
-
 #include <fmt/core.h>
 
 #include "linux/kernel.h"
+#include "linux/views/all_views.h"
 #include "linux/views/mounts_fields.h"
 #include "linux/views/mounts_namespaces.h"
 #include "linux/walk/list.h"
@@ -159,26 +158,18 @@ class Reader final : public ViewReader {
   bool is_tree_ = false;
 };
 
-class MountsView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto namespaces = TRY(MountNamespaces::open(kernel));
-    auto fields = TRY(MountFields::open(kernel));
-    auto paths = TRY(PathReader::open(kernel));
-    auto reader = std::make_unique<Reader>(kernel, std::move(namespaces), std::move(fields),
-                                           std::move(paths));
-    if (auto bound = reader->bind(); !bound) return std::unexpected(std::move(bound.error()));
-    return reader;
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto namespaces = TRY(MountNamespaces::open(kernel));
+  auto fields = TRY(MountFields::open(kernel));
+  auto paths = TRY(PathReader::open(kernel));
+  auto reader =
+      std::make_unique<Reader>(kernel, std::move(namespaces), std::move(fields), std::move(paths));
+  if (auto bound = reader->bind(); !bound) return std::unexpected(std::move(bound.error()));
+  return reader;
+}
 
 }  // namespace
 
-const View& mounts_view() noexcept {
-  static const MountsView view;
-  return view;
-}
+const View mounts_view(kInfo, open);
 
 }  // namespace vitrine::linux

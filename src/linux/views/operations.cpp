@@ -1,5 +1,3 @@
-#include "linux/views/operations.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 #include "linux/path.h"
 #include "linux/tasks.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 #include "linux/walk/rb_tree.h"
 
@@ -420,20 +419,13 @@ class Reader final : public ViewReader {
   std::unordered_set<Gva> seen_, given_, entries_;
 };
 
-class OperationsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("_etext"));
-    return std::make_unique<Reader>(kernel, TRY(TaskList::open(kernel)));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("_etext"));
+  return std::make_unique<Reader>(kernel, TRY(TaskList::open(kernel)));
+}
 
 }  // namespace
 
-const View& operations_view() noexcept {
-  static const OperationsView view;
-  return view;
-}
+const View operations_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/preloads.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include "linux/tasks_memory.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/loader_files.h"
 #include "linux/walk/list.h"
 #include "memory/read_ahead.h"
@@ -230,24 +229,17 @@ class Reader final : public ViewReader {
   Outcome<LoaderFiles> loaders_;
 };
 
-class PreloadsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    auto memory = TRY(MemoryFields::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
-                                    std::move(memory), LoaderFiles::open(kernel));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  auto memory = TRY(MemoryFields::open(kernel));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
+                                  std::move(memory), LoaderFiles::open(kernel));
+}
 
 }  // namespace
 
-const View& preloads_view() noexcept {
-  static const PreloadsView view;
-  return view;
-}
+const View preloads_view(kInfo, open);
 
 }  // namespace vitrine::linux

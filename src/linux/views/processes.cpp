@@ -1,6 +1,5 @@
-#include "linux/views/processes.h"
-
 #include "linux/kernel.h"
+#include "linux/views/all_views.h"
 #include "linux/views/processes_row.h"
 
 namespace vitrine::linux {
@@ -79,22 +78,14 @@ class ProcessesReader final : public ViewReader {
   ReadPlan plan_;
 };
 
-class ProcessesView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return processes::kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto row = TRY(processes::ProcessRow::open(kernel));
-    return std::make_unique<ProcessesReader>(kernel, std::move(tasks), std::move(row));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto row = TRY(processes::ProcessRow::open(kernel));
+  return std::make_unique<ProcessesReader>(kernel, std::move(tasks), std::move(row));
+}
 
 }  // namespace
 
-const View& processes_view() noexcept {
-  static const ProcessesView kView;
-  return kView;
-}
+const View processes_view(processes::kInfo, open);
 
 }  // namespace vitrine::linux

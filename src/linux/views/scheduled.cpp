@@ -1,5 +1,3 @@
-#include "linux/views/scheduled.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include "linux/modules_offsets.h"
 #include "linux/tasks.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/walk/list.h"
 #include "linux/walk/xarray.h"
 
@@ -312,21 +311,14 @@ class Reader final : public ViewReader {
   Snapshot copy_{f_.span};
 };
 
-class ScheduledView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks));
+}
 
 }  // namespace
 
-const View& scheduled_view() noexcept {
-  static const ScheduledView view;
-  return view;
-}
+const View scheduled_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/sockets.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include "linux/net/socket_fields.h"
 #include "linux/net/socket_owners.h"
 #include "linux/net/socket_tables.h"
+#include "linux/views/all_views.h"
 #include "memory/read_ahead.h"
 
 namespace vitrine::linux {
@@ -323,24 +322,16 @@ class Reader final : public ViewReader {
   bool one_process_ = false;
 };
 
-class SocketsView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto namespaces = TRY(net::NetNamespaces::open(kernel));
-    auto tables = TRY(net::SocketTables::open(kernel));
-    auto fields = TRY(net::SocketFields::open(kernel));
-    return std::make_unique<Reader>(kernel.read_ahead(), std::move(namespaces), std::move(tables),
-                                    std::move(fields), net::SocketOwners::open(kernel));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto namespaces = TRY(net::NetNamespaces::open(kernel));
+  auto tables = TRY(net::SocketTables::open(kernel));
+  auto fields = TRY(net::SocketFields::open(kernel));
+  return std::make_unique<Reader>(kernel.read_ahead(), std::move(namespaces), std::move(tables),
+                                  std::move(fields), net::SocketOwners::open(kernel));
+}
 
 }  // namespace
 
-const View& sockets_view() noexcept {
-  static const SocketsView view;
-  return view;
-}
+const View sockets_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/standard_streams.h"
-
 #include <fmt/core.h>
 
 #include <array>
@@ -9,6 +7,7 @@
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/stream_relays.h"
 
 namespace vitrine::linux {
@@ -229,23 +228,16 @@ class Reader final : public ViewReader {
   Gva socket_operations_;
 };
 
-class StandardStreamsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
-                                    StreamRelays::open(kernel));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
+                                  StreamRelays::open(kernel));
+}
 
 }  // namespace
 
-const View& standard_streams_view() noexcept {
-  static const StandardStreamsView view;
-  return view;
-}
+const View standard_streams_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,8 +1,7 @@
-#include "linux/views/symbols.h"
-
 #include "linux/kernel.h"
 #include "linux/modules.h"
 #include "linux/unlisted_symbols.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -69,19 +68,12 @@ class Reader final : public ViewReader {
   const Kernel& kernel_;
 };
 
-class SymbolsView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& symbols_view() noexcept {
-  static const SymbolsView view;
-  return view;
-}
+const View symbols_view(kInfo, open);
 
 }  // namespace vitrine::linux

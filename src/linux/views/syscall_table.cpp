@@ -1,5 +1,3 @@
-#include "linux/views/syscall_table.h"
-
 #include <fmt/core.h>
 
 #include <array>
@@ -8,6 +6,7 @@
 #include "base/bytes.h"
 #include "linux/kernel.h"
 #include "linux/kernel_code.h"
+#include "linux/views/all_views.h"
 #include "linux/views/symbols_lookup.h"
 
 namespace vitrine::linux {
@@ -163,20 +162,13 @@ class Reader final : public ViewReader {
   std::optional<KernelCode> code_;
 };
 
-class SyscallTableView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    TRY(kernel.symbol("sys_call_table"));
-    return std::make_unique<Reader>(kernel);
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  TRY(kernel.symbol("sys_call_table"));
+  return std::make_unique<Reader>(kernel);
+}
 
 }  // namespace
 
-const View& syscall_table_view() noexcept {
-  static const SyscallTableView view;
-  return view;
-}
+const View syscall_table_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,11 +1,10 @@
-#include "linux/views/system_call_entries.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 
 #include "linux/kernel.h"
+#include "linux/views/all_views.h"
 #include "linux/views/symbols_lookup.h"
 #include "machine/entry_registers.h"
 
@@ -97,23 +96,16 @@ class Reader final : public ViewReader {
   EntryRegisterReader registers_;
 };
 
-class SystemCallEntriesView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto registers = TRY(EntryRegisterReader::open(kernel.machine()));
-    // What never will be told is refused at once; a monitor that is busy now may not be later.
-    const auto told = registers.read(kStar);
-    if (!told && told.error().code == Errc::unsupported) return std::unexpected(told.error());
-    return std::make_unique<Reader>(kernel, std::move(registers));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto registers = TRY(EntryRegisterReader::open(kernel.machine()));
+  // What never will be told is refused at once; a monitor that is busy now may not be later.
+  const auto told = registers.read(kStar);
+  if (!told && told.error().code == Errc::unsupported) return std::unexpected(told.error());
+  return std::make_unique<Reader>(kernel, std::move(registers));
+}
 
 }  // namespace
 
-const View& system_call_entries_view() noexcept {
-  static const SystemCallEntriesView view;
-  return view;
-}
+const View system_call_entries_view(kInfo, open);
 
 }  // namespace vitrine::linux

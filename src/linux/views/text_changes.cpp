@@ -1,5 +1,3 @@
-#include "linux/views/text_changes.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include "linux/path.h"
 #include "linux/tasks.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 #include "linux/views/maps_areas.h"
 #include "linux/walk/rb_tree.h"
 #include "x86/paging.h"
@@ -251,25 +250,18 @@ class Reader final : public ViewReader {
   std::size_t pages_ = 0;
 };
 
-class TextChangesView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    auto paths = TRY(PathReader::open(kernel));
-    auto areas = TRY(maps::AreaFinder::open(kernel));
-    auto cache = TRY(PageCache::open(kernel));
-    return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
-                                    std::move(areas), std::move(cache));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  auto paths = TRY(PathReader::open(kernel));
+  auto areas = TRY(maps::AreaFinder::open(kernel));
+  auto cache = TRY(PageCache::open(kernel));
+  return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
+                                  std::move(areas), std::move(cache));
+}
 
 }  // namespace
 
-const View& text_changes_view() noexcept {
-  static const TextChangesView view;
-  return view;
-}
+const View text_changes_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,5 +1,3 @@
-#include "linux/views/threads.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include "linux/tasks_state.h"
 #include "linux/tasks_time.h"
 #include "linux/type_catalogue.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -232,23 +231,15 @@ class ThreadsReader final : public ViewReader {
   Snapshot task_{f_.task}, again_{f_.second_look};
 };
 
-class ThreadsView final : public View {
- public:
-  const ViewInfo& info() const noexcept override { return kInfo; }
-
-  Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    auto tasks = TRY(TaskList::open(kernel));
-    auto fields = TRY(Fields::open(kernel.types()));
-    return std::make_unique<ThreadsReader>(kernel, std::move(fields), std::move(tasks),
-                                           BootClock::open(kernel));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  auto tasks = TRY(TaskList::open(kernel));
+  auto fields = TRY(Fields::open(kernel.types()));
+  return std::make_unique<ThreadsReader>(kernel, std::move(fields), std::move(tasks),
+                                         BootClock::open(kernel));
+}
 
 }  // namespace
 
-const View& threads_view() noexcept {
-  static const ThreadsView kView;
-  return kView;
-}
+const View threads_view(kInfo, open);
 
 }  // namespace vitrine::linux

@@ -1,10 +1,9 @@
-#include "linux/views/user_stacks.h"
-
 #include <array>
 
 #include "linux/kernel.h"
 #include "linux/stack/thread_stacks.h"
 #include "linux/stack/user_stack.h"
+#include "linux/views/all_views.h"
 
 namespace vitrine::linux {
 namespace {
@@ -100,19 +99,12 @@ class Reader final : public ViewReader {
   UserStacks stacks_;
 };
 
-class UserStacksView final : public View {
- public:
-  [[nodiscard]] const ViewInfo& info() const noexcept override { return kInfo; }
-  [[nodiscard]] Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) const override {
-    return std::make_unique<Reader>(TRY(ThreadStacks::open(kernel)), TRY(UserStacks::open(kernel)));
-  }
-};
+Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  return std::make_unique<Reader>(TRY(ThreadStacks::open(kernel)), TRY(UserStacks::open(kernel)));
+}
 
 }  // namespace
 
-const View& user_stacks_view() noexcept {
-  static const UserStacksView view;
-  return view;
-}
+const View user_stacks_view(kInfo, open);
 
 }  // namespace vitrine::linux

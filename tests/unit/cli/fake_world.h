@@ -104,18 +104,10 @@ inline constexpr linux::Column kProcessColumns[] = {
 inline constexpr linux::ViewInfo kProcesses = {"processes", "the processes", kProcessColumns,
                                                "by pid", "pid"};
 
-class FakeView final : public linux::View {
- public:
-  explicit FakeView(const linux::ViewInfo& info) : info_(info) {}
-  [[nodiscard]] const linux::ViewInfo& info() const noexcept override { return info_; }
-  [[nodiscard]] Outcome<std::unique_ptr<linux::ViewReader>> open(
-      const linux::Kernel&) const override {
-    return std::unexpected(Problem(Errc::unsupported, "a fake"));
-  }
-
- private:
-  const linux::ViewInfo& info_;
-};
+/// Opened by FakeGuest::open() alone.
+inline Outcome<std::unique_ptr<linux::ViewReader>> open_fake(const linux::Kernel&) {
+  return std::unexpected(Problem(Errc::unsupported, "a fake"));
+}
 
 class FakeReader final : public linux::ViewReader {
  public:
@@ -192,7 +184,7 @@ class FakeWorld final : public World {
 
  private:
   const Script& script_;
-  FakeView things_{kThings}, processes_{kProcesses};
+  linux::View things_{kThings, open_fake}, processes_{kProcesses, open_fake};
   const linux::View* views_[2] = {&things_, &processes_};
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_memory.h"
+#include "support/failing_memory.h"
 #include "support/lab.h"
 
 namespace vitrine::linux {

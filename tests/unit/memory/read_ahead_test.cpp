@@ -5,7 +5,8 @@
 #include <map>
 #include <vector>
 
-#include "memory/wrappers.h"
+#include "support/counted_memory.h"
+#include "support/failing_memory.h"
 
 namespace vitrine {
 namespace {

@@ -11,7 +11,8 @@
 #include "memory/joined_memory.h"
 #include "memory/process_memory.h"
 #include "memory/shared_mapping.h"
-#include "memory/wrappers.h"
+#include "support/counted_memory.h"
+#include "support/failing_memory.h"
 
 namespace vitrine {
 namespace {
