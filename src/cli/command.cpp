@@ -12,10 +12,6 @@ std::optional<std::string> Arguments::value(std::string_view option) const {
   return at->second.back();
 }
 
-bool Command::takes_machine() const {
-  return std::ranges::any_of(operands, [](const Operand& o) { return o.words == Words::machine; });
-}
-
 std::string Command::usage() const {
   std::string text(name);
   for (const auto& operand : operands) {

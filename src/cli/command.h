@@ -86,7 +86,6 @@ struct Command {
 
   /// "ps [VM] [options]"
   [[nodiscard]] std::string usage() const;
-  [[nodiscard]] bool takes_machine() const;
 };
 
 /// All commands, in the order of the overview.

@@ -278,14 +278,4 @@ Result<QemuCpuState> parse_qemu_cpu_state(Bytes note) {
   return state;
 }
 
-Result<PrStatus> parse_prstatus(Bytes note) {
-  if (note.size() != 336) return fail(Errc::malformed, note.size(), "NT_PRSTATUS: size");
-  PrStatus status;
-  status.pid = load<std::uint32_t>(note, 32).value_or(0);
-  for (std::size_t i = 0; i < status.registers.size(); ++i) {
-    status.registers[i] = load<std::uint64_t>(note, 112 + i * 8).value_or(0);
-  }
-  return status;
-}
-
 }  // namespace vitrine::format

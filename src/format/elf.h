@@ -104,13 +104,4 @@ struct QemuCpuState {
 /// @returns unsupported  another version than 1
 [[nodiscard]] Result<QemuCpuState> parse_qemu_cpu_state(Bytes descriptor);
 
-/// The general registers of a 64-bit NT_PRSTATUS note (name "CORE", type 1): all that a
-/// kdump has of a CPU.
-struct PrStatus {
-  std::uint32_t pid = 0;
-  std::array<std::uint64_t, 27> registers{};  ///< user_regs_struct: r15 first, gs last
-};
-/// @returns malformed  not 336 bytes
-[[nodiscard]] Result<PrStatus> parse_prstatus(Bytes descriptor);
-
 }  // namespace vitrine::format

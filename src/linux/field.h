@@ -35,7 +35,7 @@
 //   TRY(copy.load(kernel.memory(), task));
 //   const auto pid = TRY(fields_.pid.read(copy));
 //   const auto comm = TRY(fields_.comm.read(copy));
-//   const auto umask = TRY(fields_.umask.read(kernel.memory(), copy));  // the pointer from the copy
+//   const auto umask = TRY(fields_.umask.read(kernel.memory(), copy));  // its pointer from there
 //
 //   for (Gva node = ...; node != head; ...) task = fields_.tasks.owner(node);   // container_of
 //

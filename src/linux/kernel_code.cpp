@@ -426,12 +426,6 @@ const CodeRange* KernelCode::find(Gva at) const {
   return found != nullptr ? found : in(rest_);
 }
 
-bool KernelCode::is_known(Gva at) const {
-  const CodeRange* range = find(at);
-  return range != nullptr && range->owner != CodeOwner::unknown &&
-         range->owner != CodeOwner::unused;
-}
-
 std::string KernelCode::symbol_at(Gva at) const {
   const auto told = [&](const SymbolTable& symbols) -> std::string {
     const auto symbol = symbols.nearest(at);

@@ -76,8 +76,6 @@ class KernelCode {
 
   /// The range that holds `at`, known or not; nullptr: not executable, or not kernel memory.
   [[nodiscard]] const CodeRange* find(Gva at) const;
-  /// Is it in code that somebody accounts for?
-  [[nodiscard]] bool is_known(Gva at) const;
   [[nodiscard]] CodeWhere where(Gva at) const;
   /// "do_exit+0x12", "tcp4_seq_show"; empty if no name is near.
   [[nodiscard]] std::string symbol_at(Gva at) const;

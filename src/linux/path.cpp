@@ -290,17 +290,4 @@ Result<std::string> PathReader::within_filesystem(Gva dentry) const {
   return text;
 }
 
-std::string mangle_path(std::string_view path, std::string_view escaped) {
-  std::string out;
-  out.reserve(path.size());
-  for (const char c : path) {
-    if (escaped.find(c) == std::string_view::npos) {
-      out += c;
-    } else {
-      out += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
 }  // namespace vitrine::linux

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 
 #include "base/address.h"
@@ -135,9 +134,5 @@ class PathReader {
   std::uint32_t task_fs_ = 0;  // task_struct.fs
   mutable std::unordered_map<PathPoint, PathText, HashPoint> told_;
 };
-
-/// The text with each character of `escaped` as \ooo in octal, as /proc prints paths
-/// (maps escapes "\n" alone, mountinfo " \t\n\\").
-[[nodiscard]] std::string mangle_path(std::string_view path, std::string_view escaped);
 
 }  // namespace vitrine::linux

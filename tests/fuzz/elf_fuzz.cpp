@@ -10,7 +10,6 @@ using namespace vitrine;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const Bytes file(reinterpret_cast<const std::byte*>(data), size);
   (void)format::parse_qemu_cpu_state(file);
-  (void)format::parse_prstatus(file);
   const auto elf = format::parse_elf(file);
   if (!elf) return 0;
   auto ranges = format::elf_ranges(*elf, size);
@@ -31,7 +30,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!segment) continue;
     for (const auto& note : format::parse_elf_notes(*segment)) {
       (void)format::parse_qemu_cpu_state(note.descriptor);
-      (void)format::parse_prstatus(note.descriptor);
     }
   }
   return 0;

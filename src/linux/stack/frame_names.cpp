@@ -17,11 +17,4 @@ FrameName name_frame(const Kernel& kernel, Gva address, bool exact) {
   return name;
 }
 
-std::string frame_text(const Kernel& kernel, const StackFrame& frame) {
-  auto name = name_frame(kernel, frame.address, frame.exact);
-  if (name.symbol.empty()) return fmt::format("{:#x}", frame.address.value);
-  if (!name.module.empty()) name.symbol += fmt::format(" [{}]", name.module);
-  return name.symbol;
-}
-
 }  // namespace vitrine::linux

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "base/address.h"
-#include "linux/stack/unwind.h"
 
 namespace vitrine::linux {
 
@@ -18,8 +17,5 @@ struct FrameName {
 /// `address` of an instruction (`exact`), or of the one after a call: then the function is
 /// the one that called, though the call may be its last instruction.
 [[nodiscard]] FrameName name_frame(const Kernel& kernel, Gva address, bool exact);
-
-/// "do_exit+0x12", "ext4_readdir+0x5 [ext4]", or the bare address in hexadecimal.
-[[nodiscard]] std::string frame_text(const Kernel& kernel, const StackFrame& frame);
 
 }  // namespace vitrine::linux

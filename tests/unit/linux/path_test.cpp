@@ -221,10 +221,5 @@ TEST_F(Paths, RemembersUntilForget) {
   EXPECT_EQ(text(on_root(disk_point)), "/mnt/disc");
 }
 
-TEST(ManglePath, EscapesAsProcDoes) {
-  EXPECT_EQ(mangle_path("a\nb c\\", "\n"), "a\\012b c\\");
-  EXPECT_EQ(mangle_path("a\tb c\\", " \t\n\\"), "a\\011b\\040c\\134");
-}
-
 }  // namespace
 }  // namespace vitrine::linux
