@@ -19,7 +19,7 @@ void add(std::vector<std::uint8_t>& into, std::int32_t index) {
 void add_moment(BlockNeeds& needs, std::int32_t index) {
   add(needs.moments, index);
   const auto& moment = vmipl::moments()[static_cast<std::size_t>(index)];
-  needs.stacks |= moment.type == vmipl::FieldType::stack;
+  needs.stacks |= moment.type == vmipl::ValueType::stack;
   needs.moment |= (moment.carries & vmipl::Carries::moment) != 0;
   needs.arguments |= (moment.carries & vmipl::Carries::arguments) != 0;
   needs.result |= (moment.carries & vmipl::Carries::result) != 0;

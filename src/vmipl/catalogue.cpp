@@ -9,11 +9,11 @@ namespace {
 
 using enum ParamKind;
 using enum ProbeKind;
-constexpr auto T = FieldType::text;
-constexpr auto I = FieldType::integer;
-constexpr auto U = FieldType::word;
-constexpr auto A = FieldType::address;
-constexpr auto B = FieldType::boolean;
+constexpr auto T = ValueType::text;
+constexpr auto I = ValueType::integer;
+constexpr auto U = ValueType::word;
+constexpr auto A = ValueType::address;
+constexpr auto B = ValueType::boolean;
 
 constexpr Param kNone[] = {{}};
 constexpr std::span<const Param> kNoParams(kNone, 0);
@@ -197,7 +197,7 @@ constexpr ProbeInfo kStopAction{"Stop",    action, false, kNoParams,
                                 kNoFields, F,      F,     "ends the script"};
 
 constexpr auto kMoments = std::to_array<MomentInfo>({
-    {"", "now", FieldType::time, 0, "the host's time"},
+    {"", "now", ValueType::time, 0, "the host's time"},
     {"", "cpu", I, M, "number of the virtual CPU"},
     {"", "arg0", U, Carries::arguments, "first argument"},
     {"", "arg1", U, Carries::arguments, "second argument"},
@@ -206,8 +206,8 @@ constexpr auto kMoments = std::to_array<MomentInfo>({
     {"", "arg4", U, Carries::arguments, "fifth argument"},
     {"", "arg5", U, Carries::arguments, "sixth argument"},
     {"", "ret", I, Carries::result, "what the function or system call returned"},
-    {"", "kstack", FieldType::stack, M, "the kernel's stack"},
-    {"", "ustack", FieldType::stack, M, "the program's stack"},
+    {"", "kstack", ValueType::stack, M, "the kernel's stack"},
+    {"", "ustack", ValueType::stack, M, "the program's stack"},
     {"process", "pid", I, M, "process id (thread group) as the guest's root namespace sees it"},
     {"process", "tgid", I, M, "the same as pid"},
     {"process", "ppid", I, M, "of its parent"},
@@ -225,7 +225,7 @@ constexpr auto kMoments = std::to_array<MomentInfo>({
     {"process", "user_namespace", U, M, "inode number of the namespace"},
     {"process", "session", I, M, "session id"},
     {"process", "tty", T, M, "name of its terminal"},
-    {"process", "start_time", FieldType::time, M, "when it was started"},
+    {"process", "start_time", ValueType::time, M, "when it was started"},
     {"process", "kernel_thread", B, M, "has no user memory"},
     {"process", "root", A, M, "its page tables (physical), as in CR3"},
     {"process", "task", A, M, "its task_struct (the main thread's)", "task_struct"},
@@ -383,12 +383,6 @@ bool same_letters(std::string_view a, std::string_view b) noexcept {
 
 }  // namespace
 
-std::string_view name(FieldType type) noexcept {
-  constexpr std::string_view kNames[] = {"bool",  "integer",  "unsigned", "address", "text",
-                                         "bytes", "duration", "time",     "list",    "stack"};
-  return kNames[static_cast<std::size_t>(type)];
-}
-
 std::string_view name(ProbeKind kind) noexcept {
   constexpr std::string_view kNames[] = {"event", "filter", "data", "stream", "action"};
   return kNames[static_cast<std::size_t>(kind)];
@@ -462,13 +456,6 @@ std::string_view describe(KeyKind kind) noexcept {
       return "a number";
   }
   return "a value";
-}
-
-bool ProbeInfo::params_optional() const {
-  for (const auto& param : params) {
-    if (!param.optional) return false;
-  }
-  return true;
 }
 
 std::span<const ProbeInfo> probes() noexcept { return kProbes; }

@@ -11,22 +11,9 @@
 #include <string>
 #include <string_view>
 
-namespace vitrine::vmipl {
+#include "vmipl/value_type.h"
 
-/// What a value is, for the fields of the catalogue. The checker's own types are in types.h.
-enum class FieldType : std::uint8_t {
-  boolean,
-  integer,
-  word,
-  address,
-  text,
-  bytes,
-  duration,
-  time,
-  list,
-  stack
-};
-[[nodiscard]] std::string_view name(FieldType type) noexcept;
+namespace vitrine::vmipl {
 
 enum class ProbeKind : std::uint8_t { event, filter, data, stream, action };
 [[nodiscard]] std::string_view name(ProbeKind kind) noexcept;  ///< "event"
@@ -70,7 +57,7 @@ struct Param {
 
 struct Field {
   std::string_view name;
-  FieldType type;
+  ValueType type;
   std::string_view summary;
   std::string_view guest_type = {};  ///< for an address: "task_struct", what it points to
 };
@@ -111,16 +98,13 @@ struct ProbeInfo {
   std::uint32_t carries;
   std::uint32_t needs;
   std::string_view summary;
-
-  /// The probe may be written without parentheses.
-  [[nodiscard]] bool params_optional() const;
 };
 
 /// A value of the moment: "process.pid", "now".
 struct MomentInfo {
   std::string_view group;  ///< "process"; empty for a value that stands alone
   std::string_view name;
-  FieldType type;
+  ValueType type;
   std::uint32_t carries;  ///< what the event must carry
   std::string_view summary;
   std::string_view guest_type = {};

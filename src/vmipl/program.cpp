@@ -38,13 +38,6 @@ const OpcodeInfo& info(Opcode opcode) noexcept {
   return kOpcodes[index < std::size(kOpcodes) ? index : 0];
 }
 
-std::string_view name(ValueType type) noexcept {
-  constexpr std::string_view kNames[] = {"bool",  "integer",  "unsigned", "address", "text",
-                                         "bytes", "duration", "time",     "list",    "stack"};
-  const auto index = static_cast<std::size_t>(type);
-  return index < std::size(kNames) ? kNames[index] : "?";
-}
-
 std::string_view name(Aggregate aggregate) noexcept {
   constexpr std::string_view kNames[] = {"none", "count", "sum",       "min",   "max",
                                          "avg",  "stats", "histogram", "linear"};

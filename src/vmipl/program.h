@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "vmipl/ports.h"
+#include "vmipl/value_type.h"
 
 namespace vitrine::vmipl {
 
@@ -156,25 +157,6 @@ struct Instruction {
   bool operator==(const Instruction&) const = default;
 };
 static_assert(sizeof(Instruction) == 8);
-
-/// How a value is printed and compared.
-enum class ValueType : std::uint8_t {
-  boolean,
-  integer,
-  word,
-  address,
-  text,
-  bytes,
-  duration,
-  time,
-  list,
-  stack
-};
-[[nodiscard]] std::string_view name(ValueType type) noexcept;
-[[nodiscard]] constexpr bool is_textual(ValueType type) {
-  return type == ValueType::text || type == ValueType::bytes || type == ValueType::list ||
-         type == ValueType::stack;
-}
 
 /// A register named in an operand list.
 struct Operand {

@@ -5,27 +5,27 @@
 
 namespace vitrine::vmipl {
 
-Type type_of(FieldType type) {
+Type type_of(ValueType type) {
   switch (type) {
-    case FieldType::boolean:
+    case ValueType::boolean:
       return type_of(TypeKind::boolean);
-    case FieldType::integer:
+    case ValueType::integer:
       return type_of(TypeKind::integer);
-    case FieldType::word:
+    case ValueType::word:
       return Type{.kind = TypeKind::integer, .is_signed = false};
-    case FieldType::address:
+    case ValueType::address:
       return type_of(TypeKind::address);
-    case FieldType::text:
+    case ValueType::text:
       return type_of(TypeKind::text);
-    case FieldType::bytes:
+    case ValueType::bytes:
       return type_of(TypeKind::bytes);
-    case FieldType::duration:
+    case ValueType::duration:
       return type_of(TypeKind::duration);
-    case FieldType::time:
+    case ValueType::time:
       return type_of(TypeKind::time);
-    case FieldType::list:
+    case ValueType::list:
       return type_of(TypeKind::list);
-    case FieldType::stack:
+    case ValueType::stack:
       return type_of(TypeKind::stack);
   }
   return {};

@@ -59,7 +59,7 @@ struct Type {
 [[nodiscard]] constexpr Type type_of(TypeKind kind) {
   return Type{.kind = kind, .is_signed = kind != TypeKind::address && kind != TypeKind::pointer};
 }
-[[nodiscard]] Type type_of(FieldType type);
+[[nodiscard]] Type type_of(ValueType type);
 [[nodiscard]] Type type_of(ColumnKind kind);
 [[nodiscard]] ValueType value_type(const Type& type);
 /// "a number", "text", "a pointer": for messages.

@@ -208,17 +208,14 @@ struct Verifier {
       case Place::moment:
         good = good && imm < moments().size();
         if (good) {
-          const auto type = moments()[imm].type;
-          const bool textual = type == FieldType::text || type == FieldType::bytes ||
-                               type == FieldType::list || type == FieldType::stack;
-          good = textual == (op.a == Place::t) &&
+          good = is_textual(moments()[imm].type) == (op.a == Place::t) &&
                  (moments()[imm].carries & ~probes()[probe.probe].carries) == 0;
         }
         break;
       case Place::field: {
         const auto fields = probes()[probe.probe].fields;
         good = good && imm < fields.size();
-        if (good) good = (fields[imm].type == FieldType::text) == (op.a == Place::t);
+        if (good) good = is_textual(fields[imm].type) == (op.a == Place::t);
         break;
       }
       case Place::reg:

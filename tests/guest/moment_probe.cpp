@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
       const auto& moment = vmipl::moments()[i];
       if (!reader.knows(i)) continue;
       line += fmt::format("{}\"{}.{}\":", line.size() == 1 ? "" : ",", moment.group, moment.name);
-      if (moment.type == vmipl::FieldType::text) {
+      if (moment.type == vmipl::ValueType::text) {
         const auto size = reader.text(i, task.address.value, text);
         // Latin-1, as the guest's own account is.
         if (!size) {
