@@ -74,8 +74,9 @@ inline std::uint8_t read_prefixes(InstructionReader& reader, Prefixes& prefixes,
       default:
         if (!long_mode || (byte & 0xf0) != 0x40) return byte;
         prefixes.rex = byte;
-        return reader.next();  // REX stands right before the opcode
+        continue;
     }
+    prefixes.rex = 0;  // REX counts only right before the opcode
   }
   reader.cut = true;
   return 0;

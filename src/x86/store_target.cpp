@@ -75,12 +75,14 @@ constexpr ByField second_map(unsigned opcode) {
     case 0x00:
       return {1 << 0 | 1 << 1};
     case 0x01:
-      return {1 << 0 | 1 << 1 | 1 << 4};
+      return {1 << 0 | 1 << 1 | 1 << 4 | 1 << 5};
     case 0x11:
     case 0x13:
     case 0x17:
+    case 0x1b:  // bndmov
     case 0x29:
     case 0x2b:
+    case 0x78:  // vmread
     case 0x7e:
     case 0x7f:
     case 0xa4:
@@ -103,7 +105,7 @@ constexpr ByField second_map(unsigned opcode) {
     case 0xba:
       return {1 << 5 | 1 << 6 | 1 << 7};
     case 0xc7:
-      return {1 << 1 | 1 << 4 | 1 << 5, kSavedState};
+      return {1 << 1 | 1 << 4 | 1 << 5 | 1 << 7, kSavedState};
     default:
       return kNever;
   }
@@ -189,6 +191,9 @@ class Decoder {
       case 0x60:
         if (!long_mode_) at_stack(32);
         return;
+      case 0x9a:
+        if (!long_mode_) at_stack(8);
+        return;
       case 0x68:
       case 0x6a:
       case 0x9c:
@@ -217,6 +222,7 @@ class Decoder {
         break;
     }
     if (opcode >= 0x50 && opcode <= 0x57) return at_stack(8);
+    if (opcode == 0x63 && !long_mode_) return void(at_operand(kAlways));  // arpl
     if (first_map(opcode).fields == 0) return;
     const unsigned field = at_operand(first_map(opcode));
     if (opcode == 0xff && (field == 2 || field == 3 || field == 6)) return at_stack(16);
@@ -260,7 +266,7 @@ class Decoder {
     if ((one & 0x80) == 0) prefixes_.rex |= 4;
     if (opcode == 0xc4) {
       if ((one & 0x40) == 0) prefixes_.rex |= 2;
-      if ((one & 0x20) == 0) prefixes_.rex |= 1;
+      if ((one & 0x20) == 0 && long_mode_) prefixes_.rex |= 1;
       map = one & 31U;
       (void)reader_.next();
     }

@@ -1,8 +1,8 @@
 // Where an instruction may write memory, as its registers stand before it runs.
 //
 // For whoever wants to see memory before a write: it names at least what the instruction writes by
-// its own operands, and often more. What it does not know (descriptor tables, EVEX, 16-bit
-// addresses) it calls none.
+// its own operands, and often more. What it does not know (EVEX, 16-bit addresses, mov to
+// an absolute address of 64 bits) it calls none.
 #pragma once
 
 #include <cstdint>

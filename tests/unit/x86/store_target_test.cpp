@@ -100,5 +100,21 @@ TEST(StoreTarget, CutShortIsNone) {
             StoreTarget::none);
 }
 
+// Found by the comparison with Zydis, tests/fuzz/store_target_fuzz.cpp.
+TEST(StoreTarget, ThirtyTwoBitCodeHasItsOwn) {
+  EXPECT_EQ(decode({0x63, 0x03}, false).kind, StoreTarget::operand);  // arpl %ax,(%ebx)
+  EXPECT_EQ(decode({0x48, 0x63, 0x03}).kind, StoreTarget::none);      // movslq (%rbx),%rax
+  EXPECT_EQ(decode({0x9a, 0, 0, 0, 0, 0x23, 0}, false).kind, StoreTarget::stack);  // lcall
+  // VEX has no eight registers more there: vmovdqu %ymm0,(%eax)
+  EXPECT_EQ(decode({0xc4, 0xc1, 0x7e, 0x7f, 0x00}, false).memory.base, 0);
+  EXPECT_EQ(decode({0xc4, 0xc1, 0x7e, 0x7f, 0x00}).memory.base, 8);
+}
+
+TEST(StoreTarget, OfSeveralRexTheLastCountsAndOnlyRightBeforeTheOpcode) {
+  EXPECT_EQ(decode({0x41, 0x40, 0x0f, 0x11, 0x79, 0x50}).memory.base, 1);
+  EXPECT_EQ(decode({0x41, 0x66, 0x89, 0x01}).memory.base, 1);
+  EXPECT_EQ(decode({0x66, 0x41, 0x89, 0x01}).memory.base, 9);
+}
+
 }  // namespace
 }  // namespace vitrine::x86
