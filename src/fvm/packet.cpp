@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "memory/send_with_files.h"
 
@@ -46,16 +45,7 @@ Result<std::optional<Packet>> receive_packet(int socket, std::size_t limit, bool
   if (size < 0 && errno == EAGAIN) return std::nullopt;
   if (size < 0 && errno != ECONNRESET) return fail(Errc::io, 0, "packet");
   if (size <= 0) return fail(Errc::vanished, 0, "packet");
-  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const auto count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number;
-      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
-      packet.descriptors.emplace_back(number);
-    }
-  }
+  packet.descriptors = take_files(message);
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
     return fail(Errc::too_large, 0, "packet");
   packet.bytes.resize(static_cast<std::size_t>(size));

@@ -62,13 +62,7 @@ bool receive_message(int socket, std::vector<Promise>& promises) {
   if (got < 0) return errno == EINTR;
   if (got == 0) return false;
   Promise promise;
-  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-    promise.gdb = FileDescriptor(descriptor);
-  }
+  if (auto files = take_files(message); !files.empty()) promise.gdb = std::move(files.front());
   std::vector<std::string> words;
   for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
     words.emplace_back(text.data() + at,

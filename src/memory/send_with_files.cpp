@@ -30,4 +30,19 @@ ssize_t send_with_files(int socket, Bytes bytes, std::span<const int> files, int
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | flags);
 }
 
+std::vector<FileDescriptor> take_files(msghdr& message) {
+  std::vector<FileDescriptor> files;
+  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const auto count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
+      files.emplace_back(number);
+    }
+  }
+  return files;
+}
+
 }  // namespace vitrine

@@ -1,12 +1,15 @@
-// Sending bytes over a unix socket together with open files.
+// Bytes over a unix socket together with open files.
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "base/bytes.h"
+#include "memory/file_descriptor.h"
 
 namespace vitrine {
 
@@ -17,5 +20,9 @@ inline constexpr std::size_t kMostFilesSent = 64;
 /// @returns bytes sent; -1 with errno set, EMSGSIZE for more than kMostFilesSent files
 [[nodiscard]] ssize_t send_with_files(int socket, Bytes bytes, std::span<const int> files,
                                       int flags = 0) noexcept;
+
+/// The files that recvmsg() laid into the control bytes of `message`, in their order. The caller
+/// owns them: to be called once for a message.
+[[nodiscard]] std::vector<FileDescriptor> take_files(msghdr& message);
 
 }  // namespace vitrine

@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -60,15 +59,7 @@ bool receive(int socket, std::string& buffer, std::deque<FileDescriptor>& files)
   } while (got < 0 && (errno == EINTR || errno == EAGAIN));
   if (got <= 0) return false;
   buffer.append(piece.data(), static_cast<std::size_t>(got));
-  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    for (std::size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
-      int number;
-      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
-      files.emplace_back(number);
-    }
-  }
+  for (auto& file : take_files(message)) files.push_back(std::move(file));
   return true;
 }
 

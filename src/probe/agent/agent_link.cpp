@@ -13,6 +13,7 @@
 #include <iterator>
 #include <string_view>
 
+#include "memory/send_with_files.h"
 #include "probe/agent/agent.h"
 
 namespace vitrine::probe {
@@ -146,15 +147,7 @@ Outcome<AgentLink::Received> AgentLink::receive(Deadline until) {
     const auto got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (got <= 0) return std::unexpected(Problem(Errc::vanished, "the agent is gone"));
-    for (auto* head = CMSG_FIRSTHDR(&message); head != nullptr;
-         head = CMSG_NXTHDR(&message, head)) {
-      if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
-      for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len; at += sizeof(int)) {
-        int number = -1;
-        std::memcpy(&number, reinterpret_cast<const char*>(head) + at, sizeof number);
-        descriptor_ = FileDescriptor(number);
-      }
-    }
+    if (auto files = take_files(message); !files.empty()) descriptor_ = std::move(files.back());
     input_.insert(input_.end(), part.begin(), part.begin() + got);
   }
 }
