@@ -258,10 +258,10 @@ class Guest:
         finally:
             self.resume()
 
-    def dump(self, path: str | Path, paging: bool = False) -> None:
-        """Writes an ELF core of the RAM (QMP dump-guest-memory)."""
+    def dump(self, path: str | Path, paging: bool = False, form: str = "elf") -> None:
+        """Writes an ELF core of the RAM, or another form that QMP's dump-guest-memory has."""
         target = Path(path).resolve()
-        self.qmp("dump_guest_memory", timeout=600.0, paging=paging, protocol=f"file:{target}")
+        self.qmp("dump_guest_memory", timeout=600.0, paging=paging, protocol=f"file:{target}", format=form)
 
     # -- inside -------------------------------------------------------------------------------
 

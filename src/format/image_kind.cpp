@@ -2,6 +2,9 @@
 
 #include <array>
 
+#include "format/avml.h"
+#include "format/kdump.h"
+
 namespace vitrine::format {
 namespace {
 
@@ -27,18 +30,10 @@ constexpr std::array kMagics = {
           "ELF"sv,
           {ImageKind::elf, {}, {}}},
     Magic{0, "EMiL"sv, {ImageKind::lime, {}, {}}},
-    Magic{0, "KDUMP   "sv, {ImageKind::other, "a kdump-compressed dump", kDumpAgain}},
+    Magic{0, kKdumpMagic, {ImageKind::kdump, {}, {}}},
+    Magic{0, kFlattenedMagic, {ImageKind::kdump, {}, {}}},
+    Magic{0, kAvmlMagic, {ImageKind::avml, {}, {}}},
     Magic{0, "DISKDUMP"sv, {ImageKind::other, "a diskdump", kDumpAgain}},
-    Magic{
-        0, "makedumpfile\0"sv, {ImageKind::other, "a flattened kdump-compressed dump", kDumpAgain}},
-    Magic{
-        0,
-        "AVML"sv,
-        {ImageKind::other, "a compressed AVML image", "convert it: `avml-convert FILE OUT.lime`"}},
-    Magic{
-        0,
-        "MLVA"sv,
-        {ImageKind::other, "a compressed AVML image", "convert it: `avml-convert FILE OUT.lime`"}},
     Magic{0, "QFI\xfb"sv, {ImageKind::other, "a qcow2 disk", kNotMemory}},
     Magic{0, "KDMV"sv, {ImageKind::other, "a VMDK disk", kNotMemory}},
     Magic{0, "vhdxfile"sv, {ImageKind::other, "a VHDX disk", kNotMemory}},

@@ -12,12 +12,14 @@ enum class ImageKind : std::uint8_t {
   raw,  ///< no magic known here
   elf,
   lime,
+  kdump,  ///< plain or flattened
+  avml,   ///< compressed
   other,  ///< known, and not read by us
 };
 
 struct ImageGuess {
   ImageKind kind = ImageKind::raw;
-  std::string_view words;   ///< of `other`: "a kdump-compressed dump"
+  std::string_view words;   ///< of `other`: "a qcow2 disk"
   std::string_view advice;  ///< of `other`: what to do with it
 };
 

@@ -4,12 +4,16 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "format/elf.h"
 #include "format/image_kind.h"
 #include "format/lime.h"
+#include "machine/dump_notes.h"
 #include "machine/memory_layout.h"
+#include "machine/packed_image.h"
 #include "machine/size_words.h"
+#include "memory/decoded_memory.h"
 #include "memory/shared_mapping.h"
 
 namespace vitrine {
@@ -17,7 +21,8 @@ namespace {
 
 struct ImageParts {
   std::string path;
-  std::unique_ptr<SharedMapping> memory;
+  std::unique_ptr<PhysicalMemory> memory;
+  std::function<bool()> intact;  // the file is still as long as it was
   std::vector<x86::Registers> registers;
   std::string why_no_registers;
   std::optional<std::string> vmcoreinfo;
@@ -36,7 +41,7 @@ class ImageMachine final : public Machine {
   [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return *parts_.memory; }
   [[nodiscard]] std::vector<std::string> notes() const override { return parts_.notes; }
   [[nodiscard]] std::vector<std::string> warnings() const override { return parts_.warnings; }
-  [[nodiscard]] bool alive() const noexcept override { return parts_.memory->intact(); }
+  [[nodiscard]] bool alive() const noexcept override { return parts_.intact(); }
   [[nodiscard]] MapSource map_source() const noexcept override { return parts_.map_source; }
   [[nodiscard]] std::vector<std::string> layouts() const override { return parts_.layouts; }
   [[nodiscard]] std::optional<std::string> vmcoreinfo() const override { return parts_.vmcoreinfo; }
@@ -50,52 +55,6 @@ class ImageMachine final : public Machine {
   ImageParts parts_;
   std::string name_;
 };
-
-x86::Segment segment_of(const format::QemuCpuState::Segment& from) {
-  return {.selector = static_cast<std::uint16_t>(from.selector),
-          .base = from.base,
-          .limit = from.limit,
-          .attributes = static_cast<std::uint16_t>(from.flags >> 8 & 0xf0ff)};
-}
-
-x86::Registers registers_of(const format::QemuCpuState& from, std::uint16_t elf_machine) {
-  x86::Registers r;
-  r.gpr[x86::kRax] = from.rax;
-  r.gpr[x86::kRbx] = from.rbx;
-  r.gpr[x86::kRcx] = from.rcx;
-  r.gpr[x86::kRdx] = from.rdx;
-  r.gpr[x86::kRsi] = from.rsi;
-  r.gpr[x86::kRdi] = from.rdi;
-  r.gpr[x86::kRbp] = from.rbp;
-  r.gpr[x86::kRsp] = from.rsp;
-  std::ranges::copy(from.r8_to_r15, r.gpr.begin() + x86::kR8);
-  r.rip = from.rip;
-  r.rflags = from.rflags;
-  r.cs = segment_of(from.cs);
-  r.ds = segment_of(from.ds);
-  r.es = segment_of(from.es);
-  r.fs = segment_of(from.fs);
-  r.gs = segment_of(from.gs);
-  r.ss = segment_of(from.ss);
-  r.ldt = segment_of(from.ldt);
-  r.tr = segment_of(from.tr);
-  r.gdtr = {Gva{from.gdt.base}, from.gdt.limit};
-  r.idtr = {Gva{from.idt.base}, from.idt.limit};
-  r.cr0 = from.cr[0];
-  r.cr2 = from.cr[2];
-  r.cr3 = from.cr[3];
-  r.cr4 = from.cr[4];
-  // The note has no EFER. QEMU marks the dump as x86-64 if the first CPU is in long mode;
-  // a CPU with paging and PAE in such a machine is taken to be in it too.
-  const bool pae = (r.cr4 >> 5 & 1) != 0;
-  if (elf_machine == format::kElfMachineX86_64 && r.paging() && pae)
-    r.efer = 0xd01;  // SCE LME LMA NXE
-  return r;
-}
-
-// Types of the notes called CORE.
-constexpr std::uint32_t kNotePrstatus = 1;
-constexpr std::uint32_t kNoteAuxv = 6;
 
 class Opener {
  public:
@@ -127,6 +86,10 @@ class Opener {
         return open_elf();
       case format::ImageKind::lime:
         return open_lime();
+      case format::ImageKind::kdump:
+        return open_packed(open_kdump(parts_.path, std::move(file_), std::move(view_)));
+      case format::ImageKind::avml:
+        return open_packed(open_avml(parts_.path, std::move(file_), std::move(view_)));
       case format::ImageKind::raw:
         return open_raw();
     }
@@ -159,6 +122,7 @@ class Opener {
     files.push_back(std::move(file_));
     auto memory = SharedMapping::create(std::move(files), std::move(*map));
     if (!memory) return problem(memory.error());
+    parts_.intact = [from = memory->get()] { return from->intact(); };
     parts_.memory = std::move(*memory);
     return std::make_unique<ImageMachine>(std::move(parts_));
   }
@@ -176,8 +140,17 @@ class Opener {
                              fmt::format("{} is of another machine than x86", parts_.path)));
     }
     auto ranges = format::elf_ranges(*elf, size_);
-    take_notes(*elf);
-    if (of_a_process_) {
+    DumpNotes notes;
+    for (const auto& [offset, size] : elf->notes) {
+      if (const auto segment = slice(bytes(), offset, size)) {
+        take_notes(notes, *segment, elf->machine == format::kElfMachineX86_64);
+      } else {
+        notes.warnings.emplace_back("the dump's notes lie beyond the end of the file");
+      }
+    }
+    const bool of_a_process = notes.of_a_process;
+    keep(std::move(notes));
+    if (of_a_process) {
       return problem(Problem(
           Errc::unsupported,
           fmt::format("{} is the core of a process, not the memory of a machine", parts_.path),
@@ -210,35 +183,23 @@ class Opener {
     return finish(std::move(segments));
   }
 
-  void take_notes(const format::ElfFile& elf) {
-    bool foreign = false;
-    for (const auto& [offset, size] : elf.notes) {
-      const auto segment = slice(bytes(), offset, size);
-      if (!segment) {
-        parts_.warnings.push_back("the dump's notes lie beyond the end of the file");
-        continue;
-      }
-      for (const auto& note : format::parse_elf_notes(*segment)) {
-        if (note.name == "QEMU") {
-          if (const auto state = format::parse_qemu_cpu_state(note.descriptor)) {
-            parts_.registers.push_back(registers_of(*state, elf.machine));
-          } else {
-            parts_.warnings.push_back(
-                fmt::format("a CPU's registers cannot be read: {}", describe(state.error())));
-          }
-        } else if (note.name == "VMCOREINFO") {
-          parts_.vmcoreinfo.emplace(reinterpret_cast<const char*>(note.descriptor.data()),
-                                    note.descriptor.size());
-        } else if (note.name == "CORE" && note.type == kNotePrstatus) {
-          foreign = true;
-        } else if (note.name == "CORE" && note.type == kNoteAuxv) {
-          of_a_process_ = true;  // no machine has an auxiliary vector
-        }
-      }
-    }
-    parts_.why_no_registers =
-        foreign ? "this dump holds general registers only, no CR3: kdump does not save it"
-                : "this dump holds no registers";
+  /// Registers and VMCOREINFO go into the machine.
+  void keep(DumpNotes notes) {
+    parts_.why_no_registers = notes.why_no_registers();
+    parts_.registers = std::move(notes.registers);
+    if (notes.vmcoreinfo) parts_.vmcoreinfo = std::move(notes.vmcoreinfo);
+    parts_.warnings.insert(parts_.warnings.end(), notes.warnings.begin(), notes.warnings.end());
+  }
+
+  Opened open_packed(Outcome<PackedImage> image) {
+    if (!image) return problem(std::move(image.error()));
+    keep(std::move(image->notes));
+    parts_.notes.push_back(std::move(image->words));
+    for (auto& warning : image->warnings) parts_.warnings.push_back(std::move(warning));
+    auto memory = std::make_unique<DecodedMemory>(std::move(image->pages));
+    parts_.intact = [from = memory.get()] { return from->intact(); };
+    parts_.memory = std::move(memory);
+    return std::make_unique<ImageMachine>(std::move(parts_));
   }
 
   Opened open_lime() {
@@ -340,7 +301,6 @@ class Opener {
   FileDescriptor file_;
   GuardedMapping view_;
   std::uint64_t size_ = 0;
-  bool of_a_process_ = false;
 };
 
 }  // namespace

@@ -162,7 +162,7 @@ def compare_image(vitrine, kind, path, seen, report):
             differences.append(str(failed))
             continue
         rows += len(image)
-        differences += [f"{view}: {text}" for text in same_rows(view, live, image, kind.startswith("elf"))]
+        differences += [f"{view}: {text}" for text in same_rows(view, live, image, kind.startswith(("elf", "kdump")))]
     report.compared(f"image {kind}", range(rows), differences, "")
 
 

@@ -512,7 +512,7 @@ class Images(Case):
 
     def test_what_is_no_image(self):
         cases = {
-            b"KDUMP   ": ("unsupported", "kdump-compressed"), b"QFI\xfb": ("unsupported", "qcow2"),
+            b"KDUMP   ": ("malformed", "kdump"), b"DISKDUMP": ("unsupported", "diskdump"), b"AVML": ("unsupported", "AVML version"), b"QFI\xfb": ("unsupported", "qcow2"),
             b"\x1f\x8b": ("unsupported", "gzip"), b"\x28\xb5\x2f\xfd": ("unsupported", "zstd"),
             b"\xfd7zXZ\0": ("unsupported", "xz"), b"": ("malformed", "only"), b"\x7fELF": ("malformed", "ELF"),
             b"EMiL\x02\0\0\0": ("unsupported", "LiME version"),

@@ -6,6 +6,7 @@
 
 #include "format/e820.h"
 #include "format/elf.h"
+#include "format/flattened.h"
 #include "format/image_kind.h"
 #include "format/lime.h"
 
@@ -321,7 +322,10 @@ TEST(ImageKind, ByItsFirstBytes) {
                 .kind,
             ImageKind::elf);
   EXPECT_EQ(guess_image(bytes_of("EMiL")).kind, ImageKind::lime);
-  EXPECT_EQ(guess_image(bytes_of("KDUMP   ")).kind, ImageKind::other);
+  EXPECT_EQ(guess_image(bytes_of("KDUMP   ")).kind, ImageKind::kdump);
+  EXPECT_EQ(guess_image(bytes_of(kFlattenedMagic)).kind, ImageKind::kdump);
+  EXPECT_EQ(guess_image(bytes_of("AVML")).kind, ImageKind::avml);
+  EXPECT_EQ(guess_image(bytes_of("DISKDUMP")).kind, ImageKind::other);
   EXPECT_FALSE(guess_image(bytes_of("QFI\xfb")).advice.empty());
   EXPECT_EQ(guess_image({}).kind, ImageKind::raw);
   EXPECT_EQ(guess_image(bytes_of("S\xff\0\xf0")).kind, ImageKind::raw);
