@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "memory/file_descriptor.h"
 
@@ -23,9 +24,19 @@ std::unexpected<Problem> refuse(Errc code, std::string words, std::string hint =
   return std::unexpected(Problem(code, std::move(words), std::move(hint)));
 }
 
-/// Appears whole or not at all, and never over a file that is there.
+/// The folder, too, is on the disk.
+bool keep_name(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const FileDescriptor open(
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return open && ::fsync(open.get()) == 0;
+}
+
+/// Appears whole or not at all, never over a file that is there, and is there after a power cut:
+/// evidence that is signed with a key that was lost is lost.
 Outcome<void> write_new(const std::string& path, std::string_view text, mode_t mode) {
   const auto temporary = fmt::format("{}.{}", path, ::getpid());
+  (void)::unlink(temporary.c_str());  // of a process of this number that was killed here
   const FileDescriptor file(
       ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!file)
@@ -34,10 +45,11 @@ Outcome<void> write_new(const std::string& path, std::string_view text, mode_t m
       ::fchmod(file.get(), mode) == 0 &&
       ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
       ::fsync(file.get()) == 0;
-  const bool there = written && ::rename(temporary.c_str(), path.c_str()) == 0;
+  // Unlike rename(), it replaces nothing.
+  const bool there = written && ::link(temporary.c_str(), path.c_str()) == 0 && keep_name(path);
   const int error = errno;
+  ::unlink(temporary.c_str());
   if (!there) {
-    ::unlink(temporary.c_str());
     return refuse(Errc::io, fmt::format("{} cannot be written: {}", path, std::strerror(error)));
   }
   return {};
@@ -97,6 +109,11 @@ Outcome<SigningKey> SigningKey::load_or_create(const std::string& path) {
       (path.ends_with(".key") ? path.substr(0, path.size() - 4) : path) + ".pub";
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file && errno == ENOENT) {
+    // A new one would sign what nobody could verify any more.
+    if (::access(public_path.c_str(), F_OK) == 0)
+      return refuse(Errc::denied,
+                    fmt::format("{} is gone, and {} is still there", path, public_path),
+                    "put the key back; or move the store and that file away, and begin anew");
     const auto key = generate();
     TRY(write_new(path, key.seed(), 0600));
     TRY(write_new(public_path, hexadecimal(key.public_key()) + "\n", 0644));

@@ -26,7 +26,8 @@ class SigningKey {
   /// Reads a seed from an open file, from its start.
   [[nodiscard]] static Outcome<SigningKey> read(int file);
   /// Reads PATH, or makes it, and PATH with .pub for .key beside it. A file that others may
-  /// read, or that is another user's, is refused.
+  /// read, or that is another user's, is refused, as is a key that is gone while its .pub is there.
+  /// What it makes is on the disk before it answers.
   /// @returns denied, malformed, io
   [[nodiscard]] static Outcome<SigningKey> load_or_create(const std::string& path);
 

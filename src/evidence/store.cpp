@@ -176,6 +176,16 @@ Outcome<std::vector<Store::Open>> Store::open_findings() const {
   return open;
 }
 
+Outcome<void> Store::read_back(Kind kind, const std::function<bool(const Entry&)>& each) const {
+  auto rows = TRY(database_.prepare(
+      fmt::format("SELECT {} FROM entries WHERE kind = ?1 ORDER BY sequence DESC", kColumns)));
+  rows.bind(1, static_cast<std::int64_t>(kind));
+  while (TRY(rows.step())) {
+    if (!each(entry_of(rows).entry)) break;
+  }
+  return {};
+}
+
 Outcome<void> Store::limit_pages(std::uint64_t pages) {
   auto limit = TRY(database_.prepare(fmt::format("PRAGMA max_page_count={}", pages)));
   TRY(limit.step());

@@ -1,6 +1,7 @@
 // Store: one guest's evidence, append-only, chained and signed; the side that writes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,6 +49,10 @@ class Store {
     std::uint8_t severity = 0;
   };
   [[nodiscard]] Outcome<std::vector<Open>> open_findings() const;
+
+  /// Calls `each` for the entries of one kind, the last one first, until it answers false.
+  [[nodiscard]] Outcome<void> read_back(Kind kind,
+                                        const std::function<bool(const Entry&)>& each) const;
 
   /// For tests: the store may not grow past this many pages of 4 KiB.
   [[nodiscard]] Outcome<void> limit_pages(std::uint64_t pages);

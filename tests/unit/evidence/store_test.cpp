@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "evidence/reader.h"
@@ -118,6 +119,21 @@ TEST_F(StoreTest, OpenFindingsAreThoseWithoutAGone) {
   EXPECT_EQ(open->size(), 2U);
 }
 
+TEST_F(StoreTest, OneKindIsReadBackTheLastFirst) {
+  auto store = Store::open(path(), "web1", key_).value();
+  for (int number = 0; number < 6; ++number) {
+    auto one = entry(number);
+    one.kind = number % 2 == 0 ? Kind::action : Kind::finding;
+    ASSERT_TRUE(store.append(one));
+  }
+  std::vector<std::string> bodies;
+  ASSERT_TRUE(store.read_back(Kind::action, [&](const Entry& one) {
+    bodies.push_back(one.body);
+    return bodies.size() < 2;
+  }));
+  EXPECT_EQ(bodies, (std::vector<std::string>{"{\"n\":4}", "{\"n\":2}"}));
+}
+
 TEST_F(StoreTest, LimitsAreToldNotCut) {
   auto store = Store::open(path(), "web1", key_);
   ASSERT_TRUE(store);
@@ -203,6 +219,41 @@ TEST(SigningKeyFile, IsMadeOnceForItsUserAlone) {
   const auto open_to_all = SigningKey::load_or_create(path);
   ASSERT_FALSE(open_to_all);
   EXPECT_EQ(open_to_all.error().code, Errc::denied);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SigningKeyFile, KilledWhileItIsMadeItIsMadeAgain) {
+  std::string pattern = std::filesystem::temp_directory_path() / "vitrine-key-XXXXXX";
+  const std::filesystem::path folder = ::mkdtemp(pattern.data());
+  const auto path = (folder / "web1.key").string();
+  std::ofstream(path + "." + std::to_string(::getpid())) << "half";
+  const auto made = SigningKey::load_or_create(path);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(std::filesystem::file_size(path), 32U);
+  // The .pub that was not reached is made from the key.
+  std::filesystem::remove(folder / "web1.pub");
+  ASSERT_TRUE(SigningKey::load_or_create(path));
+  EXPECT_TRUE(std::filesystem::exists(folder / "web1.pub"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SigningKeyFile, LostKeyIsNotReplaced) {
+  std::string pattern = std::filesystem::temp_directory_path() / "vitrine-key-XXXXXX";
+  const std::filesystem::path folder = ::mkdtemp(pattern.data());
+  const auto path = (folder / "web1.key").string();
+  ASSERT_TRUE(SigningKey::load_or_create(path));
+  const auto text = [&] {
+    std::ifstream file(folder / "web1.pub");
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  const auto before = text();
+  std::filesystem::remove(path);
+  const auto again = SigningKey::load_or_create(path);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Errc::denied);
+  EXPECT_EQ(text(), before);
+  EXPECT_FALSE(std::filesystem::exists(path));
   std::filesystem::remove_all(folder);
 }
 
