@@ -158,7 +158,7 @@ class PackEngine final : public Engine {
 
   std::vector<Finding> findings() const override {
     std::vector<Finding> all;
-    for (const auto& [identity, finding] : known_) all.push_back(finding);
+    for (const auto& [identity, known] : known_) all.push_back(known.finding);
     std::ranges::stable_sort(all, [](const Finding& a, const Finding& b) {
       return a.severity != b.severity ? a.severity > b.severity : a.first_seen < b.first_seen;
     });
@@ -249,12 +249,12 @@ class PackEngine final : public Engine {
     for (const auto& owned : patterns_->scan_processes(tally)) {
       for (const auto& hit : owned.hits) {
         ++in_processes[hit.rule];
-        take(pattern_finding(hit, owned.pid, owned.process), now, report);
+        take(pattern_finding(hit, owned.pid, owned.process), pattern_state_, now, report);
       }
     }
     for (const auto& hit : *memory)
       if (!in_processes.contains(hit.rule))
-        take(pattern_finding(hit, std::nullopt, {}), now, report);
+        take(pattern_finding(hit, std::nullopt, {}), pattern_state_, now, report);
     for (auto& note : tally.notes) notes_.push_back(std::move(note));
     looked[pattern_state_] = tally.notes.empty();
     states_[pattern_state_].last_took = Clock::now() - before;
@@ -384,7 +384,7 @@ class PackEngine final : public Engine {
         if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(note);
     const auto entry = looked.try_emplace(task.symptom, true).first;
     entry->second = entry->second && whole;
-    for (auto& finding : reported_) take(std::move(finding), now, report);
+    for (auto& finding : reported_) take(std::move(finding), task.symptom, now, report);
     reported_.clear();
     const auto after = Clock::now();
     state.last_took = after - before;
@@ -393,7 +393,8 @@ class PackEngine final : public Engine {
     ++report.symptoms_run;
   }
 
-  void take(Finding finding, std::int64_t now, PassReport& report) {
+  /// @param symptom  which of states_ tells it
+  void take(Finding finding, std::size_t symptom, std::int64_t now, PassReport& report) {
     finding.first_seen = finding.last_seen = now;
     if (finding.pid && finding.process.empty()) finding.process = process_name(*finding.pid);
     if (allowed(finding)) {
@@ -402,7 +403,8 @@ class PackEngine final : public Engine {
     }
     const auto known = known_.find(finding.identity);
     if (known != known_.end()) {
-      auto& old = known->second;
+      auto& old = known->second.finding;
+      known->second.symptom = symptom;
       if (old.last_seen != now) ++old.times;
       finding.first_seen = old.first_seen;
       finding.times = old.times;
@@ -414,7 +416,8 @@ class PackEngine final : public Engine {
       return;
     }
     report.fresh.push_back(finding);
-    known_.emplace(finding.identity, std::move(finding));
+    const auto identity = finding.identity;
+    known_.emplace(identity, Known{std::move(finding), symptom});
   }
 
   [[nodiscard]] std::string process_name(std::int64_t pid) {
@@ -441,11 +444,9 @@ class PackEngine final : public Engine {
           fmt::format("{} findings beyond {} were dropped", report.dropped, options_.max_findings));
     if (!scope.pids.empty()) return;  // of some processes alone: the rest was not looked for
     for (auto entry = known_.begin(); entry != known_.end();) {
-      const auto& finding = entry->second;
-      const bool searched = std::ranges::any_of(looked, [&](const auto& one) {
-        return one.second && states_[one.first].name == finding.symptom;
-      });
-      if (!searched || finding.last_seen == now) {
+      const auto& [finding, symptom] = entry->second;
+      const auto search = looked.find(symptom);
+      if (search == looked.end() || !search->second || finding.last_seen == now) {
         ++entry;
         continue;
       }
@@ -515,7 +516,11 @@ class PackEngine final : public Engine {
   std::vector<Task> tasks_;
   std::vector<SymptomState> states_;
   std::vector<std::string> problems_, notes_;
-  std::map<std::uint64_t, Finding> known_;
+  struct Known {
+    Finding finding;
+    std::size_t symptom;  ///< in states_: who told it, and tells that it is gone
+  };
+  std::map<std::uint64_t, Known> known_;
   std::vector<Finding> reported_;
   std::size_t next_first_ = 0;
   bool judged_ = false;

@@ -174,6 +174,35 @@ TEST_F(EngineOnLab, WhatIsUndoneIsGone) {
   EXPECT_TRUE(e->findings().empty());
 }
 
+TEST_F(EngineOnLab, BytesThatMatchNoMoreAreGone) {
+  const auto banner = kernel_->symbols().find("linux_banner");
+  ASSERT_TRUE(banner);
+  Pack pack;
+  pack.add({PackFile::Kind::patterns, "memory.yar",
+            "rule marked { strings: $a = \"vitrine-was-here-7d1c\" condition: $a }"});
+  const auto made = Engine::create(*kernel_, pack, {});
+  ASSERT_TRUE(made) << made.error().message;
+  const auto& e = *made;
+  EXPECT_TRUE(e->pass(kAll).fresh.empty());
+  constexpr std::string_view kMark = "vitrine-was-here-7d1c";
+  const auto at = lab_.physical(*banner);
+  const auto write = [&](bool marked) {
+    for (std::size_t i = 0; i < kMark.size(); ++i)
+      lab_.forge().put(at + i, marked ? kMark[i] : 'x');
+    kernel_->refresh();
+  };
+  write(true);
+  const auto shown = e->pass(kAll);
+  ASSERT_EQ(shown.fresh.size(), 1U);
+  EXPECT_EQ(shown.fresh[0].symptom, "pattern_marked");
+  EXPECT_TRUE(e->pass(kAll).gone.empty());
+  write(false);
+  const auto report = e->pass(kAll);
+  ASSERT_EQ(report.gone.size(), 1U);
+  EXPECT_EQ(report.gone[0].identity, shown.fresh[0].identity);
+  EXPECT_TRUE(e->findings().empty());
+}
+
 TEST_F(EngineOnLab, AViewThatThisKernelLacksIsSaidAndNotGuessed) {
   const auto e = engine({symptom("hooks", "for (h in scheduled) Report(\"%d\", h.pid)"),
                          symptom("sound", "Report(\"here\")")});
