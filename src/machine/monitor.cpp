@@ -4,27 +4,13 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "machine/process_start.h"
+
 namespace vitrine {
 namespace {
-
-std::uint64_t start_time_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text;
-  std::getline(file, text);
-  auto at = text.rfind(')');  // the name may hold anything
-  if (at == std::string::npos) return 0;
-  for (int field = 2; field < 22; ++field) {
-    at = text.find(' ', at + 1);
-    if (at == std::string::npos) return 0;
-  }
-  std::uint64_t value = 0;
-  std::from_chars(text.data() + at + 1, text.data() + text.size(), value);
-  return value;
-}
 
 template <class T>
 bool take_number(std::string_view& text, T& into) {

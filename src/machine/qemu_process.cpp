@@ -17,6 +17,7 @@
 
 #include "base/edit_distance.h"
 #include "machine/process_maps.h"
+#include "machine/process_start.h"
 
 namespace vitrine {
 namespace {
@@ -51,18 +52,6 @@ std::string file_name(std::string_view path) {
 
 bool named_like_qemu(std::string_view name) {
   return name.starts_with("qemu-system-") || name == "qemu-kvm" || name == "kvm" || name == "qemu";
-}
-
-/// Field 22 of /proc/PID/stat; the second field may hold any character.
-std::uint64_t start_time_of(pid_t pid) {
-  const auto stat = read_proc_file(fmt::format("/proc/{}/stat", pid), 4096);
-  if (!stat) return 0;
-  auto at = stat->rfind(')');
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat->find(' ', at + 1);
-  if (at == std::string::npos) return 0;
-  std::uint64_t value = 0;
-  std::from_chars(stat->data() + at + 1, stat->data() + stat->size(), value);
-  return value;
 }
 
 std::string user_name(std::uint32_t uid) {

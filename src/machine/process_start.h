@@ -1,0 +1,14 @@
+// When a process was started: what tells a pid that is used again from the one before.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+namespace vitrine {
+
+/// Clock ticks since the host booted; 0: there is no such process.
+/// Source: proc(5), /proc/PID/stat, field 22; the second field may hold any character.
+[[nodiscard]] std::uint64_t start_time_of(pid_t pid);
+
+}  // namespace vitrine
