@@ -8,6 +8,7 @@
 
 #include <cstdio>
 
+#include "fvm/log_line.h"
 #include "fvm/relay/libvirt_monitor.h"
 #include "fvm/sandbox/capabilities.h"
 
@@ -24,8 +25,7 @@ int main(int argc, char** argv) {
   auto done = give_up_capabilities();
   if (done) done = monitor.open();
   if (done) done = relay_qmp(FileDescriptor(3), monitor);
-  if (!done) fmt::print(stderr, "vitrine-libvirt: {}: {}\n", argv[2], done.error().message);
+  if (!done) log_line("vitrine-libvirt", fmt::format("{}: {}", argv[2], done.error().message));
   // A call that libvirt does not answer must not hold up the end.
-  std::fflush(stderr);
   ::_exit(done ? 0 : 1);
 }

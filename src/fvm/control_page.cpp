@@ -35,6 +35,9 @@ Result<ControlPage> ControlPage::create() {
   FileDescriptor file(::memfd_create("vitrine-control", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file || ::ftruncate(file.get(), kControlBytes) != 0)
     return fail(Errc::io, 0, "control page");
+  // Anybody's to open by its number below /proc as it was made: whoever was given it for reading
+  // cannot have it for writing.
+  if (::fchmod(file.get(), 0444) != 0) return fail(Errc::io, 0, "control page");
   // A shorter file would be a SIGBUS in whoever has it mapped.
   if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return fail(Errc::io, 0, "control page");

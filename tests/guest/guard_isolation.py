@@ -13,7 +13,7 @@ from guard_takeovers import gaps, said
 def isolation(programs: Path) -> None:
     """What a guard and an FVM have: their own users and namespaces, no files, no way to more."""
     with Lab(programs) as lab:
-        BareGuest(lab, "web1")
+        guest = BareGuest(lab, "web1")
         row = lab.watched("web1")
         status = lab.ask("status")
         own = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup")}
@@ -30,6 +30,7 @@ def isolation(programs: Path) -> None:
             check(fields["NoNewPrivs"].strip() == "1", f"{pid}: may gain privileges")
             check(int(fields["CapEff"], 16) == 0 and int(fields["CapPrm"], 16) == 0, f"{pid}: has capabilities")
             check(int(fields["CapBnd"], 16) == 0 or os.readlink(f"/proc/{pid}/ns/user") != own["user"], f"{pid}: bounding set")
+            check(os.geteuid() != 0 or not fields["Groups"].split(), f"{pid}: is in the groups {fields['Groups'].strip()}")
             users.add(fields["Uid"].split()[0])
             for name, ours in own.items():
                 check(os.readlink(f"/proc/{pid}/ns/{name}") != ours, f"{pid}: shares our {name} namespace")
@@ -48,6 +49,11 @@ def isolation(programs: Path) -> None:
             rights = line.split()[1]
             check(not ("w" in rights and "s" in rights), f"the FVM shares writable memory: {line}")
             check(not ("w" in rights and "x" in rights), f"memory both writable and executable: {line}")
+        # A memfd is anybody's to open for writing by its number below /proc, unless its mode says no.
+        for entry in os.listdir(f"/proc/{guest.pid}/fd"):
+            if "memory-backend-memfd" in os.readlink(f"/proc/{guest.pid}/fd/{entry}"):
+                mode = os.stat(f"/proc/{guest.pid}/fd/{entry}").st_mode & 0o777
+                check(mode & 0o222 == 0, f"the guest's RAM has the mode {mode:o}")
     print("own users, namespaces, empty roots, no capabilities, seccomp; guest RAM read-only; nothing shared is writable")
 
 

@@ -116,6 +116,7 @@ class Lab:
             [self.programs / "vitrined", "--config", self.config],
             stdin=subprocess.DEVNULL, stderr=open(self.log, "ab"), start_new_session=True,  # as a service has one
             preexec_fn=lambda: _libc.prctl(1, signal.SIGTERM),  # and gone with us, however we end
+            extra_groups=[4242] if os.geteuid() == 0 else None,  # which nothing that it starts may keep
         )  # fmt: skip
 
         def listens():

@@ -112,7 +112,6 @@ constexpr auto kGuardOnly = std::to_array<Rule>({
     {CALL(sendto), "QMP and the supervisor"},
     {CALL(recvfrom), "QMP, verdicts, the supervisor"},
     {CALL(getsockopt), "QMP: whether the other side is gone", 0, 0, 0},
-    {CALL(memfd_create), "none of the guest's: the control page's copy", 0, 0, 0},
     {CALL(mkdir), "a folder of snapshots in its own evidence folder"},
     {CALL(mkdirat), "likewise"},
     {CALL(uname), "SQLite"},
@@ -175,7 +174,8 @@ Outcome<void> lock_down(std::span<const Rule> rules) {
         seccomp_rule_add_array(filter.get(), action, rule.call, rule.mask == 0 ? 0 : 1, &condition);
     if (error != 0) return refuse(rule.name, -error);
   }
-  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
+  if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0)
+    return refuse("all threads", -error);
   if (const int error = seccomp_load(filter.get()); error != 0) return refuse("load", -error);
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -45,8 +46,7 @@ void enter_empty_root(const Box& box, const std::vector<int>& sources, int repor
   STEP(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mount private");
   // Any folder serves as the place; the sources are open already, so hiding them is no harm.
   STEP(::mount("vitrine", kPlace, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-               "size=64k,mode=0755") == 0 ||
-           errno == EPERM,
+               "size=64k,mode=0755") == 0,
        "mount root");
   STEP(::chdir(kPlace) == 0, "chdir root");
   for (std::size_t i = 0; i < box.binds.size(); ++i) {
@@ -79,8 +79,9 @@ void enter_empty_root(const Box& box, const std::vector<int>& sources, int repor
   STEP(::syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
   STEP(::umount2(".", MNT_DETACH) == 0, "leave the old root");
   STEP(::chdir("/") == 0, "chdir");
-  (void)::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                nullptr);
+  STEP(::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+               nullptr) == 0,
+       "root read-only");
 }
 
 /// Moves the descriptors to 3, 4, 5 ... and closes all others.
@@ -104,11 +105,13 @@ void arrange_descriptors(const Box& box, int& program, int& report) {
 }
 
 [[noreturn]] void child(const Box& box, const std::vector<int>& sources, int program, int report,
-                        int go, int null, int log) {
+                        int go, int null, int log, bool root) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setsid();  // no terminal's signals, and a share of the CPUs of its own
   char ready = 0;
   STEP(::read(go, &ready, 1) == 1, "parent");  // the maps are written
+  // Root's other groups go with root; anybody else's cannot be given up from in here.
+  STEP(!root || ::setgroups(0, nullptr) == 0, "setgroups");
   STEP(::setresgid(kInside, kInside, kInside) == 0 && ::setresuid(kInside, kInside, kInside) == 0,
        "setuid");
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // the change of user cleared it
@@ -169,6 +172,7 @@ Outcome<Started> start_in_box(const Box& box) {
   if (::pipe2(go, O_CLOEXEC) != 0) return refuse(Errc::io, "pipe", errno);
   FileDescriptor go_in(go[0]), go_out(go[1]);
 
+  const bool root = ::geteuid() == 0;
   int pidfd = -1;
   clone_args how{};
   how.flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
@@ -183,14 +187,14 @@ Outcome<Started> start_in_box(const Box& box) {
   }
   if (pid == 0) {
     child(box, source_numbers, program.get(), report_out.get(), go_in.get(), null.get(),
-          log ? log.get() : null.get());
+          log ? log.get() : null.get(), root);
   }
   Started started{pid, FileDescriptor(pidfd)};
   report_out.reset();
   const auto user = box.user != 0 ? box.user : ::geteuid();
   const auto group = box.user != 0 ? box.user : ::getegid();
   const auto folder = fmt::format("/proc/{}", pid);
-  const bool mapped = (::geteuid() == 0 || write_file(folder + "/setgroups", "deny")) &&
+  const bool mapped = (root || write_file(folder + "/setgroups", "deny")) &&
                       write_file(folder + "/gid_map", fmt::format("{} {} 1", kInside, group)) &&
                       write_file(folder + "/uid_map", fmt::format("{} {} 1", kInside, user));
   const int map_error = errno;
@@ -207,6 +211,10 @@ Outcome<Started> start_in_box(const Box& box) {
   }
   if (box.nice != 0) (void)set_share(pid, box.nice);
   return started;
+}
+
+void kill_at_once(const Started& started) noexcept {
+  ::syscall(SYS_pidfd_send_signal, started.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 bool set_share(pid_t pid, int nice) {

@@ -47,6 +47,9 @@ struct Started {
 /// Cost: about 3 ms.
 [[nodiscard]] Outcome<Started> start_in_box(const Box& box);
 
+/// SIGKILL to it, and to nobody else: its number may be another process's since it was waited for.
+void kill_at_once(const Started& started) noexcept;
+
 /// Gives the session of `pid` a share of the CPUs. Where the kernel groups tasks by session
 /// (sched_autogroup), which desktops and servers do alike, nice values weigh within a session
 /// alone, and say nothing beside another one that is busy.

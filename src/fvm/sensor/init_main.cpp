@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <string>
 #include <thread>
 
+#include "fvm/log_line.h"
 #include "fvm/sandbox/seccomp.h"
 #include "fvm/sensor/bar_files.h"
 #include "fvm/sensor/sensor.h"
@@ -27,8 +27,7 @@ using std::chrono::milliseconds;
 
 /// Init has nobody to return to: the kernel stops with a panic, and the supervisor sees it.
 [[noreturn]] void give_up(std::string_view why) {
-  fmt::print(stderr, "vitrine-fvm: {}\n", why);
-  std::fflush(stderr);
+  log_line("vitrine-fvm", why);
   ::_exit(1);
 }
 

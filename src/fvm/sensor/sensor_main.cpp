@@ -1,7 +1,6 @@
 #include "fvm/sensor/sensor_main.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -9,8 +8,8 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
 
+#include "fvm/log_line.h"
 #include "fvm/messages.h"
 #include "fvm/packet.h"
 #include "fvm/sandbox/seccomp.h"
@@ -22,7 +21,7 @@ namespace {
 constexpr int kChannel = 3, kControl = 4, kDoor = 5, kPack = 6;
 
 int failed(const Problem& problem) {
-  fmt::print(stderr, "vitrine-fvm: {}\n", problem.message);
+  log_line("vitrine-fvm", problem.message);
   return 1;
 }
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <thread>
 
+#include "fvm/log_line.h"
 #include "fvm/packet.h"
 #include "fvm/sandbox/seccomp.h"
 #include "fvm/sensor/pulse.h"
@@ -58,8 +58,8 @@ void SuperExaminer::add(const ExaminePacket& packet, std::vector<FileDescriptor>
                                             Bytes(static_cast<const std::byte*>(program), size),
                                             pack_, alive_, now);
     if (!examiner) {
-      fmt::print(stderr, "vitrine-fvm: a microVM cannot be examined: {}\n",
-                 describe(examiner.error()));
+      log_line("vitrine-fvm",
+               fmt::format("a microVM cannot be examined: {}", describe(examiner.error())));
       return;
     }
     fvm.microvm = std::move(*examiner);
@@ -167,7 +167,7 @@ int run_super() {
   auto pack = read_pack(kPack);
   ::close(kPack);
   if (!restrict_files({}) || !lock_down(sensor_rules())) {
-    fmt::print(stderr, "vitrine-fvm: the Super FVM cannot be locked down\n");
+    log_line("vitrine-fvm", "the Super FVM cannot be locked down");
     return 1;
   }
   std::uint64_t rounds = 0;
@@ -199,7 +199,7 @@ int run_super() {
     ++rounds;
     for (const auto& verdict : verdicts) {
       if (!verdict.why.empty())
-        fmt::print(stderr, "vitrine-fvm: Super FVM: FVM {}: {}\n", verdict.serial, verdict.why);
+        log_line("vitrine-fvm", fmt::format("Super FVM: FVM {}: {}", verdict.serial, verdict.why));
       send({.cause = static_cast<std::uint32_t>(verdict.cause),
             .serial = verdict.serial,
             .rounds = rounds});

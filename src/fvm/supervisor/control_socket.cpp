@@ -55,31 +55,53 @@ Outcome<ControlSocket> ControlSocket::listen(const std::string& path) {
 
 void ControlSocket::poll_for(std::vector<pollfd>& all) const {
   all.push_back({socket_.get(), POLLIN, 0});
-  for (const auto& client : clients_) all.push_back({client.socket.get(), POLLIN, 0});
+  for (const auto& client : clients_)
+    all.push_back({client.socket.get(), client.reply.empty() ? short{POLLIN} : short{POLLOUT}, 0});
 }
 
 void ControlSocket::serve(const std::function<std::string(std::string_view)>& answer) {
   while (clients_.size() < kMostClients) {
     FileDescriptor fresh(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fresh) break;
-    clients_.push_back({std::move(fresh), {}, now_ms()});
+    clients_.push_back({std::move(fresh), {}, {}, 0, now_ms()});
   }
   std::erase_if(clients_, [&](Client& client) {
-    std::array<char, 1024> piece;
-    while (true) {
-      const auto got = ::recv(client.socket.get(), piece.data(), piece.size(), 0);
-      if (got < 0 && errno == EAGAIN) return now_ms() - client.since_ms > kPatienceMs;
-      if (got <= 0) return true;
-      client.request.append(piece.data(), static_cast<std::size_t>(got));
-      if (client.request.size() > kLongestRequest) return true;
-      const auto end = client.request.find('\n');
-      if (end == std::string::npos) continue;
-      const auto reply = answer(std::string_view(client.request).substr(0, end)) + "\n";
-      // Small enough for the socket's buffer; who does not read has none.
-      (void)::send(client.socket.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      return true;
-    }
+    const bool done = client.reply.empty() && !hear(client, answer);
+    return done || (!client.reply.empty() && !tell(client)) ||
+           now_ms() - client.since_ms > kPatienceMs;
   });
+}
+
+/// @returns false  it is gone, or says too much
+bool ControlSocket::hear(Client& client,
+                         const std::function<std::string(std::string_view)>& answer) {
+  std::array<char, 1024> piece;
+  while (true) {
+    const auto got = ::recv(client.socket.get(), piece.data(), piece.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return true;
+    if (got <= 0) return false;
+    client.request.append(piece.data(), static_cast<std::size_t>(got));
+    if (client.request.size() > kLongestRequest) return false;
+    const auto end = client.request.find('\n');
+    if (end == std::string::npos) continue;
+    client.reply = answer(std::string_view(client.request).substr(0, end)) + "\n";
+    client.since_ms = now_ms();
+    return true;
+  }
+}
+
+/// As much as its socket takes now. @returns false  it has all, or is gone
+bool ControlSocket::tell(Client& client) {
+  while (client.told < client.reply.size()) {
+    const auto rest = std::string_view(client.reply).substr(client.told);
+    const auto sent =
+        ::send(client.socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return errno == EAGAIN;
+    client.told += static_cast<std::size_t>(sent);
+  }
+  return false;
 }
 
 Outcome<std::string> ask_supervisor(const std::string& path, std::string_view request) {

@@ -20,15 +20,20 @@ class ControlSocket {
 
   /// What poll() should wait for.
   void poll_for(std::vector<pollfd>& all) const;
-  /// Serves who has said something. Slow or silent clients cost a descriptor for five seconds.
+  /// Serves who has said something, and goes on with long answers. Never blocks: slow or silent
+  /// clients cost a descriptor, and five seconds without a question or with an answer half read
+  /// are the end.
   void serve(const std::function<std::string(std::string_view request)>& answer);
 
  private:
   struct Client {
     FileDescriptor socket;
-    std::string request;
-    long long since_ms = 0;
+    std::string request, reply;
+    std::size_t told = 0;    ///< of the reply
+    long long since_ms = 0;  ///< it came, or was answered
   };
+  static bool hear(Client& client, const std::function<std::string(std::string_view)>& answer);
+  static bool tell(Client& client);
   explicit ControlSocket(FileDescriptor socket) : socket_(std::move(socket)) {}
   FileDescriptor socket_;
   std::vector<Client> clients_;

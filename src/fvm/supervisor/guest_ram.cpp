@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +12,18 @@
 #include "machine/size_words.h"
 
 namespace vitrine::fvm {
+namespace {
+
+/// A file without a name (a memfd) is made anybody's, and whoever has it open for reading alone and
+/// a /proc, as the QEMU of a microVM has, may open it anew for writing. Whoever has it mapped
+/// already keeps that.
+void refuse_new_writers(const FileDescriptor& file) {
+  struct stat status{};
+  if (::fstat(file.get(), &status) == 0 && status.st_nlink == 0)
+    (void)::fchmod(file.get(), status.st_mode & 0555);
+}
+
+}  // namespace
 
 Outcome<GuestRam> open_guest_ram(pid_t pid, const RangesPacket& survey) {
   std::vector<HostRange> ranges;
@@ -35,7 +48,10 @@ Outcome<GuestRam> open_guest_ram(pid_t pid, const RangesPacket& survey) {
     return {};
   };
   for (const auto& segment : found.shared) TRY(place(segment, segment.backing));
-  for (auto& file : found.files) ram.files.push_back({RamFile::Kind::shared, std::move(file)});
+  for (auto& file : found.files) {
+    refuse_new_writers(file);
+    ram.files.push_back({RamFile::Kind::shared, std::move(file)});
+  }
   if (!found.own.empty()) {
     ram.shared = false;
     FileDescriptor memory(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));

@@ -21,7 +21,8 @@ struct GuestRam {
 
 /// Opens what `survey` says of process `pid`. Firmware's ROMs and shadows below 1 MiB that QEMU
 /// keeps for itself are left out where the rest is shared. Where RAM is QEMU's own, the process's
-/// memory is opened instead: whoever gets that sees all of that QEMU, not of RAM alone.
+/// memory is opened instead: whoever gets that sees all of that QEMU, not of RAM alone. A RAM file
+/// without a name loses its write permission: nobody opens it for writing from here on.
 /// @returns too_large  more than kMostRamFiles files; denied, vanished, malformed
 [[nodiscard]] Outcome<GuestRam> open_guest_ram(pid_t pid, const RangesPacket& survey);
 

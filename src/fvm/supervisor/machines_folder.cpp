@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -67,6 +68,11 @@ Outcome<Monitor> connect_monitor(const std::string& path) {
   monitor.pid = peer.pid;
   monitor.pidfd = FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)));
   if (!monitor.pidfd)
+    return std::unexpected(Problem(Errc::not_found, fmt::format("{}: its QEMU is gone", path)));
+  // Whoever was named may have ended before it was opened, and its number be another's since: then
+  // the other end of the connection is closed.
+  pollfd end{monitor.socket.get(), 0, 0};
+  if (::poll(&end, 1, 0) != 0)
     return std::unexpected(Problem(Errc::not_found, fmt::format("{}: its QEMU is gone", path)));
   return monitor;
 }

@@ -19,6 +19,8 @@
 #include <iterator>
 
 #include "evidence/entry.h"
+#include "fvm/log_line.h"
+#include "fvm/supervisor/policy_remarks.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "symptom/pack.h"
 
@@ -116,8 +118,15 @@ Outcome<void> Supervisor::prepare() {
   }
   const auto pack = symptom::Pack::load(config_.rules);
   for (const auto& problem : pack.problems()) say(fmt::format("rules: {}", problem.message));
+  for (const auto& remark : policy_remarks(config_, pack)) say(remark);
   if (pack.files().empty()) say("no rules: FVMs will watch for nothing but their own health");
   pack_ = TRY(sealed_file("vitrine-pack", pack.to_bytes()));
+  // Some ten descriptors a guest: the usual 1,024 serve a hundred.
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+    descriptors.rlim_cur = descriptors.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
   control_ = TRY(ControlSocket::listen(config_.runtime + "/control.sock"));
   sigset_t wanted;
   ::sigemptyset(&wanted);
@@ -134,15 +143,16 @@ Outcome<void> Supervisor::prepare() {
 Supervisor::~Supervisor() {
   for (auto& [name, guest] : guests_) {
     if (guest->fvm) destroy(*guest->fvm);
-    if (guest->guard) ::kill(guest->guard->pid, SIGKILL);
+    if (guest->guard) kill_at_once(*guest->guard);
   }
   for (auto& fvm : pool_) destroy(fvm);
-  if (super_) ::kill(super_->pid, SIGKILL);
+  if (super_) kill_at_once(*super_);
+  guests_.clear();  // who carries a guest's monitor ends when its connection is closed
   while (::waitpid(-1, nullptr, 0) > 0) {
   }
 }
 
-void Supervisor::say(std::string_view text) const { fmt::print(stderr, "vitrined: {}\n", text); }
+void Supervisor::say(std::string_view text) const { log_line("vitrined", text); }
 
 Outcome<void> Supervisor::run() {
   say(fmt::format("watches the guests of {}", config_.machines));
@@ -211,14 +221,14 @@ void Supervisor::hear_children(Time now) {
                              child.si_status));
       } else if (guest->guard && guest->guard->pid == pid) {
         if (stopped)
-          ::kill(pid, SIGKILL);  // its end is heard in a moment
+          kill_at_once(*guest->guard);  // its end is heard in a moment
         else
           guard_lost(*guest, child.si_code == CLD_EXITED ? child.si_status : -child.si_status, now);
       }
     }
     if (super_ && super_->pid == pid) {
       if (stopped) {
-        ::kill(pid, SIGKILL);
+        kill_at_once(*super_);
       } else {
         say("the Super FVM ended: another one is started");
         super_.reset();
@@ -230,16 +240,19 @@ void Supervisor::hear_children(Time now) {
       if (fvm.process.pid != pid) return false;
       say(fmt::format("a standby FVM (pid {}) {}", pid,
                       stopped ? "was stopped: destroyed" : "ended"));
-      if (stopped) ::kill(pid, SIGKILL);
+      if (stopped) kill_at_once(fvm.process);
       free_user(fvm.user);
       return true;
     });
   }
 }
 
-uid_t Supervisor::take_user() {
-  if (::geteuid() != 0) return 0;
+Outcome<uid_t> Supervisor::take_user() {
+  if (::geteuid() != 0) return uid_t{0};
   constexpr uid_t kUsers = 4096;
+  if (users_.size() >= kUsers)
+    return std::unexpected(
+        Problem(Errc::too_large, fmt::format("all {} users of guards and FVMs are taken", kUsers)));
   while (users_.contains(next_user_))
     next_user_ = config_.first_user + (next_user_ + 1 - config_.first_user) % kUsers;
   const auto user = next_user_;

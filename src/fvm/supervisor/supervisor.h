@@ -15,6 +15,7 @@
 #include "fvm/supervisor/guest_ram.h"
 #include "fvm/supervisor/machines_folder.h"
 #include "fvm/supervisor/microvm.h"
+#include "fvm/verdict/rate_limit.h"
 
 namespace vitrine::fvm {
 
@@ -53,6 +54,7 @@ class Supervisor {
     unsigned fvm_failures = 0;  ///< FVMs that did not take it up, in a row
     unsigned slow = 0;          ///< FVMs that were too slow as soon as they watched, in a row
     Time watched_since{};
+    RateLimit losses{10, 30, std::chrono::steady_clock::now()};  ///< FVMs that it may cost
     std::uint64_t takeovers = 0;
     double last_gap_ms = 0;
     std::string trouble;  ///< why it is not watched, in words
@@ -70,6 +72,8 @@ class Supervisor {
   void hear_guard(Guest& guest, Bytes packet, Time now);
   void advance(Guest& guest, Time now);
   Outcome<void> start_guard(Guest& guest, Time now);
+  [[nodiscard]] Outcome<Started> start_guard_as(const Guest& guest, uid_t user,
+                                                const FileDescriptor& socket) const;
   void employ(Guest& guest, Time now);
   void fill_pool(Time now);
 
@@ -83,7 +87,8 @@ class Supervisor {
   void guard_lost(Guest& guest, int status, Time now);
   void let_go(Guest& guest, std::string_view why);
   void destroy(FvmProcess& fvm);
-  uid_t take_user();
+  /// @returns too_large  all that there are run something
+  [[nodiscard]] Outcome<uid_t> take_user();
   void free_user(uid_t user);
   [[nodiscard]] Outcome<void> own_evidence(const std::string& folder, uid_t user) const;
 

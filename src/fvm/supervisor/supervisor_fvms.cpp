@@ -20,7 +20,7 @@ constexpr milliseconds kSettled{500};  ///< an FVM that was well for so long is 
 }  // namespace
 
 Outcome<FvmProcess> Supervisor::start_fvm(Isolation isolation) {
-  const auto user = take_user();
+  const auto user = TRY(take_user());
   auto started =
       isolation == Isolation::process
           ? start_process_fvm({program_.get(), pack_.get(), config_.state + "/fvms.log"}, user)
@@ -41,7 +41,9 @@ void Supervisor::start_super(Time now) {
   super_again_ = now + std::chrono::seconds(1);
   auto sockets = packet_pair();
   if (!sockets) return;
-  super_user_ = take_user();
+  const auto user = take_user();
+  if (!user) return say(fmt::format("no Super FVM: {}", user.error().message));
+  super_user_ = *user;
   auto started = start_in_box({.program = fmt::format("/proc/self/fd/{}", program_.get()),
                                .words = {"vitrine-fvm", "super"},
                                .descriptors = {sockets->second.get(), program_.get(), pack_.get()},
@@ -126,7 +128,7 @@ void Supervisor::hear_super(Time now) {
   }
   if (super_ && now - super_heard_ > std::chrono::seconds(1)) {
     say("the Super FVM is silent: it is replaced");
-    ::kill(super_->pid, SIGKILL);
+    kill_at_once(*super_);
     super_heard_ = now;
   }
 }
@@ -197,6 +199,12 @@ void Supervisor::fvm_lost(Guest& guest, Cause cause, Time since, Time now, std::
   if (guest.fvm_failures >= 3)
     guest.trouble = fmt::format("{} FVMs in a row did not take it up: {}{}", guest.fvm_failures,
                                 words(cause), how);
+  // A guard (or a Super FVM) that fell must not keep us from everybody else by calling one after
+  // the other bad.
+  if (!guest.losses.take(now)) {
+    guest.next_try = std::max(guest.next_try, now + std::chrono::seconds(1));
+    guest.trouble = fmt::format("it loses its FVMs too often: {}{}", words(cause), how);
+  }
   advance(guest, now);
 }
 
@@ -204,7 +212,7 @@ void Supervisor::destroy(FvmProcess& fvm) {
   if (super_)
     (void)send_packet(super_socket_.get(), packet_bytes(ForgetPacket{.serial = fvm.serial}));
   // It never runs again from here on; hear_children() takes what is left of it, in its time.
-  ::kill(fvm.process.pid, SIGKILL);
+  kill_at_once(fvm.process);
   free_user(fvm.user);
 }
 

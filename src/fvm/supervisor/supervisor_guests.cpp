@@ -116,10 +116,15 @@ void Supervisor::hear_guard(Guest& guest, Bytes bytes, Time now) {
     if (guest.stage != Stage::surveying) return;
     auto ram = open_guest_ram(guest.monitor.pid, *survey);
     if (!ram) {
+      // A guard surveys once: where RAM is now, the next one asks.
+      if (guest.trouble != ram.error().message)
+        say(fmt::format("{}: {}", guest.name, ram.error().message));
       guest.trouble = ram.error().message;
-      say(fmt::format("{}: {}", guest.name, guest.trouble));
+      guest.guard_socket.reset();  // whatever else it says
+      kill_at_once(*guest.guard);
       return;
     }
+    if (ended(guest.monitor.pidfd)) return;  // its number, too, may have been another's meanwhile
     ram->layout.cpu_share = config_.cpu_share;
     if (config_.guest(guest.name).automatic) {
       const bool can = ram->shared && image_ != nullptr;
@@ -140,7 +145,8 @@ void Supervisor::hear_guard(Guest& guest, Bytes bytes, Time now) {
     const Time since{std::chrono::nanoseconds(bad->since_ns)};
     fvm_lost(guest, bad->cause, since < now ? since : now, now);
   } else if (const auto watched = packet_as<WatchedPacket>(bytes)) {
-    if (!guest.fvm || watched->generation != guest.fvm->number) return;
+    if (!guest.fvm || watched->generation != guest.fvm->number || guest.stage != Stage::employed)
+      return;
     guest.stage = Stage::watched;
     guest.watched_since = now;
     guest.failures = 0;
@@ -185,6 +191,27 @@ Outcome<void> Supervisor::own_evidence(const std::string& folder, uid_t user) co
   return {};
 }
 
+Outcome<Started> Supervisor::start_guard_as(const Guest& guest, uid_t user,
+                                            const FileDescriptor& socket) const {
+  const auto& config = config_.guest(guest.name);
+  const auto folder = config_.state + "/evidence/" + guest.name;
+  TRY(own_evidence(folder, user));
+  const auto key =
+      TRY(evidence::SigningKey::load_or_create(config_.state + "/keys/" + guest.name + ".key"));
+  const auto seed = TRY(sealed_file("vitrine-key", bytes_of(key.seed())));
+  const auto policy = TRY(sealed_file("vitrine-policy", bytes_of(config.policy_text)));
+  return start_in_box(
+      {.program = config_.programs + "/vitrine-guard",
+       .words = {"vitrine-guard", guest.name, config_.accelerator == "tcg" ? "emulated" : "native",
+                 config.policy_name.empty() ? "the usual policy" : config.policy_name,
+                 evidence::hexadecimal(evidence::boot_identity())},
+       .descriptors = {socket.get(), guest.monitor.socket.get(), seed.get(), policy.get()},
+       .binds = {{folder, "/evidence", true}},
+       .user = user,
+       .nice = kWatcherNice,
+       .log = config_.state + "/guards.log"});
+}
+
 Outcome<void> Supervisor::start_guard(Guest& guest, Time now) {
   if (!guest.monitor.socket) {  // the first guard got the first connection
     auto monitor = TRY(connect(guest.place));
@@ -192,32 +219,17 @@ Outcome<void> Supervisor::start_guard(Guest& guest, Time now) {
       return std::unexpected(Problem(Errc::vanished, "another QEMU listens at its socket now"));
     guest.monitor.socket = std::move(monitor.socket);
   }
-  const auto& config = config_.guest(guest.name);
-  const auto folder = config_.state + "/evidence/" + guest.name;
-  const auto user = take_user();
-  TRY(own_evidence(folder, user));
-  const auto key =
-      TRY(evidence::SigningKey::load_or_create(config_.state + "/keys/" + guest.name + ".key"));
-  const auto seed = TRY(sealed_file("vitrine-key", bytes_of(key.seed())));
-  const auto policy = TRY(sealed_file("vitrine-policy", bytes_of(config.policy_text)));
-  auto sockets = TRY(packet_pair());
-  auto started = start_in_box(
-      {.program = config_.programs + "/vitrine-guard",
-       .words = {"vitrine-guard", guest.name, config_.accelerator == "tcg" ? "emulated" : "native",
-                 config.policy_name.empty() ? "the usual policy" : config.policy_name,
-                 evidence::hexadecimal(evidence::boot_identity())},
-       .descriptors = {sockets.second.get(), guest.monitor.socket.get(), seed.get(), policy.get()},
-       .binds = {{folder, "/evidence", true}},
-       .user = user,
-       .nice = kWatcherNice,
-       .log = config_.state + "/guards.log"});
+  const auto user = TRY(take_user());
+  auto sockets = packet_pair();
+  auto started = sockets ? start_guard_as(guest, user, sockets->second)
+                         : std::unexpected(Problem(sockets.error()));
   if (!started) {
     free_user(user);
     return std::unexpected(started.error());
   }
   guest.monitor.socket.reset();
   guest.guard = std::move(*started);
-  guest.guard_socket = std::move(sockets.first);
+  guest.guard_socket = std::move(sockets->first);
   guest.guard_user = user;
   guest.guard_started = now;
   guest.stage = Stage::surveying;
@@ -313,7 +325,7 @@ void Supervisor::guard_lost(Guest& guest, int status, Time now) {
       "{}: its guard ended ({}); a new one {}", guest.name,
       status < 0 ? fmt::format("signal {}", -status) : fmt::format("status {}", status),
       pause.count() == 0 ? "is started" : fmt::format("is started in {} ms", pause.count())));
-  if (guest.failures >= 3)
+  if (guest.failures >= 3 && guest.trouble.empty())
     guest.trouble = "its guard ends again and again: see guards.log in the state folder";
   advance(guest, now);
 }
@@ -324,8 +336,8 @@ void Supervisor::let_go(Guest& guest, std::string_view why) {
     const auto leave = PacketType::leave;
     (void)send_packet(guest.guard_socket.get(), std::as_bytes(std::span(&leave, 1)));
     pollfd end{guest.guard->pidfd.get(), POLLIN, 0};
-    if (::poll(&end, 1, 200) == 0) ::kill(guest.guard->pid, SIGKILL);
-    ::waitpid(guest.guard->pid, nullptr, 0);
+    // hear_children() takes what is left of it: one that a disk holds up holds up nobody else.
+    if (::poll(&end, 1, 200) == 0) kill_at_once(*guest.guard);
     while (true) {  // its last words
       auto packet = receive_packet(guest.guard_socket.get(), sizeof(RangesPacket));
       if (!packet || !*packet) break;

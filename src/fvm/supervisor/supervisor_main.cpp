@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "fvm/log_line.h"
+#include "fvm/supervisor/policy_remarks.h"
 #include "fvm/supervisor/supervisor.h"
 #include "symptom/pack.h"
 
@@ -18,8 +20,9 @@ constexpr const char* kUsage =
     "  --check        say what is wrong with it, and start nothing\n";
 
 int failed(const Problem& problem) {
-  fmt::print(stderr, "vitrined: {}\n", problem.message);
-  if (!problem.hint.empty()) fmt::print(stderr, "  {}\n", problem.hint);
+  log_line("vitrined", problem.hint.empty()
+                           ? problem.message
+                           : fmt::format("{}\n  {}", problem.message, problem.hint));
   return 1;
 }
 
@@ -57,6 +60,8 @@ int run_supervisor(int argc, char** argv) {
       config->rules.push_back(std::move(usual));
   }
   if (check) {
+    for (const auto& remark : policy_remarks(*config, symptom::Pack::load(config->rules)))
+      log_line("vitrined", remark);
     fmt::print("{} is right\n", path);
     return 0;
   }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <thread>
 
@@ -28,6 +29,14 @@ TEST(Control, WhatIsWrittenIsRead) {
   ASSERT_TRUE(read);
   EXPECT_EQ(*read, orders);
   EXPECT_EQ(answer_canary(*read, area).addresses.size(), 1U);
+}
+
+// Whoever has it open for reading and a /proc could otherwise open it anew, for writing.
+TEST(Control, CannotBeOpenedAnewForWriting) {
+  const auto page = ControlPage::create().value();
+  struct stat status{};
+  ASSERT_EQ(::fstat(page.file(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0444U);
 }
 
 TEST(Control, TooManySegmentsAreRefused) {
