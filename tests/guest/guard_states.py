@@ -182,6 +182,23 @@ def actions(programs: Path, times: int) -> None:
             time.sleep(0.011)
         share = 100 * sum(seen) / len(seen)
         check("throttled" in words and 8 <= share <= 40, f"throttle to 20 %: ran {share:.0f} % of the time")
+        # A guard that dies while the guest stands leaves it neither so for ever, nor free.
+        row = lab.guest("web1")
+        until(lambda: not running(), 5)
+        os.kill(row["guard_pid"], signal.SIGKILL)
+        lab.watched("web1", but=row["fvm"])
+        until(lambda: lab.guest("web1")["applied"] == "throttled", 5)
+        seen = []
+        for _ in range(150):
+            seen.append(running())
+            time.sleep(0.011)
+        again = 100 * sum(seen) / len(seen)
+        check(8 <= again <= 40, f"after its guard's death: ran {again:.0f} % of the time")
+        lab.stop()
+        check(running(), "its guard left it stopped")
+        lab.start()
+        lab.watched("web1")
+        until(lambda: not running(), 5)
         calm()
 
         entries = provoke('dry_run = false\n[severity]\nhigh = ["isolate", "snapshot"]\n')

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fvm/guard/employment.h"
+#include "fvm/log_line.h"
 #include "fvm/packet.h"
 #include "machine/qemu_ram.h"
 
@@ -45,10 +46,17 @@ Guard::Guard(Options options, FileDescriptor supervisor, Response response, Note
                     std::chrono::steady_clock::now()) {}
 
 Outcome<void> Guard::run() {
+  auto done = watch();
+  response_.leave();
+  return done;
+}
+
+Outcome<void> Guard::watch() {
   // What was found before this guard was started is known: it is not found again.
   for (auto& open : TRY(notebook_.store().open_findings())) {
     known_[open.key] = {std::move(open.subject), open.severity, false};
   }
+  TRY(take_up_responses());
   TRY(survey());
   auto last = std::chrono::steady_clock::now();
   while (true) {
@@ -83,10 +91,11 @@ Outcome<void> Guard::run() {
       const bool heard_all = ready[2].revents == 0 || hear_fvm(now);
       watch_fvm(now, late, heard_all);
     }
-    if (const auto told = response_.tick(now)) {
-      notebook_.write(evidence::Kind::action, "snapshot", dump({{"words", *told}}));
-    }
+    // First what was done is written, then it goes on: a throttled machine is not stopped before a
+    // guard that comes later can know why.
     notebook_.tick(now);
+    if (const auto told = response_.tick(now))
+      write_action(told->action, told->words, false, {}, true);
     if (now >= next_status_) {
       next_status_ = now + std::chrono::seconds(1);
       const auto state = response_.status();
@@ -98,6 +107,52 @@ Outcome<void> Guard::run() {
       report_status(now);
     }
   }
+}
+
+/// What the guard before this one did to the machine holds, and is this one's to go on with: a
+/// throttled machine that nobody lets run stands for ever. By the records of this very machine,
+/// and as far as findings that stand, and the policy as it is now, ask for it.
+Outcome<void> Guard::take_up_responses() {
+  if (options_.policy.dry_run) return {};
+  std::uint32_t applied = 0;
+  bool decided = false;  // what comes before it has no say in whether the machine runs
+  TRY(notebook_.store().read_back(evidence::Kind::action, [&](const evidence::Entry& entry) {
+    const auto body = Json::parse(entry.body, nullptr, false);
+    if (!body.is_object() || body.value("machine", Json()) != options_.machine) return false;
+    const bool done = body.value("done", Json()) == true;
+    const bool freeze = done && entry.subject == name(Action::freeze);
+    const bool throttle =
+        entry.subject == name(Action::throttle) && (done || body.value("ended", Json()) == true);
+    if (done && entry.subject == name(Action::isolate)) applied |= kIsolated;
+    if (!decided && freeze) applied |= kFrozen;
+    if (!decided && throttle && done) applied |= kThrottled;
+    decided = decided || freeze || throttle;
+    return true;
+  }));
+  const bool asked = std::ranges::any_of(known_, [&](const auto& one) {
+    const auto actions = options_.policy.actions(
+        one.second.symptom, static_cast<symptom::Severity>(one.second.severity));
+    return std::ranges::find(actions, Action::throttle) != actions.end();
+  });
+  const auto now = std::chrono::steady_clock::now();
+  TRY(response_.take_up(applied, options_.policy, now));
+  // Nobody asks for it any more: it is left running.
+  if ((applied & kThrottled) != 0 && !asked) response_.end_throttling();
+  return {};
+}
+
+void Guard::write_action(Action action, std::string_view words, bool done, std::string_view because,
+                         bool ended) {
+  Json body = {{"words", words}};
+  if (ended) {
+    body["ended"] = true;
+  } else {
+    body["done"] = done;
+    body["dry_run"] = options_.policy.dry_run;
+    body["because"] = because;
+  }
+  body["machine"] = options_.machine;
+  notebook_.write(evidence::Kind::action, std::string(name(action)), dump(body));
 }
 
 /// A monitor that refuses an answer (libvirt is being restarted) costs no FVM: it is noted, and
@@ -216,8 +271,8 @@ void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
     fvm.reported_bad = true;
     refused_ += fvm.watch.refused();
     if (!fvm.watch.detail().empty())
-      fmt::print(stderr, "vitrine-guard: {}: FVM {}: {}\n", options_.guest, fvm.generation,
-                 fvm.watch.detail());
+      log_line("vitrine-guard",
+               fmt::format("{}: FVM {}: {}", options_.guest, fvm.generation, fvm.watch.detail()));
     const BadPacket bad{.cause = *cause,
                         .generation = fvm.generation,
                         .since_ns = nanoseconds_of(fvm.watch.last_good())};
@@ -266,9 +321,13 @@ void Guard::handle(const Message& message, Time now) {
     attached_ = true;
     if (kernel_ != begin->kernel) {
       kernel_ = begin->kernel;
-      notebook_.write(
-          evidence::Kind::watcher, "kernel",
-          dump({{"words", fmt::format("the guest runs {}", kernel_)}, {"kernel", kernel_}}));
+      // As often as findings may come: the words are the FVM's.
+      if (!finding_rate_.take(now))
+        ++refused_;
+      else
+        notebook_.write(
+            evidence::Kind::watcher, "kernel",
+            dump({{"words", fmt::format("the guest runs {}", kernel_)}, {"kernel", kernel_}}));
     }
     for (auto& [key, known] : known_) known.confirmed = false;
   }
@@ -313,12 +372,8 @@ void Guard::found(const symptom::Finding& finding, Time now) {
     act(action);
   }
   for (const auto& [action, outcome] : done) {
-    notebook_.write(
-        evidence::Kind::action, std::string(name(action)),
-        dump({{"words", outcome ? *outcome : fmt::format("failed: {}", outcome.error().message)},
-              {"done", outcome.has_value() && !options_.policy.dry_run},
-              {"dry_run", options_.policy.dry_run},
-              {"because", key}}));
+    write_action(action, outcome ? *outcome : fmt::format("failed: {}", outcome.error().message),
+                 outcome.has_value() && !options_.policy.dry_run, key);
   }
 }
 

@@ -23,6 +23,7 @@ class Guard {
 
   struct Options {
     std::string guest;
+    std::string machine;  ///< its QEMU, so that no other of this guest's name is taken for it
     Policy policy;
     bool emulated = false;                   ///< FVMs run under TCG: more patience
     std::size_t most_findings = 4096;        ///< known at once
@@ -56,6 +57,10 @@ class Guard {
     bool confirmed = false;  ///< seen again since the kernel was attached
   };
 
+  Outcome<void> watch();
+  Outcome<void> take_up_responses();
+  void write_action(Action action, std::string_view words, bool done, std::string_view because,
+                    bool ended = false);
   Outcome<void> survey();
   void note_monitor(const std::string& trouble);
   Outcome<bool> hear_supervisor();
@@ -67,8 +72,6 @@ class Guard {
   void handle(const Message& message, Time now);
   void found(const symptom::Finding& finding, Time now);
   void gone(const std::string& key, const symptom::Finding* finding);
-  void respond(const std::string& symptom, symptom::Severity severity, const std::string& key,
-               Time now);
   void report_status(Time now);
 
   Options options_;

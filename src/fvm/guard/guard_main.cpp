@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "fvm/guard/guard.h"
+#include "fvm/log_line.h"
 #include "fvm/sandbox/seccomp.h"
 
 namespace vitrine::fvm {
@@ -30,7 +31,7 @@ Outcome<std::string> read_text(int file) {
 }
 
 Outcome<void> guard(const std::string& guest, bool emulated, const std::string& policy_name,
-                    const std::array<std::byte, 16>& boot) {
+                    const std::array<std::byte, 16>& boot, const std::string& machine) {
   auto key = TRY(evidence::SigningKey::read(kKey));
   ::close(kKey);
   const auto policy_text = TRY(read_text(kPolicy));
@@ -44,25 +45,26 @@ Outcome<void> guard(const std::string& guest, bool emulated, const std::string& 
   auto store = TRY(evidence::Store::open("/evidence/evidence.db", guest, std::move(key)));
   auto qmp = TRY(Qmp::adopt(FileDescriptor(kMonitor),
                             {std::chrono::milliseconds(1000), std::chrono::milliseconds(1000)}));
-  Guard guard({.guest = guest, .policy = std::move(policy), .emulated = emulated},
-              FileDescriptor(kSupervisor), Response(std::move(qmp), "/evidence/snapshots"),
-              Notebook(std::move(store), guest, boot));
+  Guard guard(
+      {.guest = guest, .machine = machine, .policy = std::move(policy), .emulated = emulated},
+      FileDescriptor(kSupervisor), Response(std::move(qmp), "/evidence/snapshots"),
+      Notebook(std::move(store), guest, boot));
   return guard.run();
 }
 
 }  // namespace
 
 int run_guard(int argc, char** argv) {
-  if (argc != 5) {
+  if (argc != 6) {
     fmt::print(stderr, "vitrine-guard is started by vitrined; docs/guard.md says how\n");
     return 64;
   }
   const auto boot = evidence::parse_boot(argv[4]);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::signal(SIGPIPE, SIG_IGN);
-  const auto done = guard(argv[1], std::string_view(argv[2]) == "emulated", argv[3], boot);
+  const auto done = guard(argv[1], std::string_view(argv[2]) == "emulated", argv[3], boot, argv[5]);
   if (done) return 0;
-  fmt::print(stderr, "vitrine-guard: {}: {}\n", argv[1], done.error().message);
+  log_line("vitrine-guard", fmt::format("{}: {}", argv[1], done.error().message));
   return done.error().code == Errc::vanished ? 2 : 1;
 }
 

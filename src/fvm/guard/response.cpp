@@ -24,19 +24,22 @@ std::string text_of(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-/// The names that HMP's "info network" lists: "net0: index=0,type=user,..." and, indented by
-/// " \ ", its peers. The guest has no part in them.
-std::vector<std::string> networks(std::string_view text) {
-  std::vector<std::string> names;
+/// What HMP's "info network" lists: "net0: index=0,type=user,..." and, indented by " \ ", its
+/// peer: the two ends of one link. The guest has no part in their names.
+std::vector<std::vector<std::string>> links(std::string_view text) {
+  std::vector<std::vector<std::string>> links;
   while (!text.empty()) {
     const auto end = std::min(text.find('\n'), text.size());
     auto line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
+    const bool peer = line.starts_with(' ');
     while (line.starts_with(' ') || line.starts_with('\\')) line.remove_prefix(1);
     const auto colon = line.find(": index=");
-    if (colon != std::string_view::npos && colon > 0) names.emplace_back(line.substr(0, colon));
+    if (colon == std::string_view::npos || colon == 0) continue;
+    if (!peer || links.empty()) links.emplace_back();
+    links.back().emplace_back(line.substr(0, colon));
   }
-  return names;
+  return links;
 }
 
 }  // namespace
@@ -76,24 +79,31 @@ Outcome<std::string> Response::freeze() {
 }
 
 Outcome<std::string> Response::isolate() {
-  if ((applied_ & kIsolated) != 0) return std::string("isolated already");
-  const auto names = networks(TRY(qmp_->human("info network")));
-  std::size_t down = 0;
+  // Told again even if it was told before, as freezing is. A link is down if one of its ends is.
+  std::vector<std::string> down, up;
   std::string refused;
-  for (const auto& name : names) {
-    const auto arguments =
-        Json{{"name", name}, {"up", false}}.dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (const auto done = qmp_->execute("set_link", arguments))
-      ++down;
-    else
-      refused = done.error().message;
+  for (const auto& ends : links(TRY(qmp_->human("info network")))) {
+    bool cut = false;
+    for (const auto& name : ends) {
+      const auto arguments =
+          Json{{"name", name}, {"up", false}}.dump(-1, ' ', true, Json::error_handler_t::replace);
+      if (const auto done = qmp_->execute("set_link", arguments); !done) {
+        refused = done.error().message;
+        continue;
+      }
+      cut = true;
+      down.push_back(name);
+    }
+    if (!cut) up.insert(up.end(), ends.begin(), ends.end());
   }
-  if (down == 0 && !names.empty())
-    return std::unexpected(
-        Problem(Errc::io, fmt::format("no link could be taken down: {}", refused)));
+  if (!up.empty())
+    return std::unexpected(Problem(
+        Errc::io, down.empty() ? fmt::format("no link could be taken down: {}", refused)
+                               : fmt::format("the links of {} are down, but not those of {}: {}",
+                                             fmt::join(down, ", "), fmt::join(up, ", "), refused)));
   applied_ |= kIsolated;
-  return names.empty() ? std::string("isolated: it has no network card")
-                       : fmt::format("isolated: the links of {} are down", fmt::join(names, ", "));
+  return down.empty() ? std::string("isolated: it has no network card")
+                      : fmt::format("isolated: the links of {} are down", fmt::join(down, ", "));
 }
 
 Outcome<std::string> Response::snapshot() {
@@ -115,7 +125,33 @@ Outcome<std::string> Response::snapshot() {
   return fmt::format("its memory is being written into snapshots/{}", snapshot_);
 }
 
-std::optional<std::string> Response::tick(Time now) {
+Outcome<void> Response::take_up(std::uint32_t applied, const Policy& policy, Time now) {
+  if (applied == 0) return {};
+  const auto state = status();
+  if (!state && state.error().code != Errc::invalid) return std::unexpected(state.error());
+  const bool runs = state && *state == "running";
+  applied_ |= applied & kIsolated;
+  if ((applied & kFrozen) != 0 && !runs) {
+    applied_ |= kFrozen;
+  } else if ((applied & kThrottled) != 0) {
+    applied_ |= kThrottled;
+    percent_ = policy.throttle_percent;
+    runs_ = runs;
+    turn_ = now;
+  }
+  return {};
+}
+
+void Response::end_throttling() {
+  leave();
+  applied_ &= ~kThrottled;
+}
+
+void Response::leave() {
+  if ((applied_ & kThrottled) != 0 && !runs_) runs_ = qmp_->execute("cont").has_value();
+}
+
+std::optional<Response::Ended> Response::tick(Time now) {
   if ((applied_ & kThrottled) != 0 && now >= turn_) {
     runs_ = !runs_;
     const auto part = kThrottlePeriod * static_cast<int>(runs_ ? percent_ : 100 - percent_) / 100;
@@ -125,7 +161,7 @@ std::optional<std::string> Response::tick(Time now) {
       runs_ = !runs_;  // refused for the moment: the next turn tries again
     } else if (!done) {
       applied_ &= ~kThrottled;
-      return fmt::format("throttling ended: {}", done.error().message);
+      return Ended{Action::throttle, fmt::format("throttling ended: {}", done.error().message)};
     }
   }
   if ((applied_ & kSnapshotting) != 0 && now >= ask_) {
@@ -135,9 +171,11 @@ std::optional<std::string> Response::tick(Time now) {
         answer ? text_of(Json::parse(*answer, nullptr, false), "status") : std::string("lost");
     if (status == "active") return std::nullopt;
     applied_ &= ~kSnapshotting;
-    if (status == "completed") return fmt::format("snapshot snapshots/{} is complete", snapshot_);
-    return fmt::format("snapshot snapshots/{} failed ({}): is its file system full?", snapshot_,
-                       status);
+    if (status == "completed")
+      return Ended{Action::snapshot, fmt::format("snapshot snapshots/{} is complete", snapshot_)};
+    return Ended{Action::snapshot,
+                 fmt::format("snapshot snapshots/{} failed ({}): is its file system full?",
+                             snapshot_, status)};
   }
   return std::nullopt;
 }

@@ -27,9 +27,21 @@ class Response {
   /// Does it, unless it is done already. @returns what was done, in words; or why it was not.
   [[nodiscard]] Outcome<std::string> apply(Action action, const Policy& policy, Time now);
 
+  /// Takes up what a guard before this one did to this very machine, and did not undo: bits of
+  /// applied(). A frozen machine that runs was let go by somebody, and is left alone.
+  [[nodiscard]] Outcome<void> take_up(std::uint32_t applied, const Policy& policy, Time now);
+  /// Nobody asks for it any more: the machine runs.
+  void end_throttling();
+  /// This guard leaves: a throttled machine must not stay stopped for ever.
+  void leave();
+
+  /// What came to its end, and words about it for the evidence.
+  struct Ended {
+    Action action;
+    std::string words;
+  };
   /// Lets a throttled guest run and stop; asks how a snapshot goes. Call it often.
-  /// @returns words for the evidence when something came to its end.
-  [[nodiscard]] std::optional<std::string> tick(Time now);
+  [[nodiscard]] std::optional<Ended> tick(Time now);
   /// When tick() wants to be called; nothing: no hurry.
   [[nodiscard]] std::optional<Time> next() const;
 

@@ -20,6 +20,7 @@
 #include "fvm/supervisor/libvirt_domains.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "fvm/supervisor/supervisor.h"
+#include "machine/process_start.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -204,7 +205,8 @@ Outcome<Started> Supervisor::start_guard_as(const Guest& guest, uid_t user,
       {.program = config_.programs + "/vitrine-guard",
        .words = {"vitrine-guard", guest.name, config_.accelerator == "tcg" ? "emulated" : "native",
                  config.policy_name.empty() ? "the usual policy" : config.policy_name,
-                 evidence::hexadecimal(evidence::boot_identity())},
+                 evidence::hexadecimal(evidence::boot_identity()),
+                 fmt::format("{}@{}", guest.monitor.pid, start_time_of(guest.monitor.pid))},
        .descriptors = {socket.get(), guest.monitor.socket.get(), seed.get(), policy.get()},
        .binds = {{folder, "/evidence", true}},
        .user = user,

@@ -1,0 +1,185 @@
+// What a guard does to its guest, as the guest's monitor hears it.
+#include "fvm/guard/response.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace vitrine::fvm {
+namespace {
+
+using Json = nlohmann::json;
+
+/// A QEMU as far as its monitor: runs or stands, and has links, some of which it does not cut.
+class FakeMachine {
+ public:
+  FakeMachine() {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    ours_ = FileDescriptor(ends[0]);
+    theirs_ = FileDescriptor(ends[1]);
+    thread_ = std::thread([this] { serve(); });
+  }
+  FakeMachine(const FakeMachine&) = delete;
+  FakeMachine& operator=(const FakeMachine&) = delete;
+  ~FakeMachine() {
+    ::shutdown(theirs_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+
+  [[nodiscard]] Response response() { return {Qmp::adopt(std::move(ours_)).value(), "/nowhere"}; }
+  void set(bool runs) {
+    const std::lock_guard lock(mutex_);
+    runs_ = runs;
+  }
+  [[nodiscard]] bool runs() const {
+    const std::lock_guard lock(mutex_);
+    return runs_;
+  }
+  [[nodiscard]] std::vector<std::string> cut() const {
+    const std::lock_guard lock(mutex_);
+    return cut_;
+  }
+
+  std::string network;               ///< what "info network" says
+  std::vector<std::string> refuses;  ///< links that stay as they are
+
+ private:
+  void send(const Json& json) const {
+    const auto line = json.dump() + "\n";
+    (void)::send(theirs_.get(), line.data(), line.size(), MSG_NOSIGNAL);
+  }
+  Json answer(const Json& command) {
+    const std::lock_guard lock(mutex_);
+    const auto name = command.at("execute").get<std::string>();
+    if (name == "stop" || name == "cont") runs_ = name == "cont";
+    if (name == "query-status") return {{"return", {{"status", runs_ ? "running" : "paused"}}}};
+    if (name == "human-monitor-command") return {{"return", network}};
+    if (name == "set_link") {
+      const auto link = command.at("arguments").at("name").get<std::string>();
+      if (std::ranges::find(refuses, link) != refuses.end())
+        return {{"error", {{"class", "GenericError"}, {"desc", "no"}}}};
+      cut_.push_back(link);
+    }
+    return {{"return", Json::object()}};
+  }
+  void serve() {
+    send({{"QMP", {{"version", Json::object()}, {"capabilities", Json::array()}}}});
+    std::string text;
+    std::array<char, 4096> piece;
+    while (true) {
+      const auto got = ::recv(theirs_.get(), piece.data(), piece.size(), 0);
+      if (got <= 0) return;
+      text.append(piece.data(), static_cast<std::size_t>(got));
+      for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+        const auto command = Json::parse(text.substr(0, end));
+        text.erase(0, end + 1);
+        auto told = answer(command);
+        told["id"] = command.at("id");
+        send(told);
+      }
+    }
+  }
+
+  FileDescriptor ours_, theirs_;
+  std::thread thread_;
+  mutable std::mutex mutex_;
+  bool runs_ = true;
+  std::vector<std::string> cut_;
+};
+
+constexpr std::string_view kTwoCards =
+    "net0: index=0,type=nic,model=virtio-net-pci\r\n"
+    " \\ user0: index=0,type=user\r\n"
+    "net1: index=0,type=nic,model=e1000\r\n"
+    " \\ tap1: index=0,type=tap\r\n";
+
+class ResponseTest : public ::testing::Test {
+ protected:
+  Policy policy_{.throttle_percent = 20};
+  Response::Time now_ = std::chrono::steady_clock::now();
+};
+
+TEST_F(ResponseTest, ThrottledMachineIsNotLeftStopped) {
+  FakeMachine machine;
+  auto response = machine.response();
+  ASSERT_TRUE(response.apply(Action::throttle, policy_, now_));
+  EXPECT_FALSE(response.tick(now_));
+  EXPECT_FALSE(machine.runs());
+  response.leave();
+  EXPECT_TRUE(machine.runs());
+}
+
+TEST_F(ResponseTest, WhatWasThrottledGoesOnRunningAndStopping) {
+  FakeMachine machine;
+  machine.set(false);  // as the one before was killed
+  auto response = machine.response();
+  ASSERT_TRUE(response.take_up(kThrottled | kIsolated, policy_, now_));
+  EXPECT_EQ(response.applied(), kThrottled | kIsolated);
+  ASSERT_TRUE(response.next());
+  EXPECT_FALSE(response.tick(now_));
+  EXPECT_TRUE(machine.runs());
+  EXPECT_FALSE(response.tick(now_ + std::chrono::milliseconds(41)));
+  EXPECT_FALSE(machine.runs());
+  response.end_throttling();
+  EXPECT_TRUE(machine.runs());
+  EXPECT_EQ(response.applied(), kIsolated);
+}
+
+TEST_F(ResponseTest, FrozenStaysFrozenAndIsNotThrottled) {
+  FakeMachine machine;
+  machine.set(false);
+  auto response = machine.response();
+  ASSERT_TRUE(response.take_up(kFrozen, policy_, now_));
+  ASSERT_TRUE(response.apply(Action::throttle, policy_, now_));
+  EXPECT_EQ(response.applied(), kFrozen);
+  EXPECT_FALSE(response.tick(now_));
+  response.leave();
+  EXPECT_FALSE(machine.runs());
+}
+
+TEST_F(ResponseTest, FrozenThatSomebodyLetGoIsLetBe) {
+  FakeMachine machine;
+  auto response = machine.response();
+  ASSERT_TRUE(response.take_up(kFrozen, policy_, now_));
+  EXPECT_EQ(response.applied(), 0U);
+  EXPECT_TRUE(machine.runs());
+}
+
+TEST_F(ResponseTest, LinkIsDownIfOneOfItsEndsIs) {
+  FakeMachine machine;
+  machine.network = kTwoCards;
+  machine.refuses = {"user0", "net1"};
+  auto response = machine.response();
+  const auto done = response.apply(Action::isolate, policy_, now_);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(*done, "isolated: the links of net0, tap1 are down");
+  EXPECT_EQ(response.applied(), kIsolated);
+}
+
+TEST_F(ResponseTest, LinkThatStaysUpIsNoIsolation) {
+  FakeMachine machine;
+  machine.network = kTwoCards;
+  machine.refuses = {"net1", "tap1"};
+  auto response = machine.response();
+  const auto done = response.apply(Action::isolate, policy_, now_);
+  ASSERT_FALSE(done);
+  EXPECT_NE(done.error().message.find("not those of net1, tap1"), std::string::npos)
+      << done.error().message;
+  EXPECT_EQ(response.applied(), 0U);
+  EXPECT_EQ(machine.cut(), (std::vector<std::string>{"net0", "user0"}));
+}
+
+TEST_F(ResponseTest, NoCardIsIsolated) {
+  FakeMachine machine;
+  auto response = machine.response();
+  const auto done = response.apply(Action::isolate, policy_, now_);
+  ASSERT_TRUE(done);
+  EXPECT_EQ(*done, "isolated: it has no network card");
+}
+
+}  // namespace
+}  // namespace vitrine::fvm
