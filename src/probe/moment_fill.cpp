@@ -45,6 +45,10 @@ FilledMoment fill_moment_layout(const linux::Kernel& kernel) {
     layout.uniprocessor = kernel.per_cpu(Gva{}, 0).has_value() ? 1 : 0;
     if (layout.uniprocessor == 0) filled.missing.emplace_back("__per_cpu_offset");
   }
+  // As the direct map has it: the agent reads that without a walk, and this one at each event.
+  if (layout.per_cpu_offsets != 0 && kernel.identity().direct_map.value != 0)
+    layout.per_cpu_offsets += kernel.identity().direct_map.value +
+                              kernel.identity().text_physical.value - kernel.identity().text.value;
   // 6.2 to 6.14 keep it in a structure of the hottest variables (e57ef2ed97c1, 46e8fff6d45f).
   layout.current_task = symbol("current_task");
   if (layout.current_task == 0 && symbol("pcpu_hot") != 0)

@@ -126,8 +126,10 @@ bool AgentEnvironment::read(std::uint64_t va, MutableBytes into) noexcept {
 bool AgentEnvironment::read_physical(std::uint64_t gpa, MutableBytes into) noexcept {
   return memory().ram().read(gpa, into);
 }
+// What the kernel keeps of tasks lies in its direct map, which maps all of physical memory in
+// order: no tables need be walked for it. (What a script reads itself is read as the CPU would.)
 bool AgentEnvironment::kernel(std::uint64_t address, MutableBytes into) noexcept {
-  return memory().read(address, into);
+  return memory_.ram().read(address - layout_.direct_map, into) || memory().read(address, into);
 }
 
 bool AgentEnvironment::user(std::uint64_t pgd, std::uint64_t address, MutableBytes into) noexcept {

@@ -61,7 +61,7 @@ std::size_t HostedRam::update(const std::vector<AgentRam>& ranges) {
   return refused;
 }
 
-bool HostedRam::read(std::uint64_t gpa, MutableBytes into) const noexcept {
+bool HostedRam::read_pages(std::uint64_t gpa, MutableBytes into) const noexcept {
   const auto& ranges = *now_.load(std::memory_order_acquire);
   while (!into.empty()) {
     const auto part = std::min<std::uint64_t>(into.size(), kPage - gpa % kPage);
@@ -103,7 +103,7 @@ std::optional<std::uint64_t> GuestMemory::physical(std::uint64_t va) const noexc
   for (unsigned level = levels_; level > 0; --level) {
     const unsigned shift = 12 + 9 * (level - 1);
     std::uint64_t entry = 0;
-    if (!ram_.read(table + (va >> shift & 511) * 8, writable_bytes_of(entry))) return std::nullopt;
+    if (!ram_.entry(table + (va >> shift & 511) * 8, entry)) return std::nullopt;
     if ((entry & 1) == 0) return std::nullopt;
     const bool large = level > 1 && (entry & 0x80) != 0;
     if (large && level > 3) return std::nullopt;

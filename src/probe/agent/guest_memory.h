@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,10 +29,35 @@ class HostedRam {
 
   /// Bytes that lie in the ranges, page by page. What a memory device had that was taken out
   /// meanwhile cannot be read; no harm comes of trying.
-  [[nodiscard]] bool read(std::uint64_t gpa, MutableBytes into) const noexcept;
+  [[nodiscard]] bool read(std::uint64_t gpa, MutableBytes into) const noexcept {
+    const auto* there = stays(gpa, into.size());
+    if (there == nullptr) return read_pages(gpa, into);
+    std::memcpy(into.data(), there, into.size());
+    return true;
+  }
+  /// An entry of a page table.
+  [[nodiscard]] bool entry(std::uint64_t gpa, std::uint64_t& value) const noexcept {
+    const auto* there = stays(gpa, sizeof value);
+    if (there == nullptr) return read_pages(gpa, writable_bytes_of(value));
+    std::memcpy(&value, there, sizeof value);
+    return true;
+  }
 
  private:
   using Ranges = std::vector<AgentRam>;
+  /// Where those bytes lie, all in one range that nobody takes out; else null.
+  [[nodiscard]] const std::byte* stays(std::uint64_t gpa, std::size_t size) const noexcept {
+    for (const auto& range : *now_.load(std::memory_order_acquire)) {
+      const auto offset = gpa - range.gpa;
+      if (offset < range.size && size <= range.size - offset)
+        return range.removable == 0 ? reinterpret_cast<const std::byte*>(
+                                          range.hva + offset)  // NOLINT(performance-no-int-to-ptr)
+                                    : nullptr;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] bool read_pages(std::uint64_t gpa, MutableBytes into) const noexcept;
+
   std::atomic<const Ranges*> now_{nullptr};
   std::mutex mutex_;
   std::vector<std::unique_ptr<const Ranges>> all_;  ///< a CPU may still read by an older one
