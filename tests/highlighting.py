@@ -6,6 +6,10 @@ Vim's, where there is a Vim that has syntax: its own account of each character (
 A small TextMate tokenizer (match, begin/end, nested patterns: all that our grammar uses) colours each example, each
 one-liner and each well-formed golden case. Comments, strings, numbers, maps and channels must get the colour that a
 lexer written here gives them, and nothing but names and brackets may be left without one.
+
+With VS Code's own engine, by hand (npm install vscode-textmate vscode-oniguruma, in a folder of its own):
+
+    VITRINE_TEXTMATE=FOLDER/node_modules tests/highlighting.py
 """
 
 import json
@@ -22,7 +26,7 @@ GRAMMAR = json.loads((ROOT / "editors/vscode/syntaxes/vmi.tmLanguage.json").read
 
 # What stands where, by the reference: tried in this order.
 TRUTH = [
-    ("comment", re.compile(r"//[^\n]*|/\*.*?\*/", re.S)),
+    ("comment", re.compile(r"\A#![^\n]*|//[^\n]*|/\*.*?\*/", re.S)),
     ("string", re.compile(r'"(?:\\.|[^"\\\n])*"')),
     ("character", re.compile(r"'(?:\\.[^'\n]*|[^'\\\n])'")),
     ("mac", re.compile(r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b")),
@@ -68,9 +72,8 @@ def colours(text, patterns):
     return out
 
 
-def check(name, text, patterns):
+def check(name, text, got):
     wrong = []
-    got = colours(text, patterns)
     at = 0
     while at < len(text):
         for kind, pattern in TRUTH:
@@ -86,6 +89,24 @@ def check(name, text, patterns):
         at = match.end()
     line = lambda word: text[: text.find(word)].count("\n") + 1  # noqa: E731
     return [f"{name}:{line(word)}: the {kind} {word!r} is coloured {got}" for kind, word, got in wrong]
+
+
+def engine(scripts, modules):
+    """What VS Code's engine makes of them: as colours()."""
+    done = subprocess.run(["node", str(ROOT / "tests/textmate.cjs"), modules, str(ROOT / "editors/vscode/syntaxes/vmi.tmLanguage.json")],
+                          input=json.dumps(scripts).encode(), stdout=subprocess.PIPE, check=True, timeout=300)
+    out = {}
+    for name, lines in json.loads(done.stdout).items():
+        out[name] = []
+        for line, runs in zip(scripts[name].split("\n"), lines, strict=True):
+            # It counts in units of UTF-16, and a newline is of the comment or string that goes on behind it.
+            units = [place for place, character in enumerate(line) for _ in range(1 + (ord(character) > 0xFFFF))]
+            of_line = [None] * len(line)
+            for (begin, scope), (end, _) in zip(runs, [*runs[1:], [len(units), None]], strict=True):
+                for unit in range(begin, min(end, len(units))):
+                    of_line[units[unit]] = scope
+            out[name] += [*of_line, runs[-1][1] if runs and runs[-1][1] and "block" in runs[-1][1] else None]
+    return out
 
 
 VIM = {"comment": {"vmiComment", "vmiTodo", "vmiAllow"}, "string": {"vmiString", "vmiEscape", "vmiFormat"}, "character": {"vmiNumber"}, "mac": {"vmiMac"},
@@ -148,7 +169,10 @@ def main():
         for number, block in enumerate(re.findall(r"```vmi\n(.*?)```", (ROOT / document).read_text(), re.S), 1):
             scripts[f"{document}#{number}"] = block
     patterns = compiled(GRAMMAR["patterns"])
-    wrong = [w for name, text in scripts.items() for w in check(name, text, patterns)]
+    wrong = [w for name, text in scripts.items() for w in check(name, text, colours(text, patterns))]
+    if modules := os.environ.get("VITRINE_TEXTMATE"):
+        wrong += [f"VS Code: {w}" for name, got in engine(scripts, modules).items() for w in check(name, scripts[name], got)]
+        print(f"VS Code's engine coloured {len(scripts)} scripts")
     wrong += vim(scripts)
     for each in wrong:
         print(each)

@@ -1,8 +1,10 @@
 #include "cli/main.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <exception>
 
@@ -11,8 +13,22 @@
 #include "cli/real_world.h"
 
 namespace vitrine::cli {
+namespace {
+
+/// A standard descriptor that came closed would be the number of the next socket or file that is
+/// opened, and what is printed would go there. One is put in its place that neither reads nor
+/// writes, so that it still fails as a closed one does.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF)
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+}  // namespace
 
 int run(int argc, char** argv) {
+  hold_standard_descriptors();
   // A closed pipe is an answer to write(), not a sudden end: what was set up is undone.
   std::signal(SIGPIPE, SIG_IGN);
   FdOutput out(STDOUT_FILENO);

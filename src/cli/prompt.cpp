@@ -184,6 +184,7 @@ void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once
   running.stop();
   outputs.flush();
   console.out.flush();
+  ended_by_ = InterruptGuard::signal();
 }
 
 LineEditor::Completions Prompt::complete(std::string_view before_cursor) const {

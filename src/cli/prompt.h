@@ -24,6 +24,8 @@ class Prompt {
   bool enter(const std::string& text);
 
   [[nodiscard]] LineEditor::Completions complete(std::string_view before_cursor) const;
+  /// The signal that ended the entry that ran last; 0: none.
+  [[nodiscard]] int ended_by() const { return ended_by_; }
   /// True while every entry so far was well.
   [[nodiscard]] bool all_well() const { return all_well_; }
 
@@ -41,6 +43,7 @@ class Prompt {
   probe::KernelPorts ports_;
   std::vector<std::string> declarations_;
   bool all_well_ = true;
+  int ended_by_ = 0;
 };
 
 }  // namespace vitrine::cli

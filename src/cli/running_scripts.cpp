@@ -28,7 +28,7 @@ Outcome<json> ask(const std::string& socket, std::string_view question,
     return answer.contains(name) && answer[name].is_string() ? answer[name].get<std::string>()
                                                              : std::string();
   };
-  return std::unexpected(Problem(Errc::invalid, word("message"), word("hint")));
+  return std::unexpected(Problem(Errc::unsupported, word("message"), word("hint")));
 }
 
 }  // namespace

@@ -30,8 +30,7 @@ Outcome<std::string> slurp(int fd, std::string_view path) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       return std::unexpected(
-          Problem(errno == EISDIR ? Errc::invalid : Errc::io,
-                  fmt::format("{} could not be read: {}", path, std::strerror(errno))));
+          Problem(Errc::io, fmt::format("{} could not be read: {}", path, std::strerror(errno))));
     }
     if (count == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(count));

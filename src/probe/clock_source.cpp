@@ -110,7 +110,7 @@ void ClockSource::stop() noexcept {
 
 Losses ClockSource::losses() const {
   const std::lock_guard lock(mutex_);
-  Losses out{.firings = late_};
+  Losses out{.late = late_};
   if (late_ != 0)
     out.words.push_back(fmt::format("Every was due {} more time{} while a block ran", late_,
                                     late_ == 1 ? "" : "s"));

@@ -68,6 +68,7 @@ struct SourceNote {
 struct Losses {
   std::uint64_t records = 0;       ///< for want of room in a ring
   std::uint64_t firings = 0;       ///< not run: thinned, or the host was late
+  std::uint64_t late = 0;          ///< turns of a clock not made up for: nothing was lost by them
   std::vector<std::string> words;  ///< a sentence each, what and why; what cannot be counted too
 };
 

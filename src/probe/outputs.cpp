@@ -20,8 +20,18 @@ struct Outputs::File {
   bool regular = false;
   bool fresh = true;  ///< not yet emptied
   bool told = false;  ///< that it loses
+  bool torn = false;  ///< ends within a record that found no room
   std::uint64_t lost = 0;
   std::string reason;
+
+  /// Takes the last bytes back, which are a part of a record that found no room.
+  bool cut_back(std::size_t bytes) {
+    if (!regular) return false;
+    const auto end = ::lseek(fd.get(), 0, SEEK_CUR);
+    const auto begin = end - static_cast<off_t>(bytes);
+    return begin >= 0 && ::ftruncate(fd.get(), begin) == 0 &&
+           ::lseek(fd.get(), begin, SEEK_SET) == begin;
+  }
 };
 
 Outputs::Outputs(OutputOptions options) : options_(std::move(options)) {}
@@ -144,19 +154,27 @@ bool Outputs::write(const vmipl::Program& program, std::uint16_t output, std::st
   const auto at = files_.find(path_of(to));
   if (at == files_.end()) return to_standard((to.channel ? "#" : "") + to.name, text);
   auto& file = *at->second;
+  const auto whole = text.size();
+  if (file.torn && ::write(file.fd.get(), "\n", 1) == 1) file.torn = false;
+  if (file.torn) {
+    ++file.lost;
+    return false;
+  }
   while (!text.empty()) {
     const auto written = ::write(file.fd.get(), text.data(), text.size());
     if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
       continue;
     }
-    if (written < 0 && errno == EINTR) continue;
+    const int error = errno;
+    if (written < 0 && error == EINTR) continue;
     ++file.lost;
+    if (text.size() < whole) file.torn = !file.cut_back(whole - text.size());
     if (!file.told) {
       file.told = true;
-      file.reason = errno == EAGAIN  ? "its reader is too slow"
-                    : errno == EPIPE ? "its reader went away"
-                                     : std::strerror(errno);
+      file.reason = error == EAGAIN  ? "its reader is too slow"
+                    : error == EPIPE ? "its reader went away"
+                                     : std::strerror(error);
       if (options_.remark)
         options_.remark(fmt::format("! {}: {}; what is lost is counted", at->first, file.reason));
     }

@@ -42,17 +42,19 @@ void RunSession::finish(Generation& generation) {
     delivered = delivered_;
     stale = stale_records_;
   }
-  std::uint64_t lost_records = malformed + stale, lost_firings = stale_;
+  std::uint64_t lost_records = malformed + stale, lost_firings = stale_, late = late_;
   if (malformed != 0)
     words.push_back(
         fmt::format("{} records were none: what sent them is broken, or forged", malformed));
   if (stale != 0) words.push_back(fmt::format("{} records came of no program that runs", stale));
   if (stale_ != 0)
-    words.push_back(fmt::format("{} firings came after their script was replaced", stale_));
+    words.push_back(fmt::format("{} firing{} came after their script was replaced", stale_,
+                                stale_ == 1 ? "" : "s"));
   for (auto* source : started_) {
     const auto losses = source->losses();
     lost_records += losses.records;
     lost_firings += losses.firings;
+    late += losses.late;
     const bool lost = losses.records + losses.firings != 0;
     for (const auto& said : losses.words) {
       auto whole =
@@ -95,9 +97,10 @@ void RunSession::finish(Generation& generation) {
   }
   auto line = json_head("end", wall_now());
   line += fmt::format(
-      ",\"seconds\":{:.3f},\"records\":{},\"lost_records\":{},\"lost_firings\":{},\"probes\":[",
+      ",\"seconds\":{:.3f},\"records\":{},\"lost_records\":{},\"lost_firings\":{},"
+      "\"late_turns\":{},\"probes\":[",
       static_cast<double>(monotonic_now() - started_ns_) / 1e9, delivered, lost_records,
-      lost_firings);
+      lost_firings, late);
   for (std::size_t i = 0; i < program.probes.size(); ++i) {
     line += fmt::format("{}{{\"probe\":{},\"event\":", i == 0 ? "" : ",", i + 1);
     (void)options_.rules.json(line, written(program.probes[i]));

@@ -274,7 +274,10 @@ void RunSession::fire(HeldFiring& firing) {
   if (!current_ || ended_) return;
   if ((firing.program != nullptr && firing.program != current_->program.get()) ||
       firing.probe >= current_->program->probes.size()) {
-    ++stale_;
+    const auto* program = firing.program;
+    const bool turn = program != nullptr && firing.probe < program->probes.size() &&
+                      vmipl::probes()[program->probes[firing.probe].probe].name == "Every";
+    ++(turn ? late_ : stale_);
     return;
   }
   run_block(*current_, firing);

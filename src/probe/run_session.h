@@ -145,6 +145,7 @@ class RunSession final : private EventSink {
   std::uint64_t host_sequence_ = 0;
   std::map<std::uint32_t, std::uint64_t> cpu_sequences_;  ///< of firings that were held
   std::uint64_t stale_ = 0;  ///< firings that came after their program was replaced
+  std::uint64_t late_ = 0;   ///< turns of Every among them: no event of the guest
   std::uint64_t started_ns_ = 0;
   std::map<std::string, std::uint64_t> failures_;  ///< of actions, by their words
 

@@ -42,7 +42,13 @@ bool Compiler::count_arguments(const ProbeInfo& probe, Span name, const std::vec
           .message = fmt::format("{} takes {} argument{}, here {} {}", probe.name,
                                  most == 0 ? "no" : count, least == 1 && most == 1 ? "" : "s",
                                  args.size() == 1 ? "is" : "are", args.size()),
-          .expected = signature(probe)});
+          .expected = signature(probe),
+          .hint = args.size() > 1 && most == 1 &&
+                          (probe.params[0].kind == ParamKind::code ||
+                           probe.params[0].kind == ParamKind::system_call)
+                      ? fmt::format("probes that share a block: {}(...), {}(...) {{ ... }}",
+                                    probe.name, probe.name)
+                      : ""});
   }
   for (const auto arg : args) {
     if (script_.at(arg).kind == Expr::Kind::bad) broken_ = true;

@@ -8,6 +8,18 @@
 
 namespace vitrine::vmipl {
 
+/// A name that nothing declares and no kernel is known to have.
+bool Compiler::is_free_name(ExprId id) const {
+  const Expr& expr = script_.at(id);
+  if (expr.kind != Expr::Kind::name || constants_.contains(expr.text) ||
+      find_moment("", expr.text) != nullptr || is_moment_group(expr.text))
+    return false;
+  for (std::size_t i = floor_; i < locals_.size(); ++i) {
+    if (locals_[i].name == expr.text) return false;
+  }
+  return options_.ports.symbols == nullptr || !options_.ports.symbols->find(expr.text);
+}
+
 void Compiler::assign(const Stmt& stmt) {
   if (stmt.a == ExprId::none || stmt.b == ExprId::none) {
     broken_ = true;
@@ -175,6 +187,9 @@ void Compiler::assign(const Stmt& stmt) {
       for (std::size_t i = floor_; i < locals_.size(); ++i) nearest.offer(locals_[i].name);
       if (nearest.found()) {
         suggest(diagnostic, nearest, target.span);
+      } else if (stmt.op != Op::none) {
+        diagnostic.hint = fmt::format("declare it before: let {} = 0; @{} keeps its value",
+                                      target.text, target.text);
       } else {
         diagnostic.fix = Fix{{target.span.begin, target.span.begin},
                              "let ",
@@ -186,7 +201,19 @@ void Compiler::assign(const Stmt& stmt) {
       used_.insert(constant->second->name_span.begin);
       diagnostic.message = fmt::format("{} is a constant", target.text);
     }
+    broken_ = true;
+    // As if it were declared: its uses are no mistakes of their own.
+    if (is_free_name(stmt.a) && !undeclared_.insert(target.text).second) return;
     tell(std::move(diagnostic));
+    return;
+  }
+  if (target.kind == Expr::Kind::index && is_free_name(target.a)) {
+    const auto ours = fmt::format("@{}", script_.at(target.a).text);
+    tell({.code = Code::not_assignable,
+          .span = script_.at(target.a).span,
+          .message = fmt::format("{} is not a map", script_.at(target.a).text),
+          .fix = Fix{script_.at(target.a).span, ours, fmt::format("write {}", ours)}});
+    (void)rvalue(stmt.b);
     broken_ = true;
     return;
   }

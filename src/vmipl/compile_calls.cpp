@@ -40,7 +40,16 @@ Value Compiler::call(const Expr& expr) {
     diagnostic.label = fmt::format("here it is called {}", ours);
     diagnostic.fix = Fix{expr.name_span, std::string(ours), fmt::format("write {}", ours)};
   }
-  if (!diagnostic.fix) suggest(diagnostic, nearest, expr.name_span);
+  if (const auto* value = find_moment("", expr.text)) {
+    diagnostic.message = fmt::format("{} is a value: it is not called", value->name);
+    diagnostic.fix = Fix{expr.span, expr.text, fmt::format("write {}", expr.text)};
+  } else if (const auto hint = function_hint(expr.text); !hint.empty()) {
+    diagnostic.hint = hint;
+  } else if (const auto meant = value_habit(expr.text); !meant.empty() && !diagnostic.fix) {
+    diagnostic.label = fmt::format("here it is called {}", meant);
+    diagnostic.fix = Fix{expr.span, std::string(meant), fmt::format("write {}", meant)};
+  }
+  if (!diagnostic.fix && diagnostic.hint.empty()) suggest(diagnostic, nearest, expr.name_span);
   for (const auto arg : expr.args) (void)expression(arg);
   return mistake(std::move(diagnostic));
 }

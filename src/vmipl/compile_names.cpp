@@ -18,6 +18,7 @@ Value Compiler::name(const Expr& expr) {
     value.span = expr.span;
     return value;
   }
+  if (undeclared_.contains(expr.text)) return unknown(expr.span);
   if (const auto constant = constants_.find(expr.text); constant != constants_.end())
     return constant_item(*constant->second, expr);
   if (const auto* found = find_moment("", expr.text)) return moment(*found, expr.span);
@@ -120,8 +121,8 @@ Value Compiler::unknown_name(const Expr& expr) {
           .hint = "check with --vm VM or --kernel FILE to be sure"});
     return unknown(expr.span);
   }
-  if (options_.ports.symbols == nullptr && (!nearest.found() || in_address_ > 0) &&
-      !(word.front() >= 'A' && word.front() <= 'Z')) {
+  if (options_.ports.symbols == nullptr && !bare_statement_ &&
+      (!nearest.found() || in_address_ > 0) && !(word.front() >= 'A' && word.front() <= 'Z')) {
     if (in_address_ == 0) {
       tell({.code = Code::unchecked_symbol,
             .span = expr.span,
@@ -145,6 +146,8 @@ Value Compiler::unknown_name(const Expr& expr) {
     nearest.offer(options_.ports.symbols->similar(word));
   }
   suggest(diagnostic, nearest, expr.span);
+  if (bare_statement_ && !diagnostic.fix && diagnostic.hint.empty())
+    diagnostic.hint = "a statement does something: Print(...), @count += 1, let x = 1";
   return mistake(std::move(diagnostic));
 }
 
@@ -201,7 +204,11 @@ Value Compiler::moment(const MomentInfo& info, Span span) {
                           .message = fmt::format("{} does not carry {}", probe_->name, full)};
     const auto missing = info.carries & ~carries;
     if ((missing & Carries::moment) != 0)
-      diagnostic.hint = "it runs on the host's clock: no virtual CPU stands at an event then";
+      diagnostic.hint =
+          info.group == "process"
+              ? "it runs on the host's clock, at no process: for (p in processes) goes "
+                "over them all"
+              : "it runs on the host's clock: no virtual CPU stands at an event then";
     else if ((missing & Carries::result) != 0)
       diagnostic.hint = "`ret` belongs to Return and SyscallReturn";
     else if ((missing & Carries::arguments) != 0)

@@ -248,9 +248,13 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
   if (next < values.size()) {
     tell({.code = Code::format_count,
           .span = values[next].span,
-          .message = fmt::format("the format takes {} argument{}, here are {}", next,
-                                 next == 1 ? "" : "s", values.size()),
+          .message = fmt::format("the format takes {} argument{}, here {} {}",
+                                 next == 0 ? "no" : fmt::format("{}", next), next == 1 ? "" : "s",
+                                 values.size() == 1 ? "is" : "are", values.size()),
           .label = "nothing prints this",
+          .hint = text.find("{}") != std::string::npos
+                      ? "a value is printed by %s, %d or %x, not by {}"
+                      : "",
           .notes = {{string, "the format"}}});
     broken_ = true;
     return;

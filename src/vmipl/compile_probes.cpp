@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "vmipl/characters.h"
 #include "vmipl/compiler.h"
 #include "vmipl/habits.h"
 
@@ -51,8 +52,24 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     }
     return ProbeArgument{.kind = ProbeArgument::number, .number_value = value.number};
   };
+  /// What is written in its place: "14" for Exception("page_fault").
+  const auto rather = [&](std::string_view why, std::string ours) -> std::optional<ProbeArgument> {
+    tell({.code = Code::wrong_argument,
+          .span = expr.span,
+          .message = std::string(why),
+          .fix = Fix{expr.span, ours, fmt::format("write {}", ours)}});
+    return std::nullopt;
+  };
+  // A word, quoted or not, that no const is called by.
+  const bool quoted = expr.kind == Expr::Kind::string;
+  const auto word = quoted || (expr.kind == Expr::Kind::name && !constants_.contains(expr.text))
+                        ? std::string_view(expr.text)
+                        : std::string_view();
   switch (param.kind) {
     case ParamKind::control_register: {
+      if (word.size() == 3 && (word.starts_with("CR") || word.starts_with("cr")) &&
+          word[2] >= '0' && word[2] <= '8')
+        return rather("control registers go by their numbers", std::string(1, word[2]));
       auto argument = number_in(0, 8);
       if (argument && (argument->number_value == 1 ||
                        (argument->number_value >= 5 && argument->number_value <= 7))) {
@@ -65,16 +82,8 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
       return argument;
     }
     case ParamKind::vector:
-      if (expr.kind == Expr::Kind::name && !constants_.contains(expr.text)) {
-        if (const auto vector = exception_habit(expr.text)) {
-          tell({.code = Code::wrong_argument,
-                .span = expr.span,
-                .message = "exceptions go by their vectors",
-                .fix =
-                    Fix{expr.span, fmt::format("{}", *vector), fmt::format("write {}", *vector)}});
-          return std::nullopt;
-        }
-      }
+      if (const auto vector = exception_habit(word))
+        return rather("exceptions go by their vectors", fmt::format("{}", *vector));
       return number_in(0, 255);
     case ParamKind::port:
       return number_in(0, 65535);
@@ -85,6 +94,8 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     case ParamKind::length:
       return number_in(1, 1ULL << 30);
     case ParamKind::duration: {
+      if (quoted && !word.empty() && word.front() >= '0' && word.front() <= '9')
+        return rather("a duration stands without quotes", expr.text);
       auto value = rvalue(id);
       if (value.type.is(TypeKind::error)) return std::nullopt;
       if (value.type.is(TypeKind::integer) && value.literal) {
@@ -109,13 +120,15 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
       return ProbeArgument{.kind = ProbeArgument::number, .number_value = value.number};
     }
     case ParamKind::msr: {
-      if (expr.kind == Expr::Kind::name && !constants_.contains(expr.text)) {
-        auto word = std::string_view(expr.text);
-        if (word.starts_with("MSR_") || word.starts_with("IA32_"))
-          word.remove_prefix(word.starts_with("MSR_") ? 4 : 5);
-        Nearest nearest(word);
+      if (!word.empty()) {
+        auto plain = word;
+        if (plain.starts_with("MSR_") || plain.starts_with("IA32_"))
+          plain.remove_prefix(plain.starts_with("MSR_") ? 4 : 5);
+        Nearest nearest(plain);
         for (const auto& msr : msr_names()) {
-          if (msr.name == word)
+          if (msr.name == plain && quoted)
+            return rather("a register stands without quotes", std::string(plain));
+          if (msr.name == plain)
             return ProbeArgument{.kind = ProbeArgument::number, .number_value = msr.index};
           nearest.offer(msr.name);
         }
@@ -133,7 +146,6 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     }
     case ParamKind::system_call: {
       if (expr.kind == Expr::Kind::name && !constants_.contains(expr.text)) {
-        auto word = expr.text;
         if (const auto* found = find_system_call(word))
           return ProbeArgument{.kind = ProbeArgument::number, .number_value = found->number};
         Nearest nearest(word);
@@ -181,6 +193,18 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     case ParamKind::code: {
       auto value = address_expression(id);
       if (value.type.is(TypeKind::error)) return std::nullopt;
+      // Without * and ?, quotes change nothing: it is that symbol.
+      const bool plain = value.type.is(TypeKind::text) && value.constant && !value.text.empty() &&
+                         std::ranges::all_of(value.text, [](char c) { return is_word(c); });
+      if (plain && param.kind == ParamKind::code) {
+        Expr unquoted{.kind = Expr::Kind::name, .span = expr.span, .text = value.text};
+        ++in_address_;
+        value = unknown_name(unquoted);
+        --in_address_;
+        if (value.type.is(TypeKind::error)) return std::nullopt;
+      } else if (plain) {
+        return rather("a symbol stands without quotes here", value.text);
+      }
       if (value.is_symbol && value.number != 0 && probe.name == "Return") {
         tell({.code = Code::wrong_argument,
               .span = expr.span,
@@ -275,6 +299,7 @@ void Compiler::event(const Item& item, const Item* symptom) {
     needs_ = probe != nullptr ? probe->needs : 0;
     assumed_.clear();
     locals_.clear();
+    undeclared_.clear();
     loops_.clear();
     inlined_.clear();
     next_number_ = next_text_ = next_slot_ = most_numbers_ = most_texts_ = 0;

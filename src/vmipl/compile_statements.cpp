@@ -110,7 +110,11 @@ void Compiler::declare_local(Local local, Code unused) {
 
 void Compiler::let(const Stmt& stmt) {
   if (stmt.a == ExprId::none) {
+    // Told by the parser. It is declared all the same: its uses are no mistakes of their own.
     broken_ = true;
+    used_.insert(stmt.name_span.begin);
+    if (!stmt.name.empty())
+      declare_local({stmt.name, stmt.name_span, unknown(stmt.name_span)}, Code::count_);
     return;
   }
   // The variable's register outlives what its value took to compute.
@@ -319,7 +323,10 @@ void Compiler::expression_statement(const Stmt& stmt) {
     return;
   }
   const Expr& expr = script_.at(stmt.a);
+  // A lone name is no symbol that is meant, but a word of another language, or a slip.
+  bare_statement_ = expr.kind == Expr::Kind::name;
   const auto value = expression(stmt.a);
+  bare_statement_ = false;
   if (value.type.is(TypeKind::nothing) || value.type.is(TypeKind::error)) return;
   if (value.type.is(TypeKind::aggregation)) {
     (void)rvalue(value);

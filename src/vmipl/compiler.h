@@ -108,6 +108,7 @@ class Compiler {
   void statement(const Stmt& stmt);
   void let(const Stmt& stmt);
   void assign(const Stmt& stmt);
+  [[nodiscard]] bool is_free_name(ExprId id) const;
   void if_(const Stmt& stmt);
   void for_range(const Stmt& stmt);
   void for_view(const Stmt& stmt);
@@ -272,6 +273,7 @@ class Compiler {
   std::uint32_t needs_ = 0;  // of the probe being walked
   bool lenient_ = false;     // a function that nobody calls: any event
   std::vector<Local> locals_;
+  std::set<std::string, std::less<>> undeclared_;  // assigned to without a `let`; told
   std::vector<Loop> loops_;
   std::vector<Inlined> inlined_;
   std::vector<std::string> const_stack_;
@@ -280,6 +282,7 @@ class Compiler {
   bool full_ = false;                 // E134 was told
   std::size_t floor_ = 0;             // locals below it belong to the caller
   unsigned in_address_ = 0;           // names may be symbols here, without a word
+  bool bare_statement_ = false;       // a name stands where a statement is expected
   std::vector<std::string> assumed_;  // symbols taken for granted, of this probe
 };
 

@@ -121,6 +121,7 @@ std::string vim_syntax() {
       "syn match vmiFormat \"%[-+ #0]*\\d*\\(\\.\\d\\+\\)\\?[duxXobpsct%]\" contained\n"
       "syn region vmiString start=+\"+ skip=+\\\\\\\\\\|\\\\\"+ end=+\"+ oneline "
       "contains=vmiEscape,vmiFormat\n"
+      "syn match vmiComment \"\\%^#!.*$\"\n"
       "syn match vmiComment \"//.*$\" contains=vmiTodo,vmiAllow\n"
       "syn region vmiComment start=\"/\\*\" end=\"\\*/\" contains=vmiTodo\n"
       "syn match vmiAllow \"vitrine:\\s*allow([^)]*)\" contained\n"
@@ -143,6 +144,7 @@ std::string vim_syntax() {
 
 std::string textmate_grammar() {
   std::vector<std::string> rules{
+      rule("comment.line.number-sign", R"(\A#!.*$)"),
       rule("comment.line.double-slash", "//.*$"),
       R"(    {"name": "comment.block.vmi", "begin": "/\\*", "end": "\\*/"})",
       "    {\"name\": \"string.quoted.double.vmi\", \"begin\": \"\\\"\", \"end\": \"\\\"|$\", "

@@ -68,8 +68,9 @@ class Formatter {
         any_newline = true;
         piece.newline_before = true;
         empty = empty || newlines >= 2;
-      } else if (c == '/' && i + 1 < to && (text_[i + 1] == '/' || text_[i + 1] == '*')) {
-        const bool line = text_[i + 1] == '/';
+      } else if ((c == '/' && i + 1 < to && (text_[i + 1] == '/' || text_[i + 1] == '*')) ||
+                 (c == '#' && i == from && any_newline)) {  // or the first line's #!
+        const bool line = text_[i + 1] == '/' || c == '#';
         auto end = i;
         if (line) {
           while (end < to && text_[end] != '\r' && text_[end] != '\n') ++end;

@@ -1,183 +1,10 @@
 #include "vmipl/habits.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <array>
-#include <charconv>
-#include <vector>
+
+#include "vmipl/word_pairs.h"
 
 namespace vitrine::vmipl {
-namespace {
-
-struct Pair {
-  std::string_view theirs, ours;
-};
-
-template <std::size_t N>
-std::string_view look_up(const std::array<Pair, N>& pairs, std::string_view word) {
-  for (const auto& pair : pairs) {
-    if (pair.theirs == word) return pair.ours;
-  }
-  return {};
-}
-
-std::vector<std::string_view> split(std::string_view text, char at) {
-  std::vector<std::string_view> parts;
-  for (;;) {
-    const auto end = text.find(at);
-    parts.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
-}
-
-bool is_made_of(std::string_view text, std::string_view more) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           more.find(c) != std::string_view::npos;
-  });
-}
-
-/// "Probe(name)", or "Probe("glob*")"; nothing for what could not be written so.
-std::string with_name(std::string_view probe, std::string_view name) {
-  if (is_made_of(name, "+")) return fmt::format("{}({})", probe, name);
-  if (is_made_of(name, "*?")) return fmt::format("{}(\"{}\")", probe, name);
-  return {};
-}
-
-std::optional<std::uint64_t> number_of(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value == 0) return std::nullopt;
-  return value;
-}
-
-constexpr std::string_view kFunction = "a probe on a kernel function is `ExecuteAt(symbol)`";
-constexpr std::string_view kReturn = "a probe on a function's return is `Return(symbol)`";
-constexpr std::string_view kSystemCall = "a probe on a system call is `Syscall(name)`";
-constexpr std::string_view kSystemCallReturn =
-    "a probe on a system call's end is `SyscallReturn(name)`";
-constexpr std::string_view kBegin = "what runs once at the beginning is `Start`";
-constexpr std::string_view kEnd = "what runs once at the end is `Stop`";
-constexpr std::string_view kAgain = "what runs again and again is `Every(1s)`";
-constexpr std::string_view kSampling = "sampling is `Sample(99)`";
-constexpr std::string_view kProgram =
-    "functions of programs have no probe: their system calls (`Syscall`) and addresses "
-    "(`ExecuteAt`) have";
-constexpr std::string_view kTracepoint =
-    "tracepoints have no probe of their own: kernel functions (`ExecuteAt(symbol)`) have";
-
-ProbeHabit on_function(bool returns, std::string_view name) {
-  const std::string_view probe = returns ? "Return" : "ExecuteAt";
-  return {probe, with_name(probe, name), returns ? kReturn : kFunction};
-}
-
-ProbeHabit on_system_call(bool returns, std::string_view name) {
-  const std::string_view probe = returns ? "SyscallReturn" : "Syscall";
-  return {probe, name.empty() ? std::string(probe) : with_name(probe, name),
-          returns ? kSystemCallReturn : kSystemCall};
-}
-
-ProbeHabit tracepoint(std::string_view name) {
-  if (name.starts_with("sys_enter_")) return on_system_call(false, name.substr(10));
-  if (name.starts_with("sys_exit_")) return on_system_call(true, name.substr(9));
-  if (name == "sys_enter" || name == "sys_exit") return on_system_call(name == "sys_exit", {});
-  constexpr auto kLife = std::to_array<Pair>({{"sched_process_exec", "ProcessExec"},
-                                              {"sched_process_fork", "ProcessStart"},
-                                              {"sched_process_exit", "ProcessExit"},
-                                              {"module_load", "ModuleLoad"},
-                                              {"module_free", "ModuleUnload"}});
-  const auto ours = look_up(kLife, name);
-  if (!ours.empty())
-    return {ours, std::string(ours), "what happens to processes and modules has probes of its own"};
-  return {"", "", kTracepoint};
-}
-
-/// "hz", "99" and the like.
-ProbeHabit timed(bool sampling, std::string_view unit, std::string_view count) {
-  const auto number = number_of(count);
-  if (sampling)
-    return {"Sample", number && unit == "hz" ? fmt::format("Sample({})", *number) : "", kSampling};
-  std::string written;
-  if (number && (unit == "s" || unit == "ms" || unit == "us"))
-    written = fmt::format("Every({}{})", *number, unit);
-  if (number && unit == "hz" && *number <= 1000)
-    written = fmt::format("Every({}ms)", 1000 / *number);
-  return {"Every", std::move(written), kAgain};
-}
-
-}  // namespace
-
-std::optional<ProbeHabit> probe_habit(std::string_view head) {
-  while (!head.empty() && (head.back() == ' ' || head.back() == '\t')) head.remove_suffix(1);
-  if (head == "BEGIN" || head == "begin" || head == "dtrace:::BEGIN")
-    return ProbeHabit{"Start", "Start", kBegin};
-  if (head == "END" || head == "end" || head == "dtrace:::END")
-    return ProbeHabit{"Stop", "Stop", kEnd};
-
-  // DTrace: tick-1s, profile-997.
-  for (const std::string_view word : {"tick-", "profile-"}) {
-    if (!head.starts_with(word)) continue;
-    const auto rest = head.substr(word.size());
-    const auto digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
-    auto unit = rest.substr(digits);
-    if (unit == "sec") unit = "s";
-    if (unit == "msec") unit = "ms";
-    return timed(word == "profile-", unit.empty() ? "hz" : unit, rest.substr(0, digits));
-  }
-
-  const auto parts = split(head, ':');
-  const auto first = parts.front(), last = parts.back();
-  if (parts.size() < 2) {
-    // Without anything behind it, only what nobody would call a probe of ours.
-    if (first == "kprobe" || first == "fbt") return ProbeHabit{"ExecuteAt", "", kFunction};
-    if (first == "kretprobe") return ProbeHabit{"Return", "", kReturn};
-    if (first == "tracepoint") return ProbeHabit{"Syscall", "", kSystemCall};
-    if (first == "interval" || first == "tick") return ProbeHabit{"Every", "", kAgain};
-    if (first == "profile") return ProbeHabit{"Sample", "", kSampling};
-    return std::nullopt;
-  }
-  if (first == "kprobe" || first == "k" || first == "kfunc" || first == "fentry" ||
-      first == "ENTER")
-    return on_function(false, last);
-  if (first == "kretprobe" || first == "kr" || first == "kretfunc" || first == "fexit" ||
-      first == "EXIT")
-    return on_function(true, last);
-  if (first == "tracepoint" || first == "t" || first == "rawtracepoint" || first == "rt")
-    return tracepoint(last);
-  if (first == "interval" || first == "i") return timed(false, parts[1], last);
-  if (first == "profile" || first == "p") return timed(true, parts[1], last);
-  if (first == "hardware" || first == "h" || first == "software")
-    return ProbeHabit{"Sample", "", kSampling};
-  if (first == "uprobe" || first == "uretprobe" || first == "u" || first == "ur" ||
-      first == "usdt" || first == "pid")
-    return ProbeHabit{"", "", kProgram};
-  if (first == "watchpoint" || first == "w") {
-    const bool whole =
-        parts.size() >= 3 && is_made_of(parts[1], "") && number_of(parts[2]).has_value();
-    return ProbeHabit{"WriteAt", whole ? fmt::format("WriteAt({}, {})", parts[1], parts[2]) : "",
-                      "a probe on memory is `WriteAt(address, length)`"};
-  }
-  // DTrace: provider:module:function:name.
-  if (first == "fbt" || first == "syscall") {
-    const bool returns = last == "return";
-    const auto name = parts.size() == 4 ? parts[2] : parts.size() == 2 ? last : std::string_view();
-    return first == "fbt" ? on_function(returns, name) : on_system_call(returns, name);
-  }
-  if (first == "proc") {
-    constexpr auto kLife = std::to_array<Pair>({{"exec-success", "ProcessExec"},
-                                                {"exec", "ProcessExec"},
-                                                {"create", "ProcessStart"},
-                                                {"start", "ProcessStart"},
-                                                {"exit", "ProcessExit"}});
-    const auto ours = look_up(kLife, last);
-    return ProbeHabit{ours, std::string(ours),
-                      "the life of processes is `ProcessStart`, `ProcessExec` and `ProcessExit`"};
-  }
-  return std::nullopt;
-}
-
 std::span<const StatementHabit> statement_habits() noexcept {
   using Before = StatementHabit::Before;
   constexpr std::string_view kLet = "variables are declared with `let`";
@@ -185,6 +12,10 @@ std::span<const StatementHabit> statement_habits() noexcept {
       "a variable is declared with `let`; its type is that of its value";
   constexpr std::string_view kOwn =
       "what a thread keeps for itself stands in a map with the thread as its key";
+  constexpr std::string_view kPrinting = "printing is `Print(format, values...)`";
+  constexpr std::string_view kRows = "rows of a view come one by one";
+  constexpr std::string_view kForRows =
+      "for (p in processes) if (p.uid == 0) { Print(\"%s\\n\", p.name) }";
   constexpr std::string_view kBounded = "for (i in 0..1000) { if (...) break; ... }";
   static constexpr auto kHabits = std::to_array<StatementHabit>({
       {"while", Before::call, "there is no `while`: every loop is bounded", "", kBounded},
@@ -209,55 +40,21 @@ std::span<const StatementHabit> statement_habits() noexcept {
        "@name[thread.tid] = ...; delete(@name[thread.tid]) when it is done with"},
       {"this", Before::arrow, "what lives as long as its block is declared with `let`", "",
        "let name = ..."},
-      {"printf", Before::call, "printing is `Print(format, values...)`", "Print", ""},
-      {"print_f", Before::call, "printing is `Print(format, values...)`", "Print", ""},
-      {"println", Before::call, "printing is `Print(format, values...)`", "Print",
-       "it adds no newline: write \\n"},
-      {"trace", Before::call, "printing is `Print(format, values...)`", "",
-       "Print(\"%d\\n\", value)"},
-      {"printa", Before::call, "a map is printed by `print(@map)`", "", ""},
+      {"printf", Before::call, kPrinting, "Print", ""},
+      {"print_f", Before::call, kPrinting, "Print", ""},
+      {"println", Before::call, kPrinting, "Print", "it adds no newline: write \\n"},
+      {"trace", Before::call, kPrinting, "", "Print(\"%d\\n\", value)"},
+      {"printa", Before::call, "a map is printed by `print(@map)`", "print", ""},
+      {"print", Before::name, kPrinting, "", "Print(\"%x\\n\", reg.rax)"},
+      {"p", Before::name, kPrinting, "", "Print(\"%x\\n\", reg.rax)"},
+      {"echo", Before::name, kPrinting, "", "Print(\"%s\\n\", process.name)"},
+      {"info", Before::name, "a debugger's `info` is a value here: reg.rip, kstack, process.name",
+       "", "Print(\"%s\\n\", kstack)"},
       {"exit", Before::call, "a script ends itself with `Stop()`", "Stop", ""},
-      {"select", Before::name, "rows of a view come one by one", "",
-       "for (p in processes) if (p.uid == 0) { Print(\"%s\\n\", p.name) }"},
-      {"SELECT", Before::name, "rows of a view come one by one", "",
-       "for (p in processes) if (p.uid == 0) { Print(\"%s\\n\", p.name) }"},
+      {"select", Before::name, kRows, "", kForRows},
+      {"SELECT", Before::name, kRows, "", kForRows},
   });
   return kHabits;
-}
-
-std::optional<unsigned> exception_habit(std::string_view word) noexcept {
-  // Intel SDM vol. 3A, table 6-1, and what Linux calls their handlers.
-  struct Exception {
-    unsigned vector;
-    std::string_view brief, handler;
-  };
-  static constexpr auto kExceptions =
-      std::to_array<Exception>({{0, "DE", "divide_error"},
-                                {1, "DB", "debug"},
-                                {2, "NMI", "nmi"},
-                                {3, "BP", "int3"},
-                                {4, "OF", "overflow"},
-                                {5, "BR", "bounds"},
-                                {6, "UD", "invalid_op"},
-                                {7, "NM", "device_not_available"},
-                                {8, "DF", "double_fault"},
-                                {10, "TS", "invalid_tss"},
-                                {11, "NP", "segment_not_present"},
-                                {12, "SS", "stack_segment"},
-                                {13, "GP", "general_protection"},
-                                {14, "PF", "page_fault"},
-                                {16, "MF", "coprocessor_error"},
-                                {17, "AC", "alignment_check"},
-                                {18, "MC", "machine_check"},
-                                {19, "XM", "simd_coprocessor_error"},
-                                {21, "CP", "control_protection"}});
-  for (const std::string_view prefix : {"asm_", "exc_"}) {
-    if (word.starts_with(prefix)) word.remove_prefix(prefix.size());
-  }
-  for (const auto& exception : kExceptions) {
-    if (word == exception.brief || word == exception.handler) return exception.vector;
-  }
-  return std::nullopt;
 }
 
 std::string_view value_habit(std::string_view word) noexcept {
@@ -279,6 +76,11 @@ std::string_view value_habit(std::string_view word) noexcept {
                                                        {"cpu_id", "cpu"},
                                                        {"func", "event.symbol"},
                                                        {"probefunc", "event.symbol"},
+                                                       {"bt", "kstack"},
+                                                       {"backtrace", "kstack"},
+                                                       {"exit", "Stop()"},
+                                                       {"quit", "Stop()"},
+                                                       {"time", "now"},
                                                        {"null", "0"},
                                                        {"NULL", "0"},
                                                        {"nullptr", "0"},
@@ -299,6 +101,35 @@ std::string_view function_habit(std::string_view word) noexcept {
                            {"uint32", "u32"},         {"uint64", "u64"},
                            {"average", "avg"},        {"mean", "avg"}});
   return look_up(kFunctions, word);
+}
+
+std::string_view function_hint(std::string_view word) noexcept {
+  static constexpr auto kHints = std::to_array<Pair>(
+      {{"strcmp", "text is compared by == and !="},
+       {"strncmp", "starts_with(text, part)"},
+       {"strstr", "contains(text, part)"},
+       {"regex", "matches(text, \"pattern*\")"},
+       {"trunc", "clear(@map) empties a map; print(@map, 10) prints its greatest"},
+       {"zero", "clear(@map) empties a map"},
+       {"time", "%t prints a time: Print(\"%t\\n\", now)"},
+       {"strftime", "%t prints a time: Print(\"%t\\n\", now)"},
+       {"system",
+        "a script runs nothing on the host: print a record, and let another program read it"},
+       {"signal", "Kill(pid), Pause(), Stop()"},
+       {"raise", "Kill(pid), Pause(), Stop()"},
+       {"join", "process.cmdline is the arguments, joined"},
+       {"kaddr", "a symbol's name is its address"},
+       {"uaddr", "an address of a program is a number"},
+       {"usym", "ustack prints a program's functions by name"},
+       {"reg", "a register's value is reg.rip"},
+       {"ntop", "an address's bytes are numbers: u8(a), u8(a + 1) ..."},
+       {"cat", "a script reads the guest's memory, not the host's files"},
+       {"sleep", "Every(1s) { ... } waits; nothing within a block does"},
+       {"rand", "nothing here is random: now, or a value of the guest"},
+       {"input", "a script takes no input while it runs but requests: OnExternalRequest(n)"},
+       {"upper", "lower(text) makes two texts alike"},
+       {"toupper", "lower(text) makes two texts alike"}});
+  return look_up(kHints, word);
 }
 
 std::string_view view_habit(std::string_view word) noexcept {

@@ -20,9 +20,20 @@ struct ProbeHabit {
 /// @returns nothing if it is nobody's habit.
 [[nodiscard]] std::optional<ProbeHabit> probe_habit(std::string_view head);
 
+/// Our probe for a name that others, or people who guess, give it: "Breakpoint": "ExecuteAt"; empty
+/// if there is none.
+[[nodiscard]] std::string_view probe_name_habit(std::string_view word) noexcept;
+
+/// What gdb, SQL and C write where a probe stands here.
+struct TopHabit {
+  std::string why, hint;
+};
+/// @param line  from the word on: "break vfs_open", "int main(void)".
+[[nodiscard]] std::optional<TopHabit> top_habit(std::string_view line);
+
 /// A word that begins a statement elsewhere.
 struct StatementHabit {
-  enum class Before : unsigned char { call /* ( */, name /* or { */, arrow };
+  enum class Before : unsigned char { call /* ( */, name /* or { or text */, arrow };
   std::string_view word;
   Before before;  ///< what follows it, if it is that habit
   std::string_view why;
@@ -38,7 +49,9 @@ struct StatementHabit {
 [[nodiscard]] std::string_view value_habit(
     std::string_view word) noexcept;  ///< "comm": "process.name"
 [[nodiscard]] std::string_view function_habit(
-    std::string_view word) noexcept;                                        ///< "hist": "histogram"
+    std::string_view word) noexcept;  ///< "hist": "histogram"
+/// What to do instead, for a function that has no one word here; empty if nobody expects it.
+[[nodiscard]] std::string_view function_hint(std::string_view word) noexcept;
 [[nodiscard]] std::string_view view_habit(std::string_view word) noexcept;  ///< "lsmod": "modules"
 [[nodiscard]] std::string_view operator_habit(std::string_view word) noexcept;  ///< "and": "&&"
 /// A field of a process or a column of a view: what it might be called, most likely first.

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "vmipl/catalogue.h"
 #include "vmipl/characters.h"
 
 namespace vitrine::vmipl {
@@ -82,6 +83,10 @@ Lexer::Lexer(const Source& source, Diagnostics& diagnostics)
     return;
   }
   if (text_.starts_with("\xef\xbb\xbf")) offset_ = 3;  // a byte order mark
+  // `#!/usr/bin/env -S vitrine run`: a script may be a program of its own.
+  if (text_.substr(offset_).starts_with("#!")) {
+    while (!ended() && at() != '\n' && at() != '\r') ++offset_;
+  }
   check_bytes();
 }
 
@@ -272,10 +277,35 @@ Token Lexer::foreign(Token token) {
     problem.message = "names have no $ here";
     problem.hint = "declare a variable with `let`";
     const auto name = std::string(text_.substr(token.span.begin + 1, token.span.size() - 1));
+    const auto reg = find_register(name);
+    if (reg || name == "pc" || name == "sp") {
+      const auto ours = fmt::format("reg.{}", reg            ? registers()[*reg].name
+                                              : name == "pc" ? std::string_view("rip")
+                                                             : std::string_view("rsp"));
+      problem.span = token.span;
+      problem.message = fmt::format("a register's value is {}", ours);
+      problem.hint.clear();
+      problem.fix = Fix{token.span, ours, "write " + ours};
+      token.kind = TokenKind::integer;  // parse on with a number, of which no more is told
+      token.broken = true;
+      hold(token, std::move(problem));
+      return token;
+    }
     problem.fix = Fix{token.span, name, "write " + name};
     token.kind = TokenKind::name;  // parse on with the name
     problem.span = token.span;
     token.span.begin += 1;
+    hold(token, std::move(problem));
+    return token;
+  }
+  if (c == '$' && is_digit(at(1))) {
+    while (!ended() && (at() == '$' || is_digit(at()))) ++offset_;
+    token.span.end = offset_;
+    problem.span = token.span;
+    problem.message = "a script takes no parameters";
+    problem.hint = "const NAME = VALUE at its top; the shell can write it: -e \"const n = $1 ...\"";
+    token.kind = TokenKind::integer;
+    token.broken = true;
     hold(token, std::move(problem));
     return token;
   }

@@ -86,6 +86,7 @@ Token Lexer::number(Token token) {
       fix = Fix{token.span, text, "write " + text};
     }
     if (!suffix.empty()) token.kind = TokenKind::duration;
+    token.broken = true;
     bad("there are no fractions", fix ? "" : "use a smaller unit", std::move(fix));
     return token;
   }
@@ -153,6 +154,7 @@ Token Lexer::number(Token token) {
   token.value = value;
   if (overflow) {
     token.value = 0;
+    token.broken = true;
     hold(token, {.code = Code::number_too_large,
                  .span = token.span,
                  .message = token.kind == TokenKind::duration ? "the duration is too long"

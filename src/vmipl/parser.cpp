@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
 
 namespace vitrine::vmipl {

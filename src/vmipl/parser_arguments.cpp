@@ -9,6 +9,14 @@ namespace vitrine::vmipl {
 
 std::vector<ExprId> Parser::arguments(const ProbeInfo* probe, const Token& open) {
   std::vector<ExprId> args;
+  if (probe == nullptr && is(TokenKind::star) && lexer_.peek().kind == TokenKind::right_paren) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "count() counts how often it is reached: nothing stands in it",
+          .fix = Fix{token_.span, "", "remove *"}});
+    lost_ = false;
+    take();
+  }
   while (!is(TokenKind::right_paren) && !is(TokenKind::end) && !lost_) {
     args.push_back(argument(probe, args.size()));
     if (lost_) break;
@@ -71,8 +79,14 @@ ExprId Parser::argument(const ProbeInfo* probe, std::size_t index) {
         return add(std::move(star));
       }
       return expression();
+    case ParamKind::system_call:
+      if (const auto pattern = bare_pattern()) return *pattern;
+      return expression();
     case ParamKind::address:
     case ParamKind::code:
+      if (param.kind == ParamKind::code) {
+        if (const auto pattern = bare_pattern()) return *pattern;
+      }
       return address_argument(probe->classic);
     case ParamKind::output:
       if (is(TokenKind::string)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
@@ -48,15 +49,16 @@ bool is_type_word(std::string_view word) {
 bool is_plain_type(std::string_view word) {
   return std::find(kPlainTypes.begin(), kPlainTypes.end(), word) != kPlainTypes.end();
 }
-bool is_keyword(std::string_view word) {
-  constexpr auto kKeywords =
-      std::to_array<std::string_view>({"if", "else", "for", "let", "const", "fn", "return", "break",
-                                       "continue", "when", "in", "struct", "union", "enum"});
-  return std::find(kKeywords.begin(), kKeywords.end(), word) != kKeywords.end();
-}
 bool is_tag(std::string_view word) { return word == "struct" || word == "union" || word == "enum"; }
 
 }  // namespace
+
+bool is_keyword(std::string_view word) noexcept {
+  constexpr auto kKeywords = std::to_array<std::string_view>(
+      {"if", "else", "for", "let", "const", "fn", "return", "break", "continue", "when", "in",
+       "struct", "union", "enum", "true", "false", "sizeof", "offsetof"});
+  return std::find(kKeywords.begin(), kKeywords.end(), word) != kKeywords.end();
+}
 
 ExprId Parser::expression() { return conditional(); }
 
@@ -87,12 +89,7 @@ ExprId Parser::binary(int least) {
     Span theirs = token_.span;
     if (is(TokenKind::name) && !token_.first_on_line && !lost_) {
       ours = operator_habit(word());
-      if (word() == "like" || word() == "LIKE") {
-        fail({.code = Code::foreign_syntax,
-              .span = theirs,
-              .message = "text is compared with a pattern by `matches`",
-              .hint = fmt::format("matches({}, \"/etc/*\")", source_.text(at(left).span))});
-      }
+      if (ours.empty()) foreign_infix(left);
     } else if (is(TokenKind::lt)) {
       const Token next = lexer_.peek();
       if (next.kind == TokenKind::gt && next.span.begin == token_.span.end) {
@@ -254,7 +251,7 @@ ExprId Parser::primary() {
       unit_apart(expr);
       return add(std::move(expr));
     case TokenKind::duration:
-      expr.kind = Expr::Kind::duration;
+      expr.kind = token_.broken ? Expr::Kind::bad : Expr::Kind::duration;
       expr.value = token_.value;
       take();
       return add(std::move(expr));
@@ -279,6 +276,13 @@ ExprId Parser::primary() {
       expr.kind = Expr::Kind::map;
       expr.text = std::string(word().substr(1));
       take();
+      if (is(TokenKind::left_brace) && token_.span.begin == last_.end) {
+        fail({.code = Code::unexpected,
+              .span = token_.span,
+              .message = "keys stand in brackets",
+              .expected = fmt::format("@{}[key]", expr.text)});
+        return bad(expr.span);
+      }
       if (is(TokenKind::left_bracket)) {
         const Token open = take(LaidToken::call_paren);
         expr.has_keys = true;
@@ -345,6 +349,13 @@ ExprId Parser::cast_or_group() {
   }
   const auto inner = expression();
   (void)assigns_by_mistake("`=` assigns, and is a statement; a comparison is `==`");
+  if (is(TokenKind::comma) && !lost_) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "values are not put together in parentheses",
+          .hint = "several keys stand in a map's brackets: @map[a, b]"});
+    return bad(open.span);
+  }
   close(TokenKind::right_paren, open);
   at(inner).parenthesized = true;
   at(inner).span = open.span.to(last_);
@@ -446,13 +457,17 @@ ExprId Parser::name_or_call() {
     return bad(expr.span);
   }
   const Token name = token_;
+  const auto renamed = std::exchange(renamed_, std::string_view());
   take();
   if (!is(TokenKind::left_paren) || token_.first_on_line) return add(std::move(expr));
 
+  if (!renamed.empty()) expr.text = renamed;
   const char first = expr.text.front();
   const bool pascal = first >= 'A' && first <= 'Z';
   const ProbeInfo* probe = nullptr;
-  if (pascal) {
+  if (pascal && !renamed.empty()) {
+    probe = find_probe(renamed);
+  } else if (pascal) {
     probe = probe_called(name, 0b11110, Code::unknown_action);
     if (probe != nullptr) expr.text = std::string(probe->name);
   }

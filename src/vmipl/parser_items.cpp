@@ -6,41 +6,6 @@
 
 namespace vitrine::vmipl {
 
-// A probe as bpftrace or DTrace writes it: told what it is here, and its block read all the same.
-bool Parser::foreign_item(std::vector<ItemId>& into) {
-  if (!is(TokenKind::name) || find_probe(word()) != nullptr) return false;
-  const auto next = lexer_.peek().kind;
-  if (next != TokenKind::left_brace && next != TokenKind::colon && next != TokenKind::minus &&
-      next != TokenKind::slash)
-    return false;
-  auto head = source_.text(source_.line_span(source_.line_of(token_.span.begin)));
-  head.remove_prefix(token_.span.begin -
-                     source_.line_span(source_.line_of(token_.span.begin)).begin);
-  head = head.substr(0, std::min(head.find('{'), head.find(" /")));
-  while (!head.empty() && (head.back() == ' ' || head.back() == '\t')) head.remove_suffix(1);
-  auto habit = probe_habit(head);
-  if (!habit) return false;
-  const Span span{token_.span.begin, token_.span.begin + static_cast<std::uint32_t>(head.size())};
-  Diagnostic diagnostic{
-      .code = Code::foreign_syntax, .span = span, .message = std::string(habit->why)};
-  if (!habit->written.empty())
-    diagnostic.fix = Fix{span, habit->written, fmt::format("write {}", habit->written)};
-  fail(std::move(diagnostic));
-  Item item{.kind = Item::Kind::event,
-            .span = span,
-            .name_span = span,
-            .name = std::string(habit->probe)};
-  item.heads.push_back(
-      {.span = span, .name_span = span, .name = std::string(habit->probe), .broken = true});
-  while (!is(TokenKind::end) && token_.span.begin < span.end) {
-    token_.problem = 0;
-    take();
-  }
-  lost_ = false;
-  predicate_and_block(std::move(item), false, into);
-  return true;
-}
-
 void Parser::item(std::vector<ItemId>& into, bool in_symptom) {
   const auto before = token_.span.begin;
   item_at(into, in_symptom);
@@ -65,6 +30,8 @@ void Parser::item_at(std::vector<ItemId>& into, bool in_symptom) {
     return;
   }
   if (foreign_item(into)) return;
+  if (foreign_line()) return;
+  if (is(TokenKind::channel) && word() == "#define") return foreign_define(into);
   if (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")) return foreign_comment();
   if (!is(TokenKind::name)) {
     fail_here(in_symptom ? "a probe, or `}`" : "a probe, Configuration, Symptom, const or fn");
@@ -151,15 +118,17 @@ const ProbeInfo* Parser::probe_called(const Token& name, std::uint32_t kinds, Co
   for (const auto& candidate : probes()) {
     if ((kinds >> static_cast<unsigned>(candidate.kind)) & 1U) nearest.offer(candidate.name);
   }
+  const auto habit = (kinds & 1U) != 0 ? probe_name_habit(text) : std::string_view();
+  const auto meant = habit.empty() ? nearest.best() : std::string(habit);
   if (tell) {
     const bool event = (kinds & 1U) != 0;
     Diagnostic diagnostic{.code = code,
                           .span = name.span,
                           .message = fmt::format("there is no {} called {}",
                                                  event ? "probe" : "action or data probe", text)};
-    if (nearest.found()) {
-      diagnostic.label = fmt::format("did you mean {}?", nearest.best());
-      diagnostic.fix = Fix{name.span, nearest.best(), fmt::format("write {}", nearest.best())};
+    if (!meant.empty()) {
+      diagnostic.label = fmt::format("did you mean {}?", meant);
+      diagnostic.fix = Fix{name.span, meant, fmt::format("write {}", meant)};
     } else {
       diagnostic.hint = "`vitrine probes` lists them all";
     }
@@ -167,7 +136,7 @@ const ProbeInfo* Parser::probe_called(const Token& name, std::uint32_t kinds, Co
     fail(std::move(diagnostic));
     lost_ = lost;  // its name is wrong, its form may be right
   }
-  return nearest.found() ? find_probe(nearest.best()) : nullptr;
+  return meant.empty() ? nullptr : find_probe(meant);
 }
 
 void Parser::event_item(std::vector<ItemId>& into, bool in_symptom) {
@@ -281,7 +250,7 @@ void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& int
     accept(TokenKind::slash);
     lost_ = false;
   }
-  if (is_word("if")) {
+  if (is_word("if") || is_word("where") || is_word("WHERE")) {
     fail({.code = Code::foreign_syntax,
           .span = token_.span,
           .message = "a predicate is written `when (...)`",
@@ -321,6 +290,20 @@ void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& int
   }
   if (!is(TokenKind::left_brace)) {
     if (lost_) return;
+    const bool value = is(TokenKind::duration) || is(TokenKind::integer) || is(TokenKind::string) ||
+                       (is(TokenKind::name) && find_probe(word()) == nullptr);
+    if (!item.heads.back().has_parens && value && !token_.first_on_line &&
+        lexer_.peek().kind == TokenKind::left_brace) {
+      const auto ours = fmt::format("({})", word());
+      fail({.code = Code::foreign_syntax,
+            .span = token_.span,
+            .message = "a probe's arguments stand in parentheses",
+            .fix = Fix{token_.span, ours, fmt::format("write {}", ours)}});
+      lost_ = false;
+      take();
+      item.heads.back().broken = true;
+      return predicate_and_block(std::move(item), false, into);
+    }
     fail({.code = Code::missing_block,
           .span = {last_.end, last_.end},
           .message = fmt::format("{} needs a block, found {}", item.heads.front().name, found()),
@@ -366,7 +349,7 @@ void Parser::constant(std::vector<ItemId>& into) {
   take();
   item.name_span = token_.span;
   item.name = std::string(word());
-  if (!expect(TokenKind::name, "the constant's name") || !expect(TokenKind::assign)) return;
+  if (!new_name("the constant's name") || !expect(TokenKind::assign)) return;
   item.value = expression();
   item.span = item.span.to(last_);
   into.push_back(add(std::move(item)));
@@ -377,15 +360,30 @@ void Parser::function(std::vector<ItemId>& into) {
   take();
   item.name_span = token_.span;
   item.name = std::string(word());
-  if (!expect(TokenKind::name, "the function's name")) return;
+  if (!new_name("the function's name")) return;
   const Token open = token_;
   if (!expect(TokenKind::left_paren, "`(` and the parameters", LaidToken::call_paren)) return;
   while (!is(TokenKind::right_paren)) {
     item.parameters.push_back({token_.span, std::string(word())});
-    if (!expect(TokenKind::name, "a parameter's name or `)`")) return;
+    if (!new_name("a parameter's name or `)`")) return;
+    if (is(TokenKind::colon)) written_type(TokenKind::comma);
     if (!accept(TokenKind::comma)) break;
   }
   if (!close(TokenKind::right_paren, open, LaidToken::call_close)) return;
+  if (is(TokenKind::arrow)) written_type(TokenKind::assign);
+  if (is(TokenKind::assign)) {
+    const Token next = lexer_.peek();
+    if (next.kind == TokenKind::gt && next.span.begin == token_.span.end) {
+      const Span sign = token_.span.to(next.span);
+      fail({.code = Code::foreign_syntax,
+            .span = sign,
+            .message = "a function of one value is written fn f(x) = value",
+            .fix = Fix{sign, "=", "write ="}});
+      lost_ = false;
+      take();
+      token_.kind = TokenKind::assign;
+    }
+  }
   if (accept(TokenKind::assign)) {
     item.value = expression();
   } else if (is(TokenKind::left_brace)) {
@@ -403,7 +401,7 @@ void Parser::symptom(std::vector<ItemId>& into) {
   take();
   item.name_span = token_.span;
   item.name = std::string(word());
-  if (!expect(TokenKind::name, "the symptom's name")) return;
+  if (!new_name("the symptom's name")) return;
   const Token open = token_;
   if (!expect(TokenKind::left_brace, {}, LaidToken::block_open)) return;
   while (!is(TokenKind::right_brace) && !is(TokenKind::end)) {

@@ -1,6 +1,7 @@
 // What the parts of the parser share. Internal to parser*.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,12 @@
 #include "vmipl/parser.h"
 
 namespace vitrine::vmipl {
+
+/// A word that can be no name: `if`, `let`, `struct`.
+[[nodiscard]] bool is_keyword(std::string_view word) noexcept;
+
+/// Where text is compared as others do it.
+inline constexpr std::string_view kPatterns = "text is compared with a pattern by `matches`";
 
 class Parser {
  public:
@@ -64,13 +71,11 @@ class Parser {
   void constant(std::vector<ItemId>& into);
   void function(std::vector<ItemId>& into);
   void symptom(std::vector<ItemId>& into);
-  bool foreign_item(std::vector<ItemId>& into);
-  void foreign_comment();  // to the end of the line
   void predicate_and_block(Item item, bool known, std::vector<ItemId>& into);
   const ProbeInfo* probe_called(const Token& name, std::uint32_t kinds, Code code,
                                 bool tell = true);
 
-  // ---- statements (parser_statement.cpp)
+  // ---- statements (parser_statement.cpp, parser_loops.cpp)
   bool block(std::vector<StmtId>& into, std::string_view of);
   void statement(std::vector<StmtId>& into);
   void body(std::vector<StmtId>& into);  // a block, or one statement
@@ -79,8 +84,20 @@ class Parser {
   ExprId condition(const Token& open);
   StmtId if_statement();
   StmtId for_statement();
+  StmtId skip_loop(Stmt stmt);
   StmtId simple();
+  void stands_apart();
+  bool new_name(std::string_view what);
+
+  // ---- other languages' (parser_foreign.cpp); true: it was theirs, and is told
+  bool foreign_item(std::vector<ItemId>& into);
+  bool foreign_line();
+  void foreign_define(std::vector<ItemId>& into);
+  void foreign_comment();  // to the end of the line
   bool foreign_statement(std::vector<StmtId>& into);
+  void foreign_infix(ExprId left);
+  void written_type(TokenKind end);
+  std::optional<ExprId> bare_pattern();
 
   // ---- expressions (parser_expression.cpp)
   ExprId expression();
@@ -113,6 +130,7 @@ class Parser {
   bool hit_depth_ = false;
   Span suspect_;  // the first block whose `}` stands further left than it began
   unsigned depth_ = 0;
+  std::string_view renamed_;  // what the next call is here, where another language's word stands
   std::uint32_t bare_at_ = UINT32_MAX;  // where eight bare hexadecimal digits stand
   Script script_;
   std::vector<LaidToken> laid_;

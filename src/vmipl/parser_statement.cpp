@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "vmipl/habits.h"
 #include "vmipl/parser_state.h"
 
 namespace vitrine::vmipl {
@@ -40,53 +39,19 @@ void Parser::body(std::vector<StmtId>& into) {
   }
   Nest nest(*this);
   if (!nest) return;
+  if ((is_word("then") || is_word("do")) && !lost_) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "what is done stands in a block, or is one statement",
+          .fix = Fix{token_.span, "", fmt::format("remove {}", word())}});
+    lost_ = false;
+    take();
+  }
   if (is(TokenKind::semicolon) || is(TokenKind::right_brace) || is(TokenKind::end)) {
     fail_here("`{` or a statement");
     return;
   }
   statement(into);
-}
-
-bool Parser::foreign_statement(std::vector<StmtId>& into) {
-  using Before = StatementHabit::Before;
-  for (const auto& habit : statement_habits()) {
-    if (word() != habit.word) continue;
-    const auto next = lexer_.peek().kind;
-    const bool fits = habit.before == Before::call ? next == TokenKind::left_paren
-                      : habit.before == Before::arrow
-                          ? next == TokenKind::arrow
-                          : next == TokenKind::left_brace || next == TokenKind::name;
-    if (!fits) return false;
-    Diagnostic diagnostic{.code = Code::foreign_syntax,
-                          .span = token_.span,
-                          .message = std::string(habit.why),
-                          .hint = std::string(habit.hint)};
-    if (!habit.ours.empty())
-      diagnostic.fix =
-          Fix{token_.span, std::string(habit.ours), fmt::format("write {}", habit.ours)};
-    const bool known = lost_;
-    fail(std::move(diagnostic));
-    if (habit.ours == "let" && !known) {
-      lost_ = false;
-      into.push_back(let());  // read on: the variable is there
-    }
-    return true;
-  }
-  return false;
-}
-
-void Parser::foreign_comment() {
-  const auto line = source_.line_of(token_.span.begin);
-  const Span sign{token_.span.begin, token_.span.begin + 1};
-  fail({.code = Code::foreign_syntax,
-        .span = sign,
-        .message = "a comment begins with `//`",
-        .fix = Fix{sign, "//", "write //"}});
-  while (!is(TokenKind::end) && source_.line_of(token_.span.begin) == line) {
-    token_.problem = 0;
-    take();
-  }
-  lost_ = false;
 }
 
 void Parser::statement(std::vector<StmtId>& into) {
@@ -139,6 +104,10 @@ void Parser::statement(std::vector<StmtId>& into) {
             .span = span,
             .message = fmt::format("`{}` stands at the top of a script", text),
             .fix = constant ? std::optional<Fix>(Fix{span, "let", "write let"}) : std::nullopt});
+      if (constant) {
+        lost_ = false;
+        into.push_back(let());  // read on: the variable is there
+      }
       return;
     }
     if (foreign_statement(into)) return;
@@ -167,17 +136,63 @@ StmtId Parser::let() {
   }
   stmt.name_span = token_.span;
   stmt.name = std::string(word());
-  if (expect(TokenKind::name, "the variable's name") &&
-      expect(TokenKind::assign, "`=` and a value"))
+  if (!new_name("the variable's name")) return add(std::move(stmt));
+  if (is(TokenKind::colon)) written_type(TokenKind::assign);
+  if (is(TokenKind::semicolon)) {
+    fail({.code = Code::unexpected,
+          .span = stmt.name_span,
+          .message = "a variable begins with a value",
+          .fix = Fix{stmt.name_span, fmt::format("{} = 0", stmt.name),
+                     fmt::format("write {} = 0, or what it is at first", stmt.name)}});
+    lost_ = false;
+  } else if (expect(TokenKind::assign, "`=` and a value")) {
     stmt.a = expression();
+    if (!lost_ && (is(TokenKind::assign) || is(TokenKind::comma))) {
+      fail({.code = Code::unexpected,
+            .span = token_.span,
+            .message = is(TokenKind::comma) ? "each variable has a `let` of its own"
+                                            : "a `let` gives one variable its value"});
+      stmt.a = bad(stmt.name_span);
+    }
+  }
+  if (!lost_) stands_apart();
   stmt.span = stmt.span.to(last_);
   accept(TokenKind::semicolon);
   return add(std::move(stmt));
 }
 
+/// A name that is being declared: none of the language's own words.
+bool Parser::new_name(std::string_view what) {
+  if (is(TokenKind::name) && is_keyword(word())) {
+    fail({.code = Code::unexpected,
+          .span = token_.span,
+          .message =
+              fmt::format("`{}` is a word of the language: nothing else is called so", word()),
+          .expected = std::string(what)});
+    return false;
+  }
+  constexpr std::size_t kLongest = 500;  // a symbol of the kernel has at most 511
+  if (is(TokenKind::name) && word().size() > kLongest) {
+    fail({.code = Code::too_many,
+          .span = {token_.span.begin, token_.span.begin + 20},
+          .message = fmt::format("this name has {} bytes; a name has at most {}", word().size(),
+                                 kLongest)});
+    return false;
+  }
+  return expect(TokenKind::name, what);
+}
+
 /// An assignment where a value stands: told, and read to its end. @returns false  there is none
 bool Parser::assigns_by_mistake(std::string_view message) {
   if (!is(TokenKind::assign) || lost_) return false;
+  if (const Token next = lexer_.peek();
+      next.kind == TokenKind::tilde && next.span.begin == token_.span.end) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span.to(next.span),
+          .message = std::string(kPatterns),
+          .hint = "matches(text, \"/etc/*\")"});
+    return true;
+  }
   fail({.code = Code::assignment_in_condition,
         .span = token_.span,
         .message = std::string(message),
@@ -192,6 +207,7 @@ bool Parser::assigns_by_mistake(std::string_view message) {
 ExprId Parser::condition(const Token& open) {
   const auto judged = expression();
   // It is not known what was meant.
+  if (lost_) return bad(open.span);
   return assigns_by_mistake("`=` assigns; a comparison is `==`") ? bad(open.span) : judged;
 }
 
@@ -243,83 +259,6 @@ StmtId Parser::if_statement() {
   return add(std::move(stmt));
 }
 
-StmtId Parser::for_statement() {
-  Stmt stmt{.kind = Stmt::Kind::for_view, .span = token_.span};
-  take();
-  const Token open = token_;
-  if (!expect(TokenKind::left_paren, "`(`: for (row in view), for (i in 0..10)",
-              LaidToken::head_paren))
-    return add(std::move(stmt));
-  stmt.name_span = token_.span;
-  stmt.name = std::string(word());
-  if (!expect(TokenKind::name, "the name of the row or number")) return add(std::move(stmt));
-  if (is(TokenKind::colon)) {
-    fail({.code = Code::foreign_syntax,
-          .span = token_.span,
-          .message = "a loop is written `for (x in ...)`",
-          .fix = Fix{token_.span, " in", "write in"}});
-    lost_ = false;
-    take();
-  } else if (is(TokenKind::assign) || is(TokenKind::name) ? !is_word("in") : false) {
-    fail({.code = Code::foreign_syntax,
-          .span = token_.span,
-          .message = "a loop is written `for (i in 0..10)`, up to but not including 10",
-          .expected = "`in`"});
-    skip_to_block();
-    if (is(TokenKind::left_brace)) {
-      lost_ = false;
-      std::vector<StmtId> ignored;
-      block(ignored, "it");
-    }
-    stmt.kind = Stmt::Kind::bad;
-    return add(std::move(stmt));
-  } else if (is_word("in")) {
-    take();
-  } else {
-    fail_here("`in`");
-    return add(std::move(stmt));
-  }
-  const Token first = token_;
-  const auto from = binary(1);
-  if (accept(TokenKind::range)) {
-    stmt.kind = Stmt::Kind::for_range;
-    stmt.a = from;
-    stmt.b = binary(1);
-  } else if (at(from).kind == Expr::Kind::name && !at(from).parenthesized) {
-    stmt.view = at(from).text;
-    stmt.view_span = at(from).span;
-  } else if (!lost_) {
-    fail({.code = Code::unexpected,
-          .span = at(from).kind == Expr::Kind::bad ? first.span : at(from).span,
-          .message = "a loop goes over a view or a range",
-          .expected = "a view's name, or a..b"});
-    lost_ = false;
-    stmt.kind = Stmt::Kind::for_range;
-    stmt.a = stmt.b = bad(first.span);
-  }
-  if (!lost_ && (is_word("where") || is_word("if") || is_word("when") || is_word("WHERE"))) {
-    fail({.code = Code::foreign_syntax,
-          .span = token_.span,
-          .message = "a loop takes every row; which ones matter is said within it",
-          .hint = fmt::format("for ({} in {}) if (...) {{ ... }}", stmt.name,
-                              stmt.kind == Stmt::Kind::for_view ? stmt.view : "a..b")});
-    lost_ = false;
-    take();
-    // Its condition counts as that `if`.
-    Stmt inner{.kind = Stmt::Kind::if_, .span = token_.span};
-    inner.a = expression();
-    if (!close(TokenKind::right_paren, open, LaidToken::head_close)) return add(std::move(stmt));
-    body(inner.body);
-    stmt.body.push_back(add(std::move(inner)));
-    stmt.span = stmt.span.to(last_);
-    return add(std::move(stmt));
-  }
-  if (!close(TokenKind::right_paren, open, LaidToken::head_close)) return add(std::move(stmt));
-  body(stmt.body);
-  stmt.span = stmt.span.to(last_);
-  return add(std::move(stmt));
-}
-
 StmtId Parser::simple() {
   Stmt stmt{.kind = Stmt::Kind::expression, .span = token_.span};
   if (is(TokenKind::increment) || is(TokenKind::decrement)) {
@@ -332,6 +271,24 @@ StmtId Parser::simple() {
     return add(std::move(stmt));
   }
   stmt.a = expression();
+  if (is(TokenKind::colon) && !lost_ && at(stmt.a).kind == Expr::Kind::name &&
+      lexer_.peek().kind == TokenKind::assign) {
+    // a := 1: read on as the `let` that it is.
+    const Span written = at(stmt.a).span.to(lexer_.peek().span);
+    stmt.kind = Stmt::Kind::let;
+    stmt.name = at(stmt.a).text;
+    stmt.name_span = at(stmt.a).span;
+    const auto ours = fmt::format("let {} =", stmt.name);
+    fail({.code = Code::foreign_syntax,
+          .span = written,
+          .message = "a variable is declared with `let`",
+          .fix = Fix{written, ours, fmt::format("write {}", ours)}});
+    lost_ = false;
+    take();
+    take();
+    stmt.a = expression();
+    return add(std::move(stmt));
+  }
   constexpr std::array<std::pair<TokenKind, Op>, 11> kAssignments{
       {{TokenKind::assign, Op::none},
        {TokenKind::add_assign, Op::add},
@@ -349,6 +306,16 @@ StmtId Parser::simple() {
     take();
     stmt.kind = Stmt::Kind::assign;
     stmt.op = op;
+    if (at(stmt.a).kind == Expr::Kind::map &&
+        (is(TokenKind::left_brace) || is(TokenKind::left_bracket))) {
+      fail({.code = Code::foreign_syntax,
+            .span = token_.span,
+            .message = "a map is filled entry by entry, and there without being declared",
+            .hint = fmt::format("@{}[key] = value; clear(@{}) empties it", at(stmt.a).text,
+                                at(stmt.a).text)});
+      stmt.b = bad(token_.span);
+      continue;
+    }
     stmt.b = expression();
   }
   if (!lost_ && (is(TokenKind::increment) || is(TokenKind::decrement)) &&
@@ -379,8 +346,13 @@ StmtId Parser::simple() {
     stmt.span = stmt.span.to(last_);
     return add(std::move(stmt));
   }
-  // Two statements need a newline or a semicolon between them only to be read by people; but
-  // a name after a name is most often a mistake.
+  stands_apart();
+  return add(std::move(stmt));
+}
+
+// Two statements need a newline or a semicolon between them only to be read by people; but
+// a value after a value is most often a mistake.
+void Parser::stands_apart() {
   if (!token_.first_on_line &&
       (is(TokenKind::integer) || is(TokenKind::string) || is(TokenKind::duration) ||
        is(TokenKind::bad) || is(TokenKind::colon) || is(TokenKind::comma) ||
@@ -393,7 +365,6 @@ StmtId Parser::simple() {
       fail_here("a new statement");
     }
   }
-  return add(std::move(stmt));
 }
 
 }  // namespace vitrine::vmipl

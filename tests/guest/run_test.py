@@ -192,7 +192,7 @@ def session(vitrine, vm, folder):
     bad = Path(folder, "bad.vmi")
     bad.write_text("Every(1s) { Prnt(1) }")
     done = vitrine("run", "--replace", str(bad), vm)
-    check(done.returncode == 2 and b"Print" in done.stderr, "a script with a mistake replaces nothing", done.stderr)
+    check(done.returncode == 1 and b"Print" in done.stderr, "a script with a mistake replaces nothing", done.stderr)
     two = Path(folder, "two.vmi")
     two.write_text('Start { Print("second\\n") }\nEvery(20ms) { @more = count() }\n')
     done = vitrine("run", "--replace", str(two), vm)
@@ -227,6 +227,25 @@ def outputs(vitrine, vm, folder):
     check(b"crash" not in first.stderr, "quietly", first.stderr)
 
 
+def standard_descriptors(vitrine, vm):
+    """Closed or left by their readers, or with a signal to end: nothing goes on unseen, nothing is written elsewhere."""
+    for closed in (">&-", "<&- >&-", "2>&- >&-"):
+        done = subprocess.run(f"'{vitrine.program}' run -e 'Start {{ Print(\"line\\n\") Stop() }}' {vm} {closed}", shell=True, env=vitrine.environment, capture_output=True, timeout=60)
+        check(done.returncode == 1 and (b"Bad file descriptor" in done.stderr or "2>&-" in closed), f"closed: {closed}", done)
+    begin = time.time()
+    done = subprocess.run(f"yes 1+1 | '{vitrine.program}' repl {vm} | head -1", shell=True, env=vitrine.environment, capture_output=True, timeout=60)
+    check(done.stdout == b"2\n" and done.stderr.count(b"\n") < 3 and time.time() - begin < 30, "a prompt whose reader left ends", done)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        prompt = vitrine.start("repl", vm, stdin=subprocess.PIPE)
+        prompt.stdin.write(b"1\nEvery(1ms) { @n = count() }\n2\n")
+        prompt.stdin.flush()
+        prompt.stdout.readline()  # the first entry: the second runs from here on
+        time.sleep(0.5)
+        prompt.send_signal(number)
+        out = prompt.communicate(timeout=60)[0]
+        check(prompt.returncode == 1 and b"@n: " in out and not out.endswith(b"2\n"), f"signal {number} ends the prompt and not one entry of it", prompt.returncode, out)
+
+
 def limits(vitrine, vm):
     def nest(depth):
         return "Start { @begun = 1 " + "".join(f"for (i{n} in 0..1000000) {{ " for n in range(depth)) + "@rounds += 1 " + "}" * (depth + 1)
@@ -253,7 +272,7 @@ def refused(vitrine, vm):
         done = vitrine("run", "-e", program, vm, "--duration", "10ms")
         check(done.returncode == 1 and done.stdout == b"" and all(word in done.stderr for word in words), f"refused by its line: {program!r}", done)
     done = vitrine("run", "-e", "Start { Pause() }", vm)
-    check(done.returncode == 2 and b"--allow-control" in done.stderr, "permissions", done.stderr)
+    check(done.returncode == 1 and b"--allow-control" in done.stderr, "permissions", done.stderr)
     done = vitrine("run", "-e", "Start { }", "no-such-machine")
     check(done.returncode == 1 and b"no-such-machine" in done.stderr, "a machine that is not there")
 
@@ -284,6 +303,7 @@ def main():
             types(vitrine, vm, truth)
         session(vitrine, vm, folder)
         outputs(vitrine, vm, folder)
+        standard_descriptors(vitrine, vm)
         limits(vitrine, vm)
         refused(vitrine, vm)
         images(vitrine, guest, folder)

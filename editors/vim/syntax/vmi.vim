@@ -34,6 +34,7 @@ syn match vmiMac "\<\x\x\([:-]\x\x\)\{5}\>"
 syn match vmiEscape "\\\(x\x\x\|u{\x\+}\|.\)" contained
 syn match vmiFormat "%[-+ #0]*\d*\(\.\d\+\)\?[duxXobpsct%]" contained
 syn region vmiString start=+"+ skip=+\\\\\|\\"+ end=+"+ oneline contains=vmiEscape,vmiFormat
+syn match vmiComment "\%^#!.*$"
 syn match vmiComment "//.*$" contains=vmiTodo,vmiAllow
 syn region vmiComment start="/\*" end="\*/" contains=vmiTodo
 syn match vmiAllow "vitrine:\s*allow([^)]*)" contained

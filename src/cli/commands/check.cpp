@@ -10,6 +10,7 @@
 #include "cli/event_sources.h"
 #include "cli/kernel_choice.h"
 #include "cli/plan_table.h"
+#include "cli/problem_printer.h"
 #include "cli/script_text.h"
 #include "probe/actions/machine_actions.h"
 #include "probe/run_session.h"
@@ -183,8 +184,17 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   if (programs != words.options.end()) {
     for (const auto& program : programs->second) judge(vmipl::Source("<-e>", program));
   }
-  for (const auto& path : words.operands) judge(TRY(read_script(path)));
-  const bool failed = all.errors > 0 || all.refused || (words.has("--strict") && all.warnings > 0);
+  bool unread = false;
+  for (const auto& path : words.operands) {
+    if (const auto source = read_script(path)) {
+      judge(*source);
+    } else {
+      print(source.error(), context.console);  // the others are judged all the same
+      unread = true;
+    }
+  }
+  const bool failed =
+      unread || all.errors > 0 || all.refused || (words.has("--strict") && all.warnings > 0);
   return failed ? Status::failed : Status::done;
 }
 

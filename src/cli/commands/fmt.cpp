@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "cli/commands/families.h"
+#include "cli/problem_printer.h"
 #include "cli/script_text.h"
 #include "vmipl/format_script.h"
 #include "vmipl/render.h"
@@ -79,8 +80,9 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   if (paths.empty()) paths.emplace_back("-");
   auto status = Status::done;
   for (const auto& path : paths) {
-    if (TRY(format_one(context, path, words.has("--check"))) == Status::failed)
-      status = Status::failed;
+    const auto done = format_one(context, path, words.has("--check"));
+    if (!done) print(done.error(), context.console);  // the others are put into form all the same
+    if (!done || *done == Status::failed) status = Status::failed;
   }
   return status;
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <csignal>
+
 #include "cli/event_sources.h"
 #include "cli/prompt.h"
 #include "vmipl/entry.h"
@@ -27,7 +29,8 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   }
   std::string entry;
   for (;;) {
-    console.out.flush();
+    // Nobody reads what comes of it any more: to go on would be to act unseen.
+    if (!console.out.flush()) break;
     console.err.flush();
     const auto line = editor.line(entry.empty() ? "vmi> " : "...> ");
     if (!line) break;
@@ -39,6 +42,11 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     if (vmipl::is_unfinished(entry)) continue;
     editor.remember(entry);
     if (!prompt.enter(std::exchange(entry, {}))) return Status::done;
+    // Ctrl-C ends the entry that runs, and from a pipe all of them; what ends programs ends this
+    // one.
+    if (const int signal = prompt.ended_by();
+        signal != 0 && (signal != SIGINT || !console.interactive))
+      return Status::failed;
     if (!session.still_there()) TRY(session.still_there());
   }
   if (!entry.empty()) (void)prompt.enter(entry);

@@ -212,7 +212,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     (void)vmipl::check(wanted.source, options, diagnostics);
     if (diagnostics.errors() != 0) {
       console.err.write(rendered(wanted.source, diagnostics, console));
-      return Status::misused;
+      return Status::failed;
     }
   }
   auto session = TRY(Session::open(context, words));
@@ -223,7 +223,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   vmipl::Diagnostics diagnostics;
   auto program = build(wanted.source, words, ports, diagnostics);
   console.err.write(rendered(wanted.source, diagnostics, console));
-  if (!program) return Status::misused;
+  if (!program) return Status::failed;
   TRY(judge_channels(*program, wanted));
 
   const bool json = words.has("--json");
@@ -289,7 +289,7 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     plain.err_colour = false;
     if (!next)
       return bad_answer(
-          {Errc::invalid, rendered(source, found, plain), "the script that runs runs on"});
+          {Errc::unsupported, rendered(source, found, plain), "the script that runs runs on"});
     if (auto done = running.replace(next); !done) return bad_answer(done.error());
     const std::lock_guard lock(name_mutex);
     name = job.name;
@@ -353,7 +353,12 @@ Command run_command() {
           "then Stop's block runs, all maps are printed, and what was lost is told. "
           "On an image, Start and Stop run once.\n"
           "What a script prints goes to standard output, a channel's lines begin with its name; "
-          "remarks go to standard error. Nothing of a script runs unless all of it can.",
+          "remarks go to standard error. Nothing of a script runs unless all of it can.\n"
+          "Exit status: 0, it ran to its end, by Ctrl-C too; 1, the script has mistakes or cannot "
+          "be had on this machine, or the machine is not there or went away, and no word of it ran "
+          "unless it did; 2, the command line was wrong; 3, it ran, and something of what it "
+          "should "
+          "have shown was lost, thinned or over its budget (standard error says what).",
       .examples =
           {"vitrine run -e 'Every(1s) { for (s in sockets) { @[s.state] = count() } }' web1",
            "vitrine run trace.vmi web1 --duration 10s",

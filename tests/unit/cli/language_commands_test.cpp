@@ -146,9 +146,20 @@ TEST(Check, PeriodsAndLimits) {
 TEST(Check, WrongWordsAndFiles) {
   EXPECT_EQ(run({"check"}, {}).status, Status::misused);
   EXPECT_EQ(run({"check", "/nonexistent.vmi"}, {}).status, Status::failed);
-  EXPECT_EQ(run({"check", "/"}, {}).status, Status::misused);
+  EXPECT_EQ(run({"check", "/"}, {}).status, Status::failed);
   EXPECT_EQ(run({"check", "--kernel", "/dev/null", "-e", "Start { Print(\"a\") }"}, {}).status,
             Status::failed);
+}
+
+TEST(Check, AFileThatCannotBeReadHidesNoOther) {
+  const Folder folder;
+  const auto good = folder.file("good.vmi", "Start{Print(\"hello\\n\")}\n");
+  const auto made = run({"check", "/nonexistent.vmi", good}, {});
+  EXPECT_EQ(made.status, Status::failed);
+  EXPECT_NE(made.out.find("good.vmi: 1 probe"), std::string::npos) << made.out;
+  EXPECT_NE(made.err.find("/nonexistent.vmi"), std::string::npos) << made.err;
+  EXPECT_EQ(run({"fmt", "/nonexistent.vmi", good}, {}).status, Status::failed);
+  EXPECT_EQ(Folder::read(good), "Start { Print(\"hello\\n\") }\n");
 }
 
 TEST(Check, AnyBytesAreAnswered) {

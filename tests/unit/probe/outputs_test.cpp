@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,6 +150,50 @@ TEST(Outputs, AFullDiskAndALostReaderAreCountedLosses) {
   EXPECT_EQ(losses[1].reason, "its reader went away");
   EXPECT_EQ(written.remarks.size(), 2U) << "each is said once";
   std::filesystem::remove(pipe);
+}
+
+TEST(Outputs, NoRecordIsCutInTwo) {
+  namespace fs = std::filesystem;
+  const auto folder = fs::temp_directory_path() / ("torn." + std::to_string(getpid()));
+  fs::create_directory(folder);
+  const auto file = folder / "file", pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  ASSERT_EQ(::fcntl(reader, F_SETPIPE_SZ, 4096), 4096);
+  Written written;
+  const auto program = program_of({{false, file}, {false, pipe}});
+  {
+    Outputs outputs(written.options());
+    ASSERT_TRUE(outputs.open(program));
+    outputs.commit(program);
+    // A file: what found room of a record is taken back.
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit small{.rlim_cur = 10, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_TRUE(outputs.write(program, 0, "first\n"));
+    EXPECT_FALSE(outputs.write(program, 0, "second\n"));
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_TRUE(outputs.write(program, 0, "third\n"));
+    // A pipe takes nothing back: the next record begins a line.
+    EXPECT_FALSE(outputs.write(program, 1, std::string(5000, 'x')));
+    EXPECT_FALSE(outputs.write(program, 1, "still full\n"));
+    char buffer[8192];
+    EXPECT_EQ(::read(reader, buffer, sizeof buffer), 4096);
+    EXPECT_TRUE(outputs.write(program, 1, "next\n"));
+    const auto count = ::read(reader, buffer, sizeof buffer);
+    ASSERT_GT(count, 0);
+    EXPECT_EQ(std::string(buffer, static_cast<std::size_t>(count)), "\nnext\n");
+    for (const auto& loss : outputs.losses())
+      EXPECT_EQ(loss.records, loss.output == file ? 1U : 2U);
+  }
+  std::stringstream all;
+  all << std::ifstream(file).rdbuf();
+  EXPECT_EQ(all.str(), "first\nthird\n");
+  ::close(reader);
+  fs::remove_all(folder);
 }
 
 TEST(Outputs, AReaderThatLeavesEndsTheRun) {
