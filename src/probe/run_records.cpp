@@ -16,7 +16,8 @@ void RunSession::deliver(std::shared_ptr<const vmipl::Program> program, Record r
       put_out(*program, record);
       return;
     }
-    const auto time = record.head.monotonic_ns;
+    // A record of the future would never be old enough, and wait here with all that follow it.
+    const auto time = std::min(record.head.monotonic_ns, monotonic_now());
     waiting_.emplace(time, Waiting{std::move(program), std::move(record)});
     full = waiting_.size() > kMostWaiting;
   }

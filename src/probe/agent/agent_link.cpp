@@ -77,6 +77,10 @@ Outcome<AgentLink> AgentLink::connect(const std::string& path) {
         code, fmt::format("the agent at {} cannot be reached: {}", path, std::strerror(errno))));
   }
   AgentLink link(std::move(socket));
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(link.socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+    link.peer_ = peer.pid;
   auto first = TRY(link.receive(Clock::now() + kWelcomeLimit));
   if (first.message.kind == MessageKind::refused) {
     const auto& body = first.message.body;

@@ -37,6 +37,8 @@ class AgentLink {
 
   [[nodiscard]] const Welcome& welcome() const { return welcome_; }
   [[nodiscard]] int descriptor() const { return socket_.get(); }
+  /// Who listens there, as the kernel says; 0: it does not.
+  [[nodiscard]] pid_t peer() const { return peer_; }
 
   /// @returns vanished  the agent is gone
   [[nodiscard]] Outcome<void> send(MessageKind kind, Bytes body);
@@ -52,6 +54,7 @@ class AgentLink {
   explicit AgentLink(FileDescriptor socket) : socket_(std::move(socket)) {}
 
   FileDescriptor socket_;
+  pid_t peer_ = 0;
   Welcome welcome_;
   std::vector<std::byte> input_;
   FileDescriptor descriptor_;  ///< came with bytes of input_

@@ -224,6 +224,8 @@ void Source::handle(AgentLink::Received received) {
       // Not on this thread: the block, or another that runs just now, may ask for a map, whose
       // answer comes by way of this one.
       const std::lock_guard lock(held_mutex_);
+      // A CPU waits for one at a time, and for so long: an agent that says more is none of ours.
+      if (held_.size() >= 2 * kMaxVcpus) return;
       held_.push_back(std::move(received.message.body));
       held_came_.notify_one();
       return;
@@ -285,7 +287,7 @@ void Source::watch_memory(std::stop_token end) {
 
 void Source::fire(Bytes body) {
   const auto held = decode_message<Held>(body);
-  if (!held) return;
+  if (!held || held->vcpu >= kMaxVcpus) return;
   AgentFiring::Write write;
   if ((link_.welcome().can & Welcome::write_code) != 0) {
     write = [this](const HeldWrite& what) -> Outcome<void> {
@@ -348,7 +350,8 @@ Outcome<std::unique_ptr<AgentSource>> AgentSource::open(const QemuProcess& proce
                                    "add what `vitrine qemu-args` prints to its command line"));
   }
   auto link = TRY(AgentLink::connect(*path));
-  if (link.welcome().pid != static_cast<std::uint32_t>(process.pid))
+  // Not by its own word alone: the folder may be anybody's.
+  if (link.welcome().pid != static_cast<std::uint32_t>(process.pid) || link.peer() != process.pid)
     return std::unexpected(
         Problem(Errc::protocol, fmt::format("what listens at {} is another process", *path)));
   return std::make_unique<Source>(std::move(link), process, kernel, options);

@@ -1,5 +1,6 @@
 #include "probe/agent/control_server.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::size_t kReadAtOnce = 64 * 1024;
 constexpr int kSendLimitMs = 2000;
+constexpr std::size_t kMostNotes = 64;  // that wait for a controller who is slow
 
 Problem io(std::string_view what, const std::string& path) {
   return {Errc::io, fmt::format("{} {}: {}", what, path, std::strerror(errno))};
@@ -96,9 +98,22 @@ void ControlServer::serve() {
                                      pollfd{listener_.get(), POLLIN, 0},
                                      pollfd{client_.get(), POLLIN, 0}};
     if (::poll(sockets.data(), client_ ? 3 : 2, -1) < 0 && errno != EINTR) break;
+    if (sockets[0].revents != 0) tell_notes();
     if (client_ && sockets[2].revents != 0 && !receive()) let_go();
     if ((sockets[1].revents & POLLIN) != 0) accept_one();
   }
+}
+
+/// What nobody could wait for.
+void ControlServer::tell_notes() {
+  std::uint64_t times = 0;
+  (void)!::read(wake_.get(), &times, sizeof times);
+  std::vector<std::vector<std::byte>> notes;
+  {
+    const std::lock_guard lock(notes_mutex_);
+    notes.swap(notes_);
+  }
+  for (const auto& note : notes) (void)send(MessageKind::note, note);
 }
 
 void ControlServer::accept_one() {
@@ -147,6 +162,10 @@ void ControlServer::let_go() {
     client_.reset();
   }
   input_.clear();
+  {
+    const std::lock_guard lock(notes_mutex_);
+    notes_.clear();  // not the next one's
+  }
   (void)engine_.switch_to(nullptr);
   engine_.forget_previous();
   generation_ = previous_generation_ = loads_ = 0;
@@ -247,7 +266,7 @@ void ControlServer::load(Bytes body) {
     return;
   }
   (*program)->generation = loads_ + 1;
-  const FileDescriptor rings(::dup((*program)->rings().descriptor()));
+  const FileDescriptor rings(::fcntl((*program)->rings().descriptor(), F_DUPFD_CLOEXEC, 3));
   answer.rings = static_cast<std::uint32_t>((*program)->rings().count());
   if (auto done = change(std::move(*program)); !done) {
     answer.why = done.error().message;
@@ -419,7 +438,19 @@ std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms,
 }
 
 bool ControlServer::note(const AgentNote& note) noexcept {
-  return send(MessageKind::note, encode(note), -1, Patience::none);
+  auto body = encode(note);
+  if (send(MessageKind::note, body, -1, Patience::none)) return true;
+  {
+    const std::lock_guard lock(hold_mutex_);
+    if (!connected_) return false;
+  }
+  {
+    const std::lock_guard lock(notes_mutex_);
+    if (notes_.size() >= kMostNotes) return false;
+    notes_.push_back(std::move(body));
+  }
+  const std::uint64_t one = 1;
+  return ::write(wake_.get(), &one, sizeof one) > 0;
 }
 
 bool ControlServer::send(MessageKind kind, Bytes body, int descriptor, Patience patience) noexcept {

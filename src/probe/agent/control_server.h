@@ -34,6 +34,7 @@ class ControlServer final : public HeldHost {
 
   std::optional<Release> hold(Held& held, std::uint32_t limit_ms,
                               const HeldWriter& write) noexcept override;
+  /// Never waits: what the controller does not take at once, the thread of its own tells it.
   bool note(const AgentNote& note) noexcept override;
 
  private:
@@ -46,6 +47,7 @@ class ControlServer final : public HeldHost {
 
   void serve();
   void accept_one();
+  void tell_notes();
   void let_go();
   /// False: the controller is to be let go.
   [[nodiscard]] bool receive();
@@ -71,6 +73,9 @@ class ControlServer final : public HeldHost {
   std::atomic<bool> ending_{false};
 
   std::mutex send_mutex_;  ///< the controller's socket is written by virtual CPUs too
+  std::mutex notes_mutex_;
+  std::vector<std::vector<std::byte>> notes_;  ///< to be sent by the thread of its own
+
   std::mutex hold_mutex_;
   std::condition_variable released_;
   std::vector<Waiting> waiting_;  ///< by virtual CPU

@@ -150,12 +150,17 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
     }
   }
   if (watches_system_) {
-    for (std::size_t i = 0; i < count; ++i)
-      translate_system(api_.block_instruction(block, i), i == 0);
+    for (std::size_t i = 0; i < count; ++i) translate_system(block, i);
   }
   // Kernel memory can be reached by code that runs in the kernel alone.
   if (!accesses_.empty() && (!access_is_kernel_ || is_kernel(api_.block_address(block))))
     translate_accesses(block, count);
+}
+
+void Instrumentation::forget_hooks() noexcept {
+  const std::lock_guard lock(mutex_);
+  system_hooks_.clear();
+  store_hooks_.clear();
 }
 
 // ---- at execution

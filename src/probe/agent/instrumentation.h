@@ -26,6 +26,9 @@ class Instrumentation {
 
   /// Registers callbacks on a block that is being translated. From any virtual CPU's thread.
   void translate(PluginBlock* block) noexcept;
+  /// QEMU threw all translations away, with what points from them to hooks. While all virtual CPUs
+  /// stand. (Programs come and go at ever new addresses: hooks would never end.)
+  void forget_hooks() noexcept;
   /// False: nothing of the program hangs on code, and blocks need not be looked at.
   [[nodiscard]] bool looks_at_code() const {
     return !addresses_.empty() || watches_system_ || !accesses_.empty();
@@ -96,7 +99,11 @@ class Instrumentation {
   static void before_store(unsigned vcpu, void* hook);
   static void on_store(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* hook);
 
-  void translate_system(PluginInstruction* instruction, bool first_of_block) noexcept;
+  void translate_system(PluginBlock* block, std::size_t i) noexcept;
+  [[nodiscard]] x86::SystemInstruction decode(PluginInstruction* instruction,
+                                              std::uint8_t& size) const noexcept;
+  /// What stands before the block's i-th instruction reads a port into a register.
+  [[nodiscard]] bool behind_port_read(PluginBlock* block, std::size_t i) const noexcept;
   void reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexcept;
   void system(RunningProgram::Vcpu& cpu, const SystemHook& hook) noexcept;
   void watch(const AgentProbe& probe);

@@ -16,13 +16,36 @@ constexpr std::uint32_t kEfer = 0xc0000080, kFsBase = 0xc0000100, kGsBase = 0xc0
 
 }  // namespace
 
-void Instrumentation::translate_system(PluginInstruction* instruction,
-                                       bool first_of_block) noexcept {
+x86::SystemInstruction Instrumentation::decode(PluginInstruction* instruction,
+                                               std::uint8_t& size) const noexcept {
   std::array<std::byte, kMaxInstruction> bytes{};
-  const auto size =
-      std::min(api_.instruction_bytes(instruction, bytes.data(), bytes.size()), bytes.size());
+  size = static_cast<std::uint8_t>(
+      std::min(api_.instruction_bytes(instruction, bytes.data(), bytes.size()), bytes.size()));
+  return x86::decode_system_instruction(Bytes(bytes).first(size));
+}
+
+bool Instrumentation::behind_port_read(PluginBlock* block, std::size_t i) const noexcept {
+  if (i > 0) {
+    std::uint8_t size = 0;
+    return decode(api_.block_instruction(block, i - 1), size).kind ==
+           x86::SystemInstruction::Kind::in;
+  }
+  // The first of a block: one byte (in from dx) or two (from a port by number) stand before it.
+  const auto address = api_.block_address(block);
+  if (api_.read_memory == nullptr || address < 2) return false;
+  auto* before = api_.bytes_new();
+  const bool behind = api_.read_memory(address - 2, before, 2) &&
+                      (before->data[1] == 0xec || before->data[1] == 0xed ||
+                       before->data[0] == 0xe4 || before->data[0] == 0xe5);
+  (void)api_.bytes_free(before, 1);
+  return behind;
+}
+
+void Instrumentation::translate_system(PluginBlock* block, std::size_t i) noexcept {
+  auto* instruction = api_.block_instruction(block, i);
   const auto address = api_.instruction_address(instruction);
-  auto decoded = x86::decode_system_instruction(Bytes(bytes).first(size));
+  std::uint8_t size = 0;
+  auto decoded = decode(instruction, size);
   const auto hook_it = [&](bool after_port) {
     const std::lock_guard lock(mutex_);
     auto& known = system_hooks_[address];
@@ -32,30 +55,16 @@ void Instrumentation::translate_system(PluginInstruction* instruction,
         return;
       }
     }
-    known.push_back(std::make_unique<SystemHook>(
-        SystemHook{this, address, decoded, static_cast<std::uint8_t>(size), after_port}));
+    known.push_back(
+        std::make_unique<SystemHook>(SystemHook{this, address, decoded, size, after_port}));
     api_.on_execute(instruction, on_system, CallbackRegisters::read, known.back().get());
   };
   // What `in` read is seen at the instruction behind it, which may begin a block of its own.
-  if (watches_ports_) {
-    bool behind = !first_of_block;
-    if (first_of_block) {
-      behind = true;
-    }
-    if (behind && api_.read_memory != nullptr) {
-      auto* before = api_.bytes_new();
-      // One byte (in from dx) or two (from a port by number) stand before it.
-      const bool read = address >= 2 && api_.read_memory(address - 2, before, 2);
-      behind = read && (before->data[1] == 0xec || before->data[1] == 0xed ||
-                        before->data[0] == 0xe4 || before->data[0] == 0xe5);
-      api_.bytes_resize(before, 0);
-    }
-    if (behind) {
-      const auto keep = decoded;
-      decoded = {};
-      hook_it(true);
-      decoded = keep;
-    }
+  if (watches_ports_ && behind_port_read(block, i)) {
+    const auto keep = decoded;
+    decoded = {};
+    hook_it(true);
+    decoded = keep;
   }
   using Kind = x86::SystemInstruction::Kind;
   if (decoded.kind == Kind::other) return;

@@ -73,11 +73,13 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.need(api.scoreboard_entry, "qemu_plugin_scoreboard_find");
   of.need(api.bytes_new, "g_byte_array_new");
   of.need(api.bytes_resize, "g_byte_array_set_size");
+  of.need(api.bytes_free, "g_byte_array_free");
   of.need(api.array_free, "g_array_free");
   if (!of.missing.empty()) {
     return std::unexpected(
         Problem(Errc::unsupported, fmt::format("this QEMU lacks {}", of.missing)));
   }
+  of.find(api.on_flush, "qemu_plugin_register_flush_cb");
   of.find(api.memory_value, "qemu_plugin_mem_get_value");
   of.find(api.read_memory, "qemu_plugin_read_memory_vaddr");
   of.find(api.write_memory, "qemu_plugin_write_memory_vaddr");
@@ -85,7 +87,6 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.find(api.physical, "qemu_plugin_get_hwaddr");
   of.find(api.physical_address, "qemu_plugin_hwaddr_phys_addr");
   of.find(api.physical_is_io, "qemu_plugin_hwaddr_is_io");
-  of.find(api.bytes_free, "g_byte_array_free");
   of.find(api.cpu, "qemu_get_cpu");
   of.find(api.run_on_cpu, "async_run_on_cpu");
   of.find(api.debug_memory, "cpu_memory_rw_debug");

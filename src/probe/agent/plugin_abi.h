@@ -104,6 +104,7 @@ struct PluginApi {
   void (*on_vcpu_resume)(PluginId, VcpuCallback, void*) = nullptr;
   void (*on_block)(PluginId, BlockCallback, void*) = nullptr;
   void (*on_exit)(PluginId, ExitCallback, void*) = nullptr;
+  void (*on_flush)(PluginId, SimpleCallback) = nullptr;  ///< may be null
   void (*on_execute)(PluginInstruction*, InstructionCallback, CallbackRegisters, void*) = nullptr;
   void (*on_memory)(PluginInstruction*, MemoryCallback, CallbackRegisters, MemoryAccess,
                     void*) = nullptr;
@@ -138,7 +139,7 @@ struct PluginApi {
   GlibBytes* (*bytes_new)() = nullptr;
   GlibBytes* (*bytes_resize)(GlibBytes*, unsigned) = nullptr;
   void (*array_free)(GlibArray*, int) = nullptr;
-  std::uint8_t* (*bytes_free)(GlibBytes*, int) = nullptr;  ///< may be null
+  std::uint8_t* (*bytes_free)(GlibBytes*, int) = nullptr;
 
   // QEMU's own functions, which it happens to export when it is built with modules (as Debian
   // builds it). Each is used only where it is there, for what the interface cannot do; the

@@ -158,7 +158,7 @@ bool RunningProgram::write(const HeldWrite& what) noexcept {
     auto* bytes = api_.bytes_resize(api_.bytes_new(), static_cast<unsigned>(what.bytes.size()));
     std::memcpy(bytes->data, what.bytes.data(), what.bytes.size());
     const bool done = api_.write_memory(what.address, bytes);
-    if (api_.bytes_free != nullptr) (void)api_.bytes_free(bytes, 1);
+    (void)api_.bytes_free(bytes, 1);
     return done;
   }
   if (api_.debug_memory == nullptr || api_.cpu == nullptr) return false;

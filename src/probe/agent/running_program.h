@@ -31,7 +31,8 @@ class HeldHost {
   /// `write` writes as the CPU, on its thread: the host may ask for that while it waits.
   [[nodiscard]] virtual std::optional<Release> hold(Held& held, std::uint32_t limit_ms,
                                                     const HeldWriter& write) noexcept = 0;
-  /// A word for the host. @returns false  it does not take it at once: the word is dropped
+  /// A word for the host. Never waits. @returns false  there is no host, or too much waits for it
+  /// already: the word is dropped
   [[nodiscard]] virtual bool note(const AgentNote& note) noexcept = 0;
 };
 
@@ -63,13 +64,13 @@ class RunningProgram {
   [[nodiscard]] const RingMemory& rings() const { return rings_; }
   [[nodiscard]] HostedRam& ram() { return *ram_; }
   [[nodiscard]] AgentLosses losses() const;
-  /// The host is gone or the program goes: nothing is held any more.
   /// Which load of the controller it is; set before it runs.
   std::uint64_t generation = 0;
   /// The machine was reset: the kernel that the plan is of is gone. From now on nothing fires.
   void machine_was_reset() noexcept;
   [[nodiscard]] bool over() const { return over_.load(std::memory_order_relaxed); }
-  void stop_holding() { holding_.store(false, std::memory_order_relaxed); }
+  /// false: the host is gone or the program goes: nothing is held any more.
+  void may_hold(bool on) { holding_.store(on, std::memory_order_relaxed); }
 
   struct Vcpu {
     Vcpu(RunningProgram& program, const PluginApi& api, unsigned index);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <utility>
 
 namespace vitrine::probe {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 TcgEngine* the_engine = nullptr;
 
 using namespace std::chrono_literals;
-constexpr auto kPatience = 5s;
 
 bool runs_under_kvm() {
   const auto* allowed = static_cast<const bool*>(::dlsym(RTLD_DEFAULT, "kvm_allowed"));
@@ -23,8 +23,9 @@ bool runs_under_kvm() {
 
 }  // namespace
 
-TcgEngine::TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus)
-    : api_(api), id_(id), max_vcpus_(std::max(max_vcpus, 1U)) {
+TcgEngine::TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus,
+                     std::chrono::milliseconds patience)
+    : api_(api), id_(id), max_vcpus_(std::max(max_vcpus, 1U)), patience_(patience) {
   the_engine = this;
   for (unsigned i = 0; i < max_vcpus_; ++i) {
     slots_.push_back(std::make_unique<SampleSlot>());
@@ -70,21 +71,31 @@ Outcome<void> TcgEngine::switch_to(std::unique_ptr<RunningProgram> next) {
   }
   if (!next && current_.load() == nullptr && !program_) return {};
   stop_sampling();
-  if (program_) program_->stop_holding();
-  std::vector<std::uint64_t> hertz;
-  if (prepared) {
-    for (const auto* probe : prepared->samples())
-      hertz.push_back(std::clamp<std::uint64_t>(probe->param, 1, 10000));
-  }
+  if (program_) program_->may_hold(false);
   std::unique_lock lock(mutex_);
-  next_program_ = std::move(next);
-  next_ = std::move(prepared);
+  // What a change that came late left here, or is given up, goes without our lock: for its counters
+  // QEMU takes its own, under which put_in_place() comes for ours.
+  auto stale_program = std::exchange(next_program_, std::move(next));
+  auto stale = std::exchange(next_, std::move(prepared));
   wanted_ = true;
   reset_asked_ = false;
   lock.unlock();
+  stale.reset();
+  stale_program.reset();
   nudge();
   lock.lock();
-  if (!changed_.wait_for(lock, kPatience, [&] { return !wanted_; })) {
+  if (!changed_.wait_for(lock, patience_, [&] { return !wanted_; })) {
+    if (next_program_) {
+      // Who is refused must not run later, with nobody to hear it: the old one goes on.
+      wanted_ = false;
+      stale = std::move(next_);
+      stale_program = std::move(next_program_);
+      lock.unlock();
+      if (program_) program_->may_hold(true);
+      start_sampling();
+    } else {
+      lock.unlock();
+    }
     return std::unexpected(
         Problem(Errc::timeout, "no virtual CPU came by to change programs",
                 "a machine that is paused needs `cont`, or a QEMU that exports async_run_on_cpu"));
@@ -95,9 +106,7 @@ Outcome<void> TcgEngine::switch_to(std::unique_ptr<RunningProgram> next) {
   lock.unlock();
   old_instrumentation.reset();
   previous_ = std::move(old_program);
-  if (!hertz.empty())
-    sampler_ =
-        std::jthread([this, hertz](std::stop_token stop) { sample_for(std::move(stop), hertz); });
+  start_sampling();
   return {};
 }
 
@@ -128,6 +137,10 @@ void TcgEngine::reset_if_wanted() {
   api_.reset(id_, after_reset);
 }
 
+void TcgEngine::translations_gone(PluginId) {
+  if (auto* current = the_engine->current_.load(); current != nullptr) current->forget_hooks();
+}
+
 void TcgEngine::after_reset(PluginId) { the_engine->put_in_place(); }
 
 void TcgEngine::put_in_place() {
@@ -147,7 +160,10 @@ void TcgEngine::put_in_place() {
   // that without a plugin ends in a crash of QEMU. Seen with 10.0.2, within seconds of process
   // churn.
   looked_at_code_ = looked_at_code_ || (instrumentation_ && instrumentation_->looks_at_code());
-  if (looked_at_code_) api_.on_block(id_, translating, nullptr);
+  if (looked_at_code_) {
+    api_.on_block(id_, translating, nullptr);
+    if (api_.on_flush != nullptr) api_.on_flush(id_, translations_gone);
+  }
   if (instrumentation_) {
     if (!instrumentation_->resumes().empty()) api_.on_vcpu_resume(id_, vcpu_resumes, nullptr);
   }
@@ -238,6 +254,17 @@ void TcgEngine::sample_for(std::stop_token stop, std::vector<std::uint64_t> hert
     std::unique_lock lock(mutex);
     wake.wait_until(lock, stop, soonest, [] { return false; });
   }
+}
+
+/// Of the program that runs; by the thread that changes programs.
+void TcgEngine::start_sampling() {
+  if (!instrumentation_ || instrumentation_->samples().empty()) return;
+  std::vector<std::uint64_t> hertz;
+  for (const auto* probe : instrumentation_->samples())
+    hertz.push_back(std::clamp<std::uint64_t>(probe->param, 1, 10000));
+  sampler_ = std::jthread([this, hertz = std::move(hertz)](std::stop_token stop) {
+    sample_for(std::move(stop), hertz);
+  });
 }
 
 void TcgEngine::stop_sampling() {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -24,7 +25,9 @@ namespace vitrine::probe {
 
 class TcgEngine {
  public:
-  TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus);
+  /// @param patience  how long a change of programs waits for a virtual CPU
+  TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus,
+            std::chrono::milliseconds patience = std::chrono::seconds(5));
   ~TcgEngine();
   TcgEngine(const TcgEngine&) = delete;
   TcgEngine& operator=(const TcgEngine&) = delete;
@@ -34,8 +37,8 @@ class TcgEngine {
 
   /// Lets `next` (null: nothing) take the place of what runs. Blocks the caller, which is no
   /// virtual CPU's thread, until it took effect.
-  /// @returns timeout      no virtual CPU came by in time; it may still take effect, and the old
-  ///                       program must be believed to run
+  /// @returns timeout      no virtual CPU came by in time: the old program runs on, and `next` is
+  ///                       forgotten; that nothing is to run takes effect when one comes
   /// @returns unsupported  under KVM no code is translated; a probe that this QEMU cannot serve
   Outcome<void> switch_to(std::unique_ptr<RunningProgram> next);
 
@@ -61,6 +64,7 @@ class TcgEngine {
   static void vcpu_resumes(PluginId id, unsigned vcpu);
   static void translating(PluginId id, PluginBlock* block);
   static void after_reset(PluginId id);
+  static void translations_gone(PluginId id);
   static void machine_resets(void* engine);
   static void ask_for_reset(void* cpu, void* engine);
   static void take_sample(void* cpu, void* slot);
@@ -69,11 +73,13 @@ class TcgEngine {
   void reset_if_wanted();
   void put_in_place();
   void sample_for(std::stop_token stop, std::vector<std::uint64_t> hertz);
+  void start_sampling();
   void stop_sampling();
 
   const PluginApi api_;
   const PluginId id_;
   const unsigned max_vcpus_;
+  const std::chrono::milliseconds patience_;
 
   std::mutex mutex_;  ///< of the change
   std::condition_variable changed_;

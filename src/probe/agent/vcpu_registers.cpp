@@ -96,6 +96,10 @@ std::optional<RegisterPlaces> find_register_places(
 
 VcpuRegisters::VcpuRegisters(const PluginApi& api, unsigned vcpu) : api_(api), vcpu_(vcpu) {}
 
+VcpuRegisters::~VcpuRegisters() {
+  if (bytes_ != nullptr) (void)api_.bytes_free(bytes_, 1);
+}
+
 void VcpuRegisters::find_handles() {
   handles_found_ = true;
   bytes_ = api_.bytes_new();

@@ -69,6 +69,9 @@ struct RegisterPlaces {
 class VcpuRegisters {
  public:
   VcpuRegisters(const PluginApi& api, unsigned vcpu);
+  VcpuRegisters(const VcpuRegisters&) = delete;
+  VcpuRegisters& operator=(const VcpuRegisters&) = delete;
+  ~VcpuRegisters();
 
   /// On the CPU's thread, in a callback that may read registers: finds handles and, the first
   /// times, the faster way. Cost: nothing once it is settled.

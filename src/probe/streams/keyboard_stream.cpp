@@ -9,6 +9,8 @@
 namespace vitrine::probe {
 namespace {
 
+constexpr std::size_t kMostCodes = 192;  ///< bytes of their text: no key has as many
+
 class KeyboardStream final : public Stream {
  public:
   void line(const TraceLine& line, std::int64_t wall_ns, const StreamOut& out) override {
@@ -21,6 +23,7 @@ class KeyboardStream final : public Stream {
         key_.emplace(Key{wall_ns, {}, true, {}});  // codes without a key: the device's own answers
       key_->codes += fmt::format("{}{:02x}", key_->codes.empty() ? "" : " ", line.value);
       quiet_ = 0;
+      if (key_->codes.size() > kMostCodes) flush(out);  // the guest may make its device talk on
     }
   }
   void pump(const StreamOut& out) override {

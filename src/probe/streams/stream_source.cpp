@@ -248,7 +248,10 @@ Outcome<void> StreamSource::replace(Assignment mine) {
     if (!found) fresh.push_back(TRY(open(probe, index)));
   }
   pump();
-  TRY(open_log(mine));
+  if (auto opened = open_log(mine); !opened) {
+    (void)open_log(mine_);  // the old one runs on
+    return opened;
+  }
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     if (used[i]) continue;
     streams_[i].stream->finish(out_of(streams_[i].probe));

@@ -46,6 +46,7 @@ TEST(AgentLink, TheDescriptorComesWithItsAnswerThoughEventsStandBeforeIt) {
   {
     auto link = AgentLink::connect(path);
     ASSERT_TRUE(link);
+    EXPECT_EQ(link->peer(), ::getpid());
     ::usleep(50'000);  // both lie in the socket
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
     const auto first = link->receive(until);
