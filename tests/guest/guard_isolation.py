@@ -34,6 +34,9 @@ def isolation(programs: Path) -> None:
             users.add(fields["Uid"].split()[0])
             for name, ours in own.items():
                 check(os.readlink(f"/proc/{pid}/ns/{name}") != ours, f"{pid}: shares our {name} namespace")
+            if pid != row["guard_pid"]:  # whose evidence grows
+                longest = Path(f"/proc/{pid}/limits").read_text().split("Max file size")[1].split()[0]
+                check(longest == str(4 << 20), f"{pid}: may write files of {longest} bytes")
             root = sorted(os.listdir(f"/proc/{pid}/root/"))
             check(root == (["evidence"] if pid == row["guard_pid"] else []), f"{pid}: its root has {root}")
         if os.geteuid() == 0:

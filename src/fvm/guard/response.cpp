@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,6 +18,9 @@ namespace {
 using Json = nlohmann::json;
 constexpr std::chrono::milliseconds kThrottlePeriod{200};
 constexpr std::chrono::milliseconds kAskAgain{250};
+constexpr std::chrono::minutes kBetweenSnapshots{1};
+/// What a snapshot leaves of its file system: a tenth, and no more than this.
+constexpr std::uint64_t kMostLeft = std::uint64_t{8} << 30;
 
 std::string text_of(const Json& object, const char* key) {
   if (!object.is_object()) return {};
@@ -53,7 +57,7 @@ Outcome<std::string> Response::apply(Action action, const Policy& policy, Time n
     case Action::isolate:
       return isolate();
     case Action::snapshot:
-      return snapshot();
+      return snapshot(now);
     case Action::throttle:
       if ((applied_ & kFrozen) != 0) return std::string("frozen already: no CPU at all");
       if ((applied_ & kThrottled) != 0) return std::string("throttled already");
@@ -106,11 +110,41 @@ Outcome<std::string> Response::isolate() {
                       : fmt::format("isolated: the links of {} are down", fmt::join(down, ", "));
 }
 
-Outcome<std::string> Response::snapshot() {
+/// Whoever provokes a snapshot (the guest, or an FVM that fell) must not take the room from the
+/// evidence of all.
+Outcome<void> Response::room_for_snapshot() {
+  const auto answer = qmp_->execute("query-memory-size-summary");
+  const auto memory = answer ? Json::parse(*answer, nullptr, false) : Json();
+  std::uint64_t needed = 0;
+  for (const auto* part : {"base-memory", "plugged-memory"}) {
+    if (!memory.is_object()) continue;
+    const auto found = memory.find(part);
+    if (found != memory.end() && found->is_number_unsigned()) needed += found->get<std::uint64_t>();
+  }
+  const FileDescriptor folder(::open(snapshots_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct statvfs room{};
+  if (!folder || ::fstatvfs(folder.get(), &room) != 0) return {};
+  const auto free = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;
+  const auto left =
+      std::min(static_cast<std::uint64_t>(room.f_blocks) / 10 * room.f_frsize, kMostLeft);
+  if (free > left && free - left > needed) return {};
+  return std::unexpected(
+      Problem(Errc::too_large,
+              fmt::format("no room: its memory has {} MiB, and of the {} MiB that are free "
+                          "{} are left to evidence",
+                          needed >> 20, free >> 20, left >> 20)));
+}
+
+Outcome<std::string> Response::snapshot(Time now) {
   if ((applied_ & kSnapshotting) != 0)
     return fmt::format("a snapshot into {} is being written already", snapshot_);
+  if (snapshot_at_ != Time() && now - snapshot_at_ < kBetweenSnapshots)
+    return std::unexpected(Problem(
+        Errc::timeout,
+        fmt::format("{} was written less than a minute ago: one a minute is enough", snapshot_)));
   auto name = fmt::format("{}.elf", evidence::words(evidence::now({})));
   ::mkdir(snapshots_.c_str(), 0700);
+  TRY(room_for_snapshot());
   const auto path = snapshots_ + "/" + name;
   const FileDescriptor file(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -121,6 +155,7 @@ Outcome<std::string> Response::snapshot() {
   TRY(qmp_->execute("dump-guest-memory",
                     R"({"paging":false,"protocol":"fd:vitrine-snapshot","detach":true})"));
   applied_ |= kSnapshotting;
+  snapshot_at_ = now;
   snapshot_ = std::move(name);
   return fmt::format("its memory is being written into snapshots/{}", snapshot_);
 }

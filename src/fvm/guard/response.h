@@ -20,7 +20,8 @@ class Response {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// @param snapshots  the folder for memory images; its file system's room is the limit.
+  /// @param snapshots  the folder for memory images: one a minute at most, and as long as there
+  ///   is room left for evidence.
   Response(std::unique_ptr<Qmp> qmp, std::string snapshots)
       : qmp_(std::move(qmp)), snapshots_(std::move(snapshots)) {}
 
@@ -54,14 +55,15 @@ class Response {
  private:
   Outcome<std::string> freeze();
   Outcome<std::string> isolate();
-  Outcome<std::string> snapshot();
+  Outcome<std::string> snapshot(Time now);
+  Outcome<void> room_for_snapshot();
 
   std::unique_ptr<Qmp> qmp_;
   std::string snapshots_;
   std::uint32_t applied_ = 0;
   unsigned percent_ = 10;
   bool runs_ = true;  ///< within a throttled period
-  Time turn_{}, ask_{};
+  Time turn_{}, ask_{}, snapshot_at_{};
   std::string snapshot_;
 };
 

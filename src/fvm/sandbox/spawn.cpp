@@ -118,14 +118,17 @@ void arrange_descriptors(const Box& box, int& program, int& report) {
   STEP(::dup2(null, 0) == 0 && ::dup2(null, 1) == 1 && ::dup2(log, 2) == 2, "stdio");
   enter_empty_root(box, sources, report);
   arrange_descriptors(box, program, report);
-  const rlimit descriptors{box.descriptor_limit, box.descriptor_limit}, none{0, 0};
-  STEP(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0 && ::setrlimit(RLIMIT_CORE, &none) == 0,
+  const rlimit descriptors{box.descriptor_limit, box.descriptor_limit}, none{0, 0},
+      file{box.file_limit, box.file_limit};
+  STEP(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0 && ::setrlimit(RLIMIT_CORE, &none) == 0 &&
+           (box.file_limit == 0 || ::setrlimit(RLIMIT_FSIZE, &file) == 0),
        "limits");
   STEP(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
   sigset_t nothing;
   ::sigemptyset(&nothing);
   ::sigprocmask(SIG_SETMASK, &nothing, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a log that is full ends nobody
   std::vector<char*> words;
   for (const auto& word : box.words) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
@@ -135,6 +138,16 @@ void arrange_descriptors(const Box& box, int& program, int& report) {
 }
 
 #undef STEP
+
+/// Half of what may be written is left to whoever begins with it.
+FileDescriptor open_log(const std::string& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) == 0 &&
+      static_cast<std::uint64_t>(status.st_size) > kLongestLog / 2)
+    (void)::rename(path.c_str(), (path + ".old").c_str());
+  return FileDescriptor(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
 
 bool write_file(const std::string& path, std::string_view text) {
   const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -153,10 +166,7 @@ Outcome<Started> start_in_box(const Box& box) {
   const FileDescriptor program(::open(box.program.c_str(), O_RDONLY | O_CLOEXEC));
   if (!program) return refuse(Errc::not_found, box.program, errno);
   const FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  FileDescriptor log;
-  if (!box.log.empty())
-    log = FileDescriptor(
-        ::open(box.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const auto log = box.log.empty() ? FileDescriptor() : open_log(box.log);
   // Copies of the mounts, made here, where the sources can be reached whoever the child is.
   std::vector<FileDescriptor> sources;
   std::vector<int> source_numbers;

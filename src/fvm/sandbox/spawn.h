@@ -29,9 +29,14 @@ struct Box {
   bool proc = false;  ///< a /proc of its own: it sees itself alone
   uid_t user = 0;     ///< of the host, to run as; 0: the caller's own
   std::uint64_t descriptor_limit = 64;
+  /// Bytes of the longest file that it may write: its log, which others have too. 0: no limit.
+  std::uint64_t file_limit = 0;
   int nice = 0;     ///< of the process and its session; below 0 only if the caller may
-  std::string log;  ///< a file for its stderr; empty: /dev/null
+  std::string log;  ///< a file for its stderr; empty: /dev/null. A long one is put aside (.old)
 };
+
+/// For programs that write no file but their log: who falls must not fill the disk by it.
+inline constexpr std::uint64_t kLongestLog = 4 << 20;
 
 struct Started {
   pid_t pid = -1;

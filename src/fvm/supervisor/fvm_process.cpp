@@ -27,6 +27,7 @@ Outcome<FvmProcess> start_process_fvm(const FvmPrograms& programs, uid_t user) {
        .words = {"vitrine-fvm", "process"},
        .descriptors = {channel.second.get(), readable.get(), door.second.get(), programs.pack},
        .user = user,
+       .file_limit = kLongestLog,
        .nice = kWatcherNice,
        .log = programs.log}));
   fvm.channel = std::move(channel.first);

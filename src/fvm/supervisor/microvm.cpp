@@ -165,6 +165,7 @@ Outcome<FvmProcess> start_microvm_fvm(const FvmImage& image, const MicrovmOption
                     .proc = true,
                     .user = user,
                     .descriptor_limit = 256,
+                    .file_limit = kLongestLog,
                     .nice = kWatcherNice,
                     .log = options.log}));
   fvm.channel = std::move(channel.first);

@@ -49,6 +49,7 @@ void Supervisor::start_super(Time now) {
                                .descriptors = {sockets->second.get(), program_.get(), pack_.get()},
                                .user = super_user_,
                                .descriptor_limit = 1024,
+                               .file_limit = kLongestLog,
                                .nice = kWatcherNice,
                                .log = config_.state + "/fvms.log"});
   if (!started) {

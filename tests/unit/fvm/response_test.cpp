@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -30,7 +32,9 @@ class FakeMachine {
     thread_.join();
   }
 
-  [[nodiscard]] Response response() { return {Qmp::adopt(std::move(ours_)).value(), "/nowhere"}; }
+  [[nodiscard]] Response response(std::string snapshots = "/nowhere") {
+    return {Qmp::adopt(std::move(ours_)).value(), std::move(snapshots)};
+  }
   void set(bool runs) {
     const std::lock_guard lock(mutex_);
     runs_ = runs;
@@ -44,7 +48,8 @@ class FakeMachine {
     return cut_;
   }
 
-  std::string network;               ///< what "info network" says
+  std::string network;  ///< what "info network" says
+  std::uint64_t memory = 1 << 20;
   std::vector<std::string> refuses;  ///< links that stay as they are
 
  private:
@@ -57,6 +62,8 @@ class FakeMachine {
     const auto name = command.at("execute").get<std::string>();
     if (name == "stop" || name == "cont") runs_ = name == "cont";
     if (name == "query-status") return {{"return", {{"status", runs_ ? "running" : "paused"}}}};
+    if (name == "query-dump") return {{"return", {{"status", "completed"}}}};
+    if (name == "query-memory-size-summary") return {{"return", {{"base-memory", memory}}}};
     if (name == "human-monitor-command") return {{"return", network}};
     if (name == "set_link") {
       const auto link = command.at("arguments").at("name").get<std::string>();
@@ -171,6 +178,31 @@ TEST_F(ResponseTest, LinkThatStaysUpIsNoIsolation) {
       << done.error().message;
   EXPECT_EQ(response.applied(), 0U);
   EXPECT_EQ(machine.cut(), (std::vector<std::string>{"net0", "user0"}));
+}
+
+TEST_F(ResponseTest, SnapshotsAreOneAMinuteAndLeaveRoom) {
+  std::string pattern = std::filesystem::temp_directory_path() / "vitrine-response-XXXXXX";
+  const std::filesystem::path folder = ::mkdtemp(pattern.data());
+  FakeMachine machine;
+  machine.memory = std::uint64_t{1} << 60;
+  auto response = machine.response(folder);
+  const auto refused = response.apply(Action::snapshot, policy_, now_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("no room"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  machine.memory = 4096;
+  ASSERT_TRUE(response.apply(Action::snapshot, policy_, now_));
+  const auto ended = response.tick(now_);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->action, Action::snapshot);
+  const auto again = response.apply(Action::snapshot, policy_, now_ + std::chrono::seconds(30));
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message.find("one a minute"), std::string::npos);
+  // Its name is the wall clock's, which has hardly moved.
+  for (const auto& image : std::filesystem::directory_iterator(folder))
+    std::filesystem::remove(image.path());
+  EXPECT_TRUE(response.apply(Action::snapshot, policy_, now_ + std::chrono::seconds(61)));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(ResponseTest, NoCardIsIsolated) {
