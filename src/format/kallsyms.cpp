@@ -5,23 +5,27 @@
 #include <optional>
 #include <string>
 
+#include "base/address.h"
+
 namespace vitrine::format {
 namespace {
 
 constexpr std::size_t kTokens = 256;
-constexpr std::uint64_t kMarkerStep = 256;       // one marker for so many names
-constexpr std::uint64_t kMinNameSize = 2;        // a length and one token
-constexpr std::uint64_t kMaxNameSize = 1024;     // more than KSYM_NAME_LEN (512) in any form
-constexpr std::uint64_t kMaxTokenTable = 65536;  // the index is 16 bits wide
-constexpr std::uint64_t kMinMarkers = 8;         // fewer than 2,048 symbols is no kernel
-constexpr std::uint64_t kWalkBudget =
-    32'000'000;  // names walked in one search: forged tables end here
+constexpr std::uint64_t kMarkerStep = 256;        // one marker for so many names
+constexpr std::uint64_t kMinNameSize = 2;         // a length and one token
+constexpr std::uint64_t kMaxNameSize = 1024;      // more than KSYM_NAME_LEN (512) in any form
+constexpr std::uint64_t kMaxTokenTable = 65536;   // the index is 16 bits wide
+constexpr std::uint64_t kMinMarkers = 8;          // fewer than 2,048 symbols is no kernel
+constexpr std::uint64_t kMaxText = 256 * kMiB;    // of all names; kernels have 4 to 10
+constexpr std::uint64_t kOneSearch = 32'000'000;  // of the work, spent around one token table
 constexpr std::uint64_t kKernelHalf = 0xffff'8000'0000'0000;
 
 // Every digit occurs in some symbol, and a character that occurs is a token of its
 // own, in order of its code: "0", "1" ... "9", each with its NUL.
 constexpr std::string_view kDigits("0\0001\0002\0003\0004\0005\0006\0007\0008\0009", 19);
 constexpr std::uint64_t kRisingLanes = 0x0003'0002'0001'0000;
+
+constexpr std::array<std::uint64_t, 3> kIndexAlignments{8, 4, 2};
 
 using TokenOffsets = std::array<std::uint16_t, kTokens>;
 
@@ -50,7 +54,7 @@ std::optional<std::uint64_t> token_offsets(Bytes bytes, std::uint64_t tokens,
 /// The index follows the table, aligned to 8 (to 6.x) or 4 (7.x), and repeats its offsets.
 std::optional<std::uint64_t> find_index(Bytes bytes, std::uint64_t end,
                                         const TokenOffsets& offsets) {
-  for (const std::uint64_t alignment : {8ULL, 4ULL, 2ULL}) {
+  for (const std::uint64_t alignment : kIndexAlignments) {
     const std::uint64_t at = align_up(end, alignment);
     const auto index = slice(bytes, at, sizeof offsets);
     if (index && std::memcmp(index->data(), offsets.data(), sizeof offsets) == 0) return at;
@@ -224,6 +228,29 @@ bool is_token_table(Bytes bytes, std::uint64_t tokens) {
   return end && find_index(bytes, *end, offsets).has_value();
 }
 
+/// The start of the token table whose "0" stands at `digits`. The index behind the table says where
+/// it starts: one walk to the table's end, whatever stands before it.
+std::optional<std::uint64_t> table_around(Bytes bytes, std::uint64_t digits) {
+  std::uint64_t end = digits;
+  for (std::size_t token = '0'; token < kTokens; ++token) {
+    if (end - digits >= kMaxTokenTable) return std::nullopt;
+    const auto text = load_string(bytes, end, kMaxNameSize);
+    if (!text || text->empty()) return std::nullopt;
+    // A character is one token, not two: memory full of digits ends here.
+    if (token > '9' && text->size() == 1 && text->front() == '0') return std::nullopt;
+    end += text->size() + 1;
+  }
+  for (const std::uint64_t alignment : kIndexAlignments) {
+    const std::uint64_t index = align_up(end, alignment);
+    const auto before = load<std::uint16_t>(bytes, index + '0' * sizeof(std::uint16_t));
+    if (!before || *before > digits) continue;
+    const std::uint64_t start = digits - *before;
+    if (start % 4 == 0 && load<std::uint16_t>(bytes, index) == 0 && is_token_table(bytes, start))
+      return start;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
@@ -233,22 +260,7 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
   const auto check = [&](std::size_t digits) {
     if (digits > bytes.size() || bytes.size() - digits < kDigits.size()) return;
     if (std::memcmp(text + digits, kDigits.data(), kDigits.size()) != 0) return;
-    // Back over the tokens before that of "0".
-    std::size_t at = digits;  // the start of a token; its predecessor ends at at - 1
-    std::size_t tokens = 0;
-    while (tokens < '0' && at >= 2 && text[at - 1] == '\0') {
-      std::size_t start = at - 1;
-      while (start > 0 && text[start - 1] != '\0' && at - start <= kMaxNameSize) --start;
-      if (start == at - 1) break;  // an empty token: not ours
-      at = start;
-      ++tokens;
-    }
-    // The first token may seem to start earlier, in what stands before the table.
-    for (std::size_t start = (at + 3) & ~std::size_t{3}; tokens == '0' && start < digits;
-         start += 4) {
-      if (text[start] == '\0' || start - at > kMaxNameSize) break;
-      if (is_token_table(bytes, start)) return found.push_back(start);
-    }
+    if (const auto start = table_around(bytes, digits)) found.push_back(*start);
   };
   // Any 19 bytes hold an aligned word of 8. Inside kDigits such a word has four
   // 16-bit lanes that rise by one, the digit in either byte of each: a few
@@ -273,7 +285,7 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
   return found;
 }
 
-Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {
+Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens, std::uint64_t& work) {
   TokenOffsets offsets;
   const auto tokens_end = token_offsets(bytes, tokens, offsets);
   if (!tokens_end) return fail(Errc::not_found, tokens, "kallsyms_token_table");
@@ -282,7 +294,8 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {
 
   KallsymsLayout layout{.tokens = tokens, .token_index = *index};
   bool names_found = false;
-  std::uint64_t budget = kWalkBudget;
+  std::uint64_t budget = std::min(work, kOneSearch);
+  work -= budget;  // what is left of it is given back
   for (std::uint64_t at = tokens & ~std::uint64_t{3}; at >= 16 && budget > 0; at -= 4) {
     if (u32(bytes, at - 4) != 0) continue;
     Markers markers{at - 4, 4};
@@ -300,8 +313,12 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens) {
     layout.names_size = names->end - names->start;
     layout.markers = markers.at;
     layout.count = names->count;
-    if (find_addresses(bytes, layout, names->count_at)) return layout;
+    if (find_addresses(bytes, layout, names->count_at)) {
+      work += budget;
+      return layout;
+    }
   }
+  work += budget;
   if (names_found) return fail(Errc::malformed, layout.names, "kallsyms_offsets");
   return fail(Errc::not_found, tokens, "kallsyms_names");
 }
@@ -325,13 +342,19 @@ Result<void> for_each_symbol(
   }
 
   std::string text;
+  std::uint64_t all = 0;
   std::uint64_t at = layout.names;
   for (std::uint32_t i = 0; i < layout.count; ++i) {
     const auto name = name_at(bytes, at);
     const auto codes = name ? slice(bytes, name->codes, name->size) : std::nullopt;
     if (!codes) return fail(Errc::malformed, at, "kallsyms_names");
     text.clear();
-    for (const auto code : *codes) text += tokens[std::to_integer<std::size_t>(code)];
+    for (const auto code : *codes) {
+      text += tokens[std::to_integer<std::size_t>(code)];
+      if (text.size() > kMaxNameSize) return fail(Errc::malformed, at, "kallsyms_names");
+    }
+    all += text.size();
+    if (all > kMaxText) return fail(Errc::too_large, all, "kallsyms_names");
     at = name->end();
     // The first character is the symbol's type.
     visit(decode_address(bytes, layout, bytes_address, i), text.front(),

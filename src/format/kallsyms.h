@@ -55,18 +55,25 @@ inline constexpr std::uint32_t kKallsymsMaxCount = 4'000'000;
 /// Cost: one pass, a few instructions for 8 bytes.
 [[nodiscard]] std::vector<std::uint64_t> find_token_tables(Bytes bytes);
 
+/// What parse_kallsyms() may spend, in names: tables can be forged so that all memory looks like
+/// them.
+inline constexpr std::uint64_t kKallsymsWork = 1'000'000'000;
+
 /// Finds all tables around the token table at `tokens` and checks that they agree.
 /// `bytes` should reach some MiB to both sides; too few bytes is not_found or malformed.
 ///
+/// @param work  what was spent is taken off; with none left nothing is found
 /// @returns not_found  no token table, or nothing before it that satisfies the names' rules
 /// @returns malformed  names are there, but no address table
 /// Cost: a pass over the names; nothing is allocated.
-[[nodiscard]] Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens);
+[[nodiscard]] Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens,
+                                                    std::uint64_t& work);
 
 /// Calls `visit(address, type, name)` for each symbol in the table's order. `name` lives
 /// during the call. `bytes` and `layout` as in parse_kallsyms(); `bytes_address` is the
 /// address of the first byte, for tables that are relative to themselves.
-/// @returns malformed, out_of_bounds, too_large  the bytes changed since they were parsed
+/// @returns malformed, out_of_bounds, too_large  the bytes changed since they were parsed, or the
+///   names are no kernel's: longer than 1,024 characters, or 256 MiB together
 [[nodiscard]] Result<void> for_each_symbol(
     Bytes bytes, const KallsymsLayout& layout, std::uint64_t bytes_address,
     const std::function<void(std::uint64_t address, char type, std::string_view name)>& visit);

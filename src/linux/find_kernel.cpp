@@ -1,6 +1,7 @@
 #include "linux/find_kernel.h"
 
 #include <fmt/core.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <memory>
@@ -21,6 +22,7 @@ constexpr std::uint64_t kMaxImage = 192 * kMiB;              // from _text to th
 constexpr std::uint64_t kNearHint = 96 * kMiB;
 constexpr std::uint64_t kChunk = 4 * kMiB;
 constexpr std::uint64_t kTokenTableReach = 128 * kKiB;  // a token table and its index fit
+constexpr std::uint64_t kIndexSize = 512;               // of a token table: 256 offsets
 constexpr std::size_t kGateSize = 16;
 constexpr std::size_t kExceptionVectors = 32;
 constexpr std::size_t kTablesPerMapping = 4096;  // page tables read in search of one mapping
@@ -70,17 +72,44 @@ std::optional<GpaRange> around(const PhysicalMemory& ram, Gpa at, std::uint64_t 
   return std::nullopt;
 }
 
+/// What a search may spend on tables that turn out to be of no kernel: a guest can make as many of
+/// them as its memory holds.
+struct Budget {
+  std::size_t tables = 2048;  // token tables taken apart
+  std::size_t wide = 64;      // of these, the ones around which much memory is looked through
+  std::size_t roots = 4096;   // pages asked whether they are a kernel's page tables
+  std::uint64_t names = format::kKallsymsWork;
+  static constexpr std::uint64_t kPerSymbol = 16;  // taking out a symbol, in names walked over
+};
+
+/// A hash over the parts of kallsyms that are alike in every boot.
+std::uint64_t hash_of(Bytes bytes, std::span<const ImageRange> parts) {
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                 XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  for (const auto& part : parts) {
+    if (const auto in = slice(bytes, part.offset, part.size))
+      XXH3_64bits_update(state.get(), in->data(), in->size());
+  }
+  return XXH3_64bits_digest(state.get());
+}
+
 /// One candidate, taken apart: kallsyms around a token table, not yet placed.
 class Candidate {
  public:
-  static Result<Candidate> parse(const PhysicalMemory& ram, Gpa tokens) {
+  static Result<Candidate> parse(const PhysicalMemory& ram, Gpa tokens, Budget& budget) {
     // Enough for any distribution; once more with more for kernels that have everything.
     for (const std::uint64_t reach : {8 * kMiB, 64 * kMiB}) {
+      if (reach > 8 * kMiB && budget.wide-- == 0) {
+        budget.wide = 0;
+        break;
+      }
       const auto range = around(ram, tokens, reach, reach / 2);
       if (!range) return fail(Errc::outside_ram, tokens.value);
       auto piece = Piece::copy(ram, range->start, range->size);
       if (!piece) return fail(Errc::outside_ram, tokens.value);
-      const auto layout = format::parse_kallsyms(piece->bytes(), tokens - range->start);
+      const auto layout =
+          format::parse_kallsyms(piece->bytes(), tokens - range->start, budget.names);
       if (!layout) {
         if (range->size < reach) return std::unexpected(layout.error());
         continue;
@@ -88,6 +117,11 @@ class Candidate {
       Candidate candidate;
       candidate.start_ = range->start;
       candidate.layout_ = *layout;
+      candidate.parts_ = {{{layout->names, layout->names_size},
+                           {layout->tokens, layout->token_index - layout->tokens + kIndexSize},
+                           {layout->addresses, layout->addresses_size}}};
+      candidate.hash_ = hash_of(piece->bytes(), candidate.parts_);
+      budget.names -= std::min(budget.names, layout->count * Budget::kPerSymbol);
       candidate.symbols_.reserve(layout->count, layout->names_size * 2);
       // Tables that are relative to themselves are decoded to physical addresses first.
       TRY(format::for_each_symbol(piece->bytes(), *layout, range->start.value,
@@ -100,28 +134,27 @@ class Candidate {
   }
 
   /// Finds the page tables by the symbols, and asks them to confirm where the text is.
-  Result<FoundKernel> place(const PhysicalMemory& ram) && {
+  Result<KernelPlace> place(const PhysicalMemory& ram, Budget& budget) const {
     auto text = symbols_.find("_text");
     if (!text) text = symbols_.find("_stext");
     const auto table = symbols_.find("init_top_pgt");
     if (!text) return fail(Errc::not_found, 0, "_text");
     const bool physical = layout_.form == format::KallsymsAddresses::self_relative;
-    const auto place = !table     ? by_looks(ram, *text, physical)
+    const auto place = !table     ? by_looks(ram, *text, physical, budget)
                        : physical ? find_text_mapping(ram, Gpa{*text}, Gpa{*table})
                                   : by_alignment(ram, Gva{*text}, *table - *text);
     if (!place) return fail(Errc::not_found, start_.value, "page tables that map the text");
-    if (physical) symbols_.relocate(place->text.value - place->text_physical.value);
-    auto unlisted = add_unlisted_symbols(ram, *place, symbols_);
-    const auto range = [&](std::uint64_t offset, std::uint64_t size) {
-      return ImageRange{(start_ + offset).value - place->text_physical.value, size};
-    };
-    return FoundKernel{*place,
-                       std::move(symbols_).build(),
-                       {range(layout_.names, layout_.names_size),
-                        range(layout_.tokens, layout_.token_index - layout_.tokens + 512),
-                        range(layout_.addresses, layout_.addresses_size)},
-                       {},
-                       std::move(unlisted)};
+    return *place;
+  }
+
+  /// The kernel, with the symbols its kallsyms does not list.
+  FoundKernel finish(const PhysicalMemory& ram, const KernelPlace& place) && {
+    if (layout_.form == format::KallsymsAddresses::self_relative)
+      symbols_.relocate(place.text.value - place.text_physical.value);
+    auto unlisted = add_unlisted_symbols(ram, place, symbols_);
+    auto parts = parts_;
+    for (auto& part : parts) part.offset = (start_ + part.offset).value - place.text_physical.value;
+    return FoundKernel{place, std::move(symbols_).build(), parts, hash_, {}, std::move(unlisted)};
   }
 
  private:
@@ -144,9 +177,11 @@ class Candidate {
   /// No symbol names the tables: pages are asked whether they map text and kallsyms to where these
   /// lie. `text` is physical where the symbols are.
   [[nodiscard]] std::optional<KernelPlace> by_looks(const PhysicalMemory& ram, std::uint64_t text,
-                                                    bool physical) const {
+                                                    bool physical, Budget& budget) const {
     const Gpa names = start_ + layout_.names;
     return find_unlisted_tables(ram, names, [&](Gpa table) -> std::optional<KernelPlace> {
+      if (budget.roots == 0) return std::nullopt;
+      --budget.roots;
       if (physical) return find_text_mapping(ram, Gpa{text}, table);
       for (const unsigned levels : {4U, 5U}) {
         const x86::PageRoot root{table, levels};
@@ -163,6 +198,8 @@ class Candidate {
 
   Gpa start_;
   format::KallsymsLayout layout_;
+  std::array<ImageRange, 3> parts_;  // offsets from start_
+  std::uint64_t hash_ = 0;
   SymbolTable::Builder symbols_;
 };
 
@@ -172,12 +209,13 @@ struct Seen {
   std::size_t tables = 0;     // real token tables
   std::optional<Error> last;  // why the last of them was refused
   bool ended = false;         // a kernel, whole, that no CPU runs
+  bool given_up = false;      // the budget was spent
 };
 
 /// Looks for a kernel whose token table starts in `range` (which lies in one RAM range), and which
 /// one of the CPUs of `cpus` runs, if there are any.
 std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range,
-                                  std::span<const TextHint> cpus, Seen& seen) {
+                                  std::span<const TextHint> cpus, Budget& budget, Seen& seen) {
   for (std::uint64_t done = 0; done < range.size; done += kChunk) {
     const std::uint64_t size = std::min(range.size - done, kChunk);
     // Chunks overlap, so that a table that straddles two is whole in the first.
@@ -189,16 +227,22 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range,
     for (const std::uint64_t at : format::find_token_tables(piece->bytes())) {
       if (at >= size) continue;  // the next chunk's
       ++seen.tables;
-      auto candidate = Candidate::parse(ram, piece_range->start + at);
+      if (budget.tables == 0 || budget.names == 0) {
+        seen.given_up = true;
+        return std::nullopt;
+      }
+      --budget.tables;
+      auto candidate = Candidate::parse(ram, piece_range->start + at, budget);
       if (!candidate) {
         seen.last = candidate.error();
         continue;
       }
-      auto found = std::move(*candidate).place(ram);
-      if (found && (cpus.empty() || runs_at(ram, found->place, cpus))) return std::move(*found);
-      seen.ended = seen.ended || found.has_value();
-      seen.last = found ? Error{Errc::not_found, found->place.text.value, "a CPU that runs it"}
-                        : found.error();
+      const auto place = candidate->place(ram, budget);
+      if (place && (cpus.empty() || runs_at(ram, *place, cpus)))
+        return std::move(*candidate).finish(ram, *place);
+      seen.ended = seen.ended || place.has_value();
+      seen.last =
+          place ? Error{Errc::not_found, place->text.value, "a CPU that runs it"} : place.error();
     }
   }
   return std::nullopt;
@@ -206,12 +250,13 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range,
 
 /// The populated parts of [from, to), searched in order.
 std::optional<FoundKernel> search_populated(const PhysicalMemory& ram, Gpa from, Gpa to,
-                                            std::span<const TextHint> cpus, Seen& seen) {
-  while (from < to) {
+                                            std::span<const TextHint> cpus, Budget& budget,
+                                            Seen& seen) {
+  while (from < to && !seen.given_up) {
     auto next = ram.next_populated(from);
     if (!next || next->start >= to || next->size == 0) return std::nullopt;
     next->size = std::min(next->size, to - next->start);
-    if (auto found = search(ram, *next, cpus, seen)) return found;
+    if (auto found = search(ram, *next, cpus, budget, seen)) return found;
     from = next->end();
   }
   return std::nullopt;
@@ -255,6 +300,7 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
     message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})",
                            seen.tables, seen.tables == 1 ? "" : "s", describe(*seen.last));
   }
+  if (seen.given_up) message += "; the search was given up: more tables than any machine has";
   if (name) {
     return Problem(
         Errc::not_found, std::move(message),
@@ -319,12 +365,13 @@ std::optional<KernelPlace> find_text_mapping(const PhysicalMemory& ram, Gpa text
 Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const TextHint> hints,
                                  bool image) {
   Seen seen;
+  Budget budget;
   for (const TextHint& hint : hints) {
     const Gpa start{hint.physical.value & ~(kTextAlign - 1)};
     const Gpa below{start.value > kNearHint ? start.value - kNearHint : 0};
     // .rodata follows the text.
-    auto found = search_populated(ram, start, start + kNearHint, hints, seen);
-    if (!found) found = search_populated(ram, below, start, hints, seen);
+    auto found = search_populated(ram, start, start + kNearHint, hints, budget, seen);
+    if (!found) found = search_populated(ram, below, start, hints, budget, seen);
     if (found) {
       found->how = "the interrupt handlers";
       return std::move(*found);
@@ -333,7 +380,9 @@ Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Text
   if (ram.ram().empty()) return std::unexpected(nothing_found(ram, {}, !hints.empty(), image));
   const auto scan = [&](std::span<const TextHint> cpus) {
     seen = {};
-    return search_populated(ram, ram.ram().front().start, ram.ram().back().end(), cpus, seen);
+    budget = {};
+    return search_populated(ram, ram.ram().front().start, ram.ram().back().end(), cpus, budget,
+                            seen);
   };
   auto found = scan(hints);
   if (!found && seen.ended) found = scan({});

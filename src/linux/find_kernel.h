@@ -40,6 +40,9 @@ struct FoundKernel {
   SymbolTable symbols;
   /// The parts of kallsyms that are alike in every boot: names, tokens, addresses.
   std::array<ImageRange, 3> kallsyms;
+  /// Of the bytes in `kallsyms`, in their order, as they were when `symbols` was made of them: what
+  /// the guest has there later may be something else.
+  std::uint64_t kallsyms_hash = 0;
   std::string how;  ///< "the interrupt handlers of cpu 0", "a scan of 1.2 GiB of RAM"
   /// What of its `symbols` its kallsyms does not list (unlisted_symbols.h).
   std::vector<std::string> unlisted;
@@ -72,7 +75,8 @@ struct TextHint {
 /// @returns not_found  no kallsyms that its own page tables confirm; the message says
 ///   what was seen instead.
 /// Cost: a scan of up to 192 MiB around a hint, else of all populated RAM; then a
-/// pass over the symbols: tens of milliseconds.
+/// pass over the symbols: tens of milliseconds. A guest that lays out tables by the thousand costs
+/// a minute at most: then the search ends, and the message says so.
 [[nodiscard]] Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram,
                                                std::span<const TextHint> hints, bool image = false);
 

@@ -18,15 +18,17 @@
 namespace vitrine::linux {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x324e'4c4b'5254'5631;  // changes with the format
-constexpr std::size_t kMaxKept = 64;                     // files looked at, newest first
+constexpr std::uint64_t kMagic = 0x334e'4c4b'5254'5631;  // changes with the format
+constexpr std::size_t kMaxKept = 64;                     // kernels, the newest
 constexpr std::uint64_t kMaxFile = 256 * kMiB;
+constexpr std::uint64_t kMaxDirectory = kGiB;  // all files together, the newest first
+constexpr std::size_t kMaxAlike = 256;         // places that are asked for more than a build id
 constexpr std::uint64_t kTextAlign = 2 * kMiB;
 constexpr std::uint64_t kMaxText = 96 * kMiB;  // from _text to an interrupt handler
 constexpr std::uint64_t kSomeText = 2 * kMiB;  // of a kernel that does not say where its code ends
 constexpr std::size_t kNoteSize = 36;          // of the build id's note, what is compared
 
-/// The first bytes of a file. Then come entries, slots and names.
+/// The first bytes of a file. Then come entries, index and names.
 struct Header {
   std::uint64_t magic = kMagic;
   std::uint64_t content_hash = 0;  // of all that follows this field
@@ -36,7 +38,7 @@ struct Header {
   std::uint64_t text = 0;         // _text as it ran when kept
   std::array<ImageRange, 3> kallsyms{};
   std::uint64_t kallsyms_hash = 0;
-  std::uint64_t entries_size = 0, slots_size = 0, names_size = 0;
+  std::uint64_t entries_size = 0, index_size = 0, names_size = 0;
   std::uint64_t types_hash = 0;  // of the file beside this one; 0: there is none
   CodeSample code;
 };
@@ -69,7 +71,7 @@ bool write_all(int file, const void* from, std::size_t size) {
 
 /// The file appears whole or not at all; errno says why not.
 bool write_file(const std::string& path, Bytes content) {
-  const std::string temporary = fmt::format("{}.{}", path, ::getpid());
+  const std::string temporary = fmt::format("{}.{}", path, ::gettid());
   const File file(
       ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.get() < 0) return false;
@@ -123,19 +125,44 @@ struct Kept {
   Header header;
 };
 
-/// The newest files of ours, their headers read.
-std::vector<Kept> list(const std::string& directory) {
-  std::vector<std::pair<std::filesystem::file_time_type, std::string>> paths;
+/// The files of kernels, newest first.
+std::vector<std::string> paths_in(const std::string& directory) {
+  std::vector<std::pair<std::filesystem::file_time_type, std::string>> dated;
   std::error_code error;
   for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
        at.increment(error)) {
     if (at->path().extension() != ".kernel") continue;
-    paths.emplace_back(at->last_write_time(error), at->path().string());
+    std::error_code gone;
+    dated.emplace_back(at->last_write_time(gone), at->path().string());
   }
-  std::ranges::sort(paths, std::greater{});
+  std::ranges::sort(dated, std::greater{});
+  std::vector<std::string> paths;
+  for (auto& [time, path] : dated) paths.push_back(std::move(path));
+  return paths;
+}
+
+/// Removes the oldest where there are too many: a guest names its kernel, so it can have any
+/// number kept, one at each attach.
+void prune(const std::string& directory) {
+  std::size_t count = 0;
+  std::uint64_t bytes = 0;
+  for (const auto& path : paths_in(directory)) {
+    for (const auto& file : {path, types_path(path)}) {
+      std::error_code none;
+      if (const auto size = std::filesystem::file_size(file, none); !none) bytes += size;
+    }
+    if (++count <= kMaxKept && bytes <= kMaxDirectory) continue;
+    ::unlink(path.c_str());
+    ::unlink(types_path(path).c_str());
+  }
+}
+
+/// The newest files of ours, their headers read.
+std::vector<Kept> list(const std::string& directory) {
+  auto paths = paths_in(directory);
   if (paths.size() > kMaxKept) paths.resize(kMaxKept);
   std::vector<Kept> kept;
-  for (auto& [time, path] : paths) {
+  for (auto& path : paths) {
     const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat status{};
     Kept one{std::move(path), {}};
@@ -155,8 +182,8 @@ std::optional<SymbolTable> load_symbols(const Kept& kept, Gva text) {
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const Header& header = kept.header;
   if (size < sizeof(Header) || size > kMaxFile || header.entries_size > size ||
-      header.slots_size > size || header.names_size > size ||
-      size != sizeof(Header) + header.entries_size + header.slots_size + header.names_size) {
+      header.index_size > size || header.names_size > size ||
+      size != sizeof(Header) + header.entries_size + header.index_size + header.names_size) {
     return std::nullopt;
   }
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);
@@ -165,9 +192,9 @@ std::optional<SymbolTable> load_symbols(const Kept& kept, Gva text) {
   if (XXH3_64bits(buffer.get() + kHashed, size - kHashed) != header.content_hash)
     return std::nullopt;
   const Bytes all(buffer.get() + sizeof(Header), size - sizeof(Header));
-  const auto names = all.subspan(header.entries_size + header.slots_size);
+  const auto names = all.subspan(header.entries_size + header.index_size);
   auto table = SymbolTable::from_raw({all.first(header.entries_size),
-                                      all.subspan(header.entries_size, header.slots_size),
+                                      all.subspan(header.entries_size, header.index_size),
                                       {reinterpret_cast<const char*>(names.data()), names.size()}},
                                      text.value - header.text);
   if (!table) return std::nullopt;
@@ -208,10 +235,13 @@ std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram,
   if (directory_.empty()) return std::nullopt;
   std::optional<CachedKernel> found;
   const auto all = list(directory_);
+  std::size_t left = kMaxAlike;
   each_text(ram, hints, [&](Gpa text) {
     for (const auto& kept : all) {
       std::array<std::byte, kNoteSize> note;
       if (!ram.read(text + kept.header.note_offset, note) || note != kept.header.note) continue;
+      if (left == 0) return true;
+      --left;
       const auto place = find_text_mapping(ram, text, text + kept.header.root_offset);
       if (!place || (!hints.empty() && !runs_at(ram, *place, hints))) continue;
       const bool altered =
@@ -227,8 +257,12 @@ std::optional<CachedKernel> KernelCache::find(const PhysicalMemory& ram,
         doubt = fmt::format("{} is damaged: recovered anew", kept.path);
         continue;
       }
-      found = CachedKernel{.kernel = {*place, std::move(*symbols), kept.header.kallsyms,
-                                      "its build id, from the cache"},
+      found = CachedKernel{.kernel = {*place,
+                                      std::move(*symbols),
+                                      kept.header.kallsyms,
+                                      kept.header.kallsyms_hash,
+                                      "its build id, from the cache",
+                                      {}},
                            .path = kept.path,
                            .symbols_altered = altered,
                            .types_hash = kept.header.types_hash,
@@ -269,17 +303,17 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
                                 Bytes types) const {
   const auto note = find_note(ram, kernel);
   const auto root = kernel.symbols.find("init_top_pgt");
-  if (directory_.empty() || !note || !root) return {};
+  // What was found, not listed, is vouched for by no hash.
+  if (directory_.empty() || !note || !root || !kernel.unlisted.empty()) return {};
   Header header;
   header.note_offset = *note;
   header.root_offset = *root - kernel.place.text;
   header.text = kernel.place.text.value;
   header.kallsyms = kernel.kallsyms;
   TRY(ram.read(kernel.place.text_physical + *note, header.note));
-  const auto hash = hash_kallsyms(ram, kernel.place.text_physical, kernel.kallsyms);
   const std::string id = find_build_id(header.note);
-  if (!hash || id.empty()) return {};
-  header.kallsyms_hash = *hash;
+  if (id.empty()) return {};
+  header.kallsyms_hash = kernel.kallsyms_hash;
   header.types_hash = hash_types(types);
   const auto code_end = kernel.symbols.find("_etext");
   const std::uint64_t code_size =
@@ -287,17 +321,18 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
   header.code = CodeSample::take(ram, kernel.place.text_physical, std::min(code_size, kMaxText));
   const auto raw = kernel.symbols.raw();
   header.entries_size = raw.entries.size();
-  header.slots_size = raw.slots.size();
+  header.index_size = raw.index.size();
   header.names_size = raw.names.size();
 
   std::vector<std::byte> content(sizeof header);
   content.insert(content.end(), raw.entries.begin(), raw.entries.end());
-  content.insert(content.end(), raw.slots.begin(), raw.slots.end());
+  content.insert(content.end(), raw.index.begin(), raw.index.end());
   const auto names = bytes_of(raw.names);
   content.insert(content.end(), names.begin(), names.end());
   std::memcpy(content.data(), &header, sizeof header);
   header.content_hash = XXH3_64bits(content.data() + kHashed, content.size() - kHashed);
   std::memcpy(content.data(), &header, sizeof header);
+  if (content.size() > kMaxFile) return {};  // no kernel is so large; it would not be read again
 
   const auto cannot = [&](const char* what) {
     return std::unexpected(Problem(errno == EACCES ? Errc::denied : Errc::io,
@@ -311,6 +346,7 @@ Outcome<void> KernelCache::keep(const PhysicalMemory& ram, const FoundKernel& ke
   // The types first: a kernel's file says that they are there.
   if (!types.empty() && !write_file(types_path(path), types)) return cannot("cannot write in");
   if (!write_file(path, content)) return cannot("cannot write in");
+  prune(directory_);
   return {};
 }
 

@@ -47,7 +47,7 @@ class KernelCache {
   [[nodiscard]] std::optional<std::vector<std::byte>> types(const CachedKernel& cached) const;
 
   /// Keeps a kernel under its build id, with its BTF (may be empty); replaces what is there.
-  /// Each file appears whole or not at all.
+  /// Each file appears whole or not at all. The 64 newest kernels stay, of at most 1 GiB together.
   /// @returns denied, io  the directory cannot be written; nothing is lost but time
   Outcome<void> keep(const PhysicalMemory& ram, const FoundKernel& kernel, Bytes types) const;
 

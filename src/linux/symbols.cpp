@@ -23,7 +23,11 @@ struct SymbolTable::Data {
   std::vector<Builder::Entry> entries;
   std::string names;
   std::vector<std::string> modules;
-  std::vector<std::uint32_t> slots;  // open addressing: index into entries + 1, 0 is free
+  /// By hash: for each bucket where it starts in what follows, and one value more, the end; then
+  /// the entries' indices, by bucket and in each by address.
+  std::vector<std::uint32_t> index;
+
+  [[nodiscard]] std::size_t buckets() const { return index.size() - entries.size() - 1; }
 
   [[nodiscard]] std::string_view name(const Builder::Entry& entry) const {
     return std::string_view(names).substr(entry.name, entry.size);
@@ -34,10 +38,11 @@ struct SymbolTable::Data {
   /// Calls `visit(entry)` for each entry of that name until it answers false.
   template <class Visit>
   void each(std::string_view wanted, const Visit& visit) const {
-    if (slots.empty()) return;
-    const std::size_t mask = slots.size() - 1;
-    for (std::size_t at = hash_of(wanted) & mask; slots[at] != 0; at = (at + 1) & mask) {
-      const auto& entry = entries[slots[at] - 1];
+    if (entries.empty()) return;
+    const auto* starts = index.data() + (hash_of(wanted) & (buckets() - 1));
+    const auto* ordered = index.data() + buckets() + 1;
+    for (std::uint32_t at = starts[0]; at < starts[1]; ++at) {
+      const auto& entry = entries[ordered[at]];
       if (name(entry) == wanted && !visit(entry)) return;
     }
   }
@@ -85,19 +90,24 @@ SymbolTable SymbolTable::Builder::build() && {
   const auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
   if (!std::ranges::is_sorted(data.entries, by_address))
     std::ranges::stable_sort(data.entries, by_address);
-  std::size_t size = 16;
-  while (size < data.entries.size() * 2) size *= 2;
-  data.slots.assign(size, 0);
-  for (std::uint32_t i = 0; i < data.entries.size(); ++i) {
-    std::size_t at = hash_of(data.name(data.entries[i])) & (size - 1);
-    while (data.slots[at] != 0) at = (at + 1) & (size - 1);
-    data.slots[at] = i + 1;
+  // Counted, then placed: two passes, however many names are alike.
+  const std::size_t buckets = std::bit_ceil(std::max<std::size_t>(data.entries.size(), 16));
+  data.index.assign(buckets + 1 + data.entries.size(), 0);
+  std::vector<std::uint32_t> hashes;
+  hashes.reserve(data.entries.size());
+  for (const auto& entry : data.entries) {
+    hashes.push_back(hash_of(data.name(entry)) & static_cast<std::uint32_t>(buckets - 1));
+    ++data.index[hashes.back() + 1];
   }
+  for (std::size_t i = 1; i <= buckets; ++i) data.index[i] += data.index[i - 1];
+  std::vector<std::uint32_t> next(data.index.begin(),
+                                  data.index.begin() + static_cast<std::ptrdiff_t>(buckets));
+  for (std::uint32_t i = 0; i < hashes.size(); ++i) data.index[buckets + 1 + next[hashes[i]]++] = i;
   return table;
 }
 
 SymbolTable::Raw SymbolTable::raw() const {
-  return {std::as_bytes(std::span(data_->entries)), std::as_bytes(std::span(data_->slots)),
+  return {std::as_bytes(std::span(data_->entries)), std::as_bytes(std::span(data_->index)),
           data_->names};
 }
 
@@ -111,7 +121,7 @@ Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
     std::memcpy(into.data(), from.data(), from.size());
     return true;
   };
-  if (!fill(raw.entries, data.entries) || !fill(raw.slots, data.slots)) {
+  if (!fill(raw.entries, data.entries) || !fill(raw.index, data.index)) {
     return fail(Errc::malformed, 0, "symbol table");
   }
   data.names = raw.names;
@@ -123,14 +133,14 @@ Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
     }
     if (entry.address >= kKernelHalf) entry.address += delta;
   }
-  // A free slot must be left: a search ends there.
-  if (!std::has_single_bit(data.slots.size()) || data.slots.size() <= data.entries.size()) {
-    return fail(Errc::malformed, data.slots.size(), "symbol index");
+  if (data.index.size() <= data.entries.size() || !std::has_single_bit(data.buckets()))
+    return fail(Errc::malformed, data.index.size(), "symbol index");
+  const auto starts = std::span(data.index).first(data.buckets() + 1);
+  if (!std::ranges::is_sorted(starts) || starts.back() != data.entries.size())
+    return fail(Errc::malformed, starts.back(), "symbol index");
+  for (const std::uint32_t entry : std::span(data.index).subspan(starts.size())) {
+    if (entry >= data.entries.size()) return fail(Errc::malformed, entry, "symbol index");
   }
-  for (const std::uint32_t slot : data.slots) {
-    if (slot > data.entries.size()) return fail(Errc::malformed, slot, "symbol index");
-  }
-  if (std::ranges::count(data.slots, 0U) == 0) return fail(Errc::malformed, 0, "symbol index");
   if (!std::ranges::is_sorted(data.entries, {}, &Builder::Entry::address)) {
     return fail(Errc::malformed, 0, "symbol order");
   }
@@ -142,11 +152,11 @@ std::size_t SymbolTable::size() const { return data_->entries.size(); }
 Symbol SymbolTable::at(std::size_t index) const { return data_->symbol(data_->entries[index]); }
 
 std::optional<Gva> SymbolTable::find(std::string_view name) const {
+  // They come by address: the kernel's first ends the search.
   const Builder::Entry* best = nullptr;
   data_->each(name, [&](const Builder::Entry& entry) {
-    const auto rank = [](const Builder::Entry& e) { return std::pair(e.module != 0, e.address); };
-    if (best == nullptr || rank(entry) < rank(*best)) best = &entry;
-    return true;
+    if (best == nullptr || entry.module == 0) best = &entry;
+    return entry.module != 0;
   });
   if (best == nullptr) return std::nullopt;
   return Gva{best->address};
@@ -158,7 +168,6 @@ std::vector<Symbol> SymbolTable::all(std::string_view name) const {
     found.push_back(data_->symbol(entry));
     return true;
   });
-  std::ranges::sort(found, {}, &Symbol::address);
   return found;
 }
 

@@ -55,7 +55,7 @@ class SymbolTable {
 
   /// The table's own memory, for keeping it in a file: written and read on one machine.
   struct Raw {
-    Bytes entries, slots;
+    Bytes entries, index;
     std::string_view names;
   };
   [[nodiscard]] Raw raw() const;
@@ -73,7 +73,7 @@ class SymbolTable {
   [[nodiscard]] Symbol at(std::size_t index) const;  ///< in order of address
 
   /// The kernel's own symbol of that name (the first by address if there are
-  /// several), else a module's. Cost: a hash and about two comparisons.
+  /// several), else a module's. Cost: a hash and about one comparison.
   [[nodiscard]] std::optional<Gva> find(std::string_view name) const;
   /// All of that name, by address.
   [[nodiscard]] std::vector<Symbol> all(std::string_view name) const;

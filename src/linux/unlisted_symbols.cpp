@@ -18,7 +18,7 @@ constexpr std::size_t kMaxBanner = 512;
 constexpr std::uint32_t kBtfStart = 0x0001'eb9f;  // magic, version 1, no flags
 constexpr std::uint64_t kSmallestBtf = 64 * kKiB;
 constexpr std::string_view kBannerStart = "Linux version ";
-constexpr std::size_t kNameSize = 16;  // TASK_COMM_LEN
+constexpr std::size_t kMaxNames = 4096;  // places where the first task's name is followed up
 
 /// The kernel's image as it lies in RAM, copied: text, .rodata and .data follow each other.
 class Image {
@@ -85,9 +85,9 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> find_btf(const Image& ima
     const std::uint64_t size = header + strings + *load<std::uint32_t>(bytes, at + 20);
     if (header < 24 || header > 256 || size < kSmallestBtf || size > btf::kMaxBlobSize) continue;
     const auto blob = slice(bytes, at, size);
+    if (!blob || header + strings >= size) continue;
     // Strings begin and end with a NUL.
-    if (!blob || (*blob)[header + strings] != std::byte{0} || blob->back() != std::byte{0})
-      continue;
+    if ((*blob)[header + strings] != std::byte{0} || blob->back() != std::byte{0}) continue;
     return std::pair{at, size};
   }
   return std::nullopt;
@@ -112,8 +112,9 @@ std::optional<std::uint64_t> find_init_task(const PhysicalMemory& ram, const Ker
   if (!bind.done() || !name || !name->offset() || !list.offset()) return std::nullopt;
   const x86::AddressSpace memory(ram, place.root);
   const auto text = image.text();
-  for (auto at = text.find("swapper"); at != std::string_view::npos;
-       at = text.find("swapper", at + 1)) {
+  std::size_t left = kMaxNames;
+  for (auto at = text.find("swapper"); at != std::string_view::npos && left > 0;
+       at = text.find("swapper", at + 1), --left) {
     if (at < *name->offset()) continue;
     const Gva task{image.address(at - *name->offset())};
     const auto number = pid.read(memory, task);

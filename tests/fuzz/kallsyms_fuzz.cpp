@@ -12,7 +12,8 @@ namespace {
 using namespace vitrine;
 
 void parse(Bytes bytes, std::uint64_t tokens) {
-  const auto layout = format::parse_kallsyms(bytes, tokens);
+  std::uint64_t work = format::kKallsymsWork;
+  const auto layout = format::parse_kallsyms(bytes, tokens, work);
   if (!layout) return;
   std::uint64_t sum = 0;
   (void)format::for_each_symbol(bytes, *layout, 0x1000,

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "linux/find_kernel.h"
 #include "linux/kernel.h"
+#include "linux/kernel_cache.h"
 #include "linux/type_catalogue.h"
+#include "memory/passing_memory.h"
 #include "support/lab.h"
 
 namespace vitrine::linux {
@@ -396,6 +399,61 @@ TEST_F(Cache, AKernelsBuildIdOverOtherCodeServesNothingOfIt) {
   for (const auto& warning : (*kernel)->health().warnings)
     EXPECT_FALSE(warning.contains("serves instead")) << warning;
   EXPECT_FALSE((*kernel)->health().warnings.empty());
+}
+
+/// The guest's tables as they are before and after its symbols are taken out of them.
+class Flipping final : public PassingMemory {
+ public:
+  Flipping(const PhysicalMemory& before, const PhysicalMemory& after)
+      : PassingMemory(before), after_(after) {}
+  void flip() { flipped_ = true; }
+  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
+    return flipped_ ? after_.read(from, into) : inner().read(from, into);
+  }
+  std::size_t read_batch(std::span<BatchRead> batch) const override {
+    return PhysicalMemory::read_batch(batch);
+  }
+  [[nodiscard]] Bytes window(Gpa, std::uint64_t) const noexcept override { return {}; }
+
+ private:
+  const PhysicalMemory& after_;
+  bool flipped_ = false;
+};
+
+/// Another guest's symbols must not come under the hash of the tables this one shows afterwards.
+TEST_F(Cache, TablesThatChangeAfterTheyWereTakenApartAreNotKeptAsTheOthers) {
+  const Lab genuine({});
+  Lab forged({});
+  // A name of a symbol in the middle of the tables: one byte of one token.
+  forged.forge().bytes(forged.text_physical() + Lab::kallsyms_offset() + 9'000, 1)[0] ^=
+      std::byte{1};
+  Flipping memory(forged.memory(), genuine.memory());
+  const auto found = find_kernel(memory, {});
+  ASSERT_TRUE(found.has_value()) << found.error().message;
+  memory.flip();
+  const KernelCache cache(directory_);
+  ASSERT_TRUE(cache.keep(memory, *found, {}).has_value());
+  std::string doubt;
+  const auto kept = cache.find(genuine.memory(), {}, doubt);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_TRUE(kept->symbols_altered) << "they are not the genuine ones";
+}
+
+TEST_F(Cache, OldKernelsMakeRoomForNewOnes) {
+  std::filesystem::create_directories(directory_);
+  const auto start = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (int i = 0; i < 80; ++i) {
+    const auto path = directory_ + "/" + std::to_string(100 + i);
+    for (const auto* extension : {".kernel", ".btf"}) {
+      std::fclose(std::fopen((path + extension).c_str(), "w"));
+      std::filesystem::last_write_time(path + extension, start + std::chrono::seconds(i));
+    }
+  }
+  ASSERT_TRUE(Kernel::attach(Lab({}), {directory_}).has_value());
+  EXPECT_TRUE(std::filesystem::exists(file()));
+  EXPECT_TRUE(std::filesystem::exists(directory_ + "/179.btf"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/116.kernel"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/116.btf"));
 }
 
 TEST_F(Cache, ADamagedFileIsNoticed) {
