@@ -71,6 +71,11 @@ Problem unreadable(pid_t pid, int error) {
           fmt::format("QEMU's own memory (process {}) cannot be read", pid)};
 }
 
+Problem not_one(std::size_t cpu, const char* where) {
+  return {Errc::unsupported,
+          fmt::format("the state of CPU {} is found {} in QEMU's memory", cpu, where)};
+}
+
 bool is_searched(const ProcessMapping& mapping, std::span<const HostRange> ram) {
   if (!mapping.readable || !mapping.writable || mapping.shared || mapping.executable) return false;
   if (mapping.inode != 0 || mapping.size() > kMaxMapping) return false;
@@ -160,11 +165,15 @@ Outcome<void> EntryRegisterReader::find(std::span<const x86::Registers> cpus, st
       const auto got = ::pread(memory_.get(), buffer.data(), want, static_cast<off_t>(at.value));
       if (got <= 0) break;  // a guard page, or it was unmapped
       const auto piece = Bytes(buffer).first(static_cast<std::size_t>(got));
-      for (const auto& place : find_cpu_states(piece, at, cpus, star))
-        if (std::ranges::none_of(found, [&](const auto& one) {
-              return one.gdtr == place.gdtr && one.cpu == place.cpu;
-            }))
+      for (const auto& place : find_cpu_states(piece, at, cpus, star)) {
+        // One place a CPU: the guest writes into some of this memory (that of its screen), and
+        // could lay out any number.
+        const auto known = std::ranges::find(found, place.cpu, &CpuStatePlace::cpu);
+        if (known == found.end())
           found.push_back(place);
+        else if (known->gdtr != place.gdtr && is_started(cpus[place.cpu]))
+          return std::unexpected(not_one(place.cpu, "in more than one place"));
+      }
     }
   }
   std::ranges::sort(found, {}, &CpuStatePlace::cpu);
@@ -172,9 +181,7 @@ Outcome<void> EntryRegisterReader::find(std::span<const x86::Registers> cpus, st
   for (std::size_t cpu = 0; cpu < cpus.size(); ++cpu) {
     const auto count = std::ranges::count(found, cpu, &CpuStatePlace::cpu);
     if (count == 1 || !is_started(cpus[cpu])) continue;
-    return std::unexpected(Problem(
-        Errc::unsupported, fmt::format("the state of CPU {} is found {} in QEMU's memory", cpu,
-                                       count == 0 ? "nowhere" : "in more than one place")));
+    return std::unexpected(not_one(cpu, "nowhere"));
   }
   for (const auto& place : found) {
     if (distance(place) != distance(found.front()))

@@ -32,7 +32,7 @@ Outcome<void> GdbClient::send(std::string_view bytes) {
 Outcome<std::optional<std::string>> GdbClient::receive(std::chrono::milliseconds time) {
   const auto until = std::chrono::steady_clock::now() + time;
   std::array<char, 16384> piece;
-  while (true) {
+  for (bool read = false;; read = true) {
     auto packet = frames_.next();
     if (!packet) return problem(Errc::protocol, "the gdbstub answered nonsense");
     if (*packet) {
@@ -42,6 +42,7 @@ Outcome<std::optional<std::string>> GdbClient::receive(std::chrono::milliseconds
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())
             .count();
+    if (read && left <= 0) return std::optional<std::string>{};  // it talks, but of nothing
     pollfd ready{.fd = socket_, .events = POLLIN, .revents = 0};
     const int events = ::poll(&ready, 1, left > 0 ? static_cast<int>(left) : 0);
     if (events == 0) return std::optional<std::string>{};
@@ -182,6 +183,7 @@ Outcome<std::optional<GdbStop>> GdbClient::wait(std::chrono::milliseconds time) 
       selected_ = stop->thread;  // QEMU chooses the CPU that stopped
       return stop;
     }
+    if (left.count() <= 0) return std::optional<GdbStop>{};
   }
 }
 
@@ -202,7 +204,9 @@ Outcome<GdbStop> GdbClient::interrupt() {
 Outcome<void> GdbClient::interrupt_silently() { return send("\x03"); }
 
 Outcome<void> GdbClient::settle() {
-  while (TRY(receive(std::chrono::milliseconds(20)))) {
+  constexpr int kMostPackets = 1000;
+  for (int packets = 0; TRY(receive(std::chrono::milliseconds(20))); ++packets) {
+    if (packets == kMostPackets) return problem(Errc::protocol, "the gdbstub talks without end");
   }
   selected_.clear();
   if (!parse_gdb_stop(TRY(ask("?")))) return problem(Errc::protocol, "the gdbstub lost the thread");

@@ -139,7 +139,7 @@ std::vector<HostRange> place_blocks(const MemoryLayout& layout, const std::vecto
 
 /// Memory plugged in at start: from the next GiB boundary behind RAM on.
 void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options,
-               const std::vector<Run>& runs, const std::vector<Hva>& taken) {
+               const std::vector<Run>& runs, std::vector<Hva> taken) {
   constexpr std::uint64_t kAlignment = 2 * kMiB;
   Gpa next{4 * kGiB};
   for (const auto& range : ranges) next = std::max(next, range.range.end());
@@ -154,6 +154,7 @@ void add_dimms(std::vector<HostRange>& ranges, const QemuOptions& options,
     if (block.places.empty()) continue;
     const Gpa at = dimm.address ? Gpa{*dimm.address} : next;
     ranges.push_back({{at, block.size}, block.places.front(), block.name});
+    taken.push_back(block.places.front());
     next = Gpa{(at.value + block.size + kAlignment - 1) / kAlignment * kAlignment};
   }
 }

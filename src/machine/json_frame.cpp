@@ -1,5 +1,7 @@
 #include "machine/json_frame.h"
 
+#include <algorithm>
+
 namespace vitrine {
 
 std::size_t JsonFrame::feed(std::string_view more) noexcept {
@@ -18,7 +20,7 @@ std::size_t JsonFrame::feed(std::string_view more) noexcept {
     if (c == '"') {
       in_string_ = depth_ > 0;
     } else if (c == '{' || c == '[') {
-      ++depth_;
+      deepest_ = std::max(deepest_, ++depth_);
     } else if ((c == '}' || c == ']') && depth_ > 0 && --depth_ == 0) {
       return i + 1;
     }

@@ -15,9 +15,11 @@ class JsonFrame {
   /// @returns the number of bytes of `more` up to and including the end of the
   /// object, or 0 if it does not end there.
   [[nodiscard]] std::size_t feed(std::string_view more) noexcept;
+  /// How many objects and arrays lay in each other at most, so far.
+  [[nodiscard]] std::size_t deepest() const noexcept { return deepest_; }
 
  private:
-  std::size_t depth_ = 0;
+  std::size_t depth_ = 0, deepest_ = 0;
   bool in_string_ = false;
   bool escaped_ = false;
 };

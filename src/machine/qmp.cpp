@@ -22,6 +22,8 @@ using Clock = std::chrono::steady_clock;
 // QEMU's longest honest answer here, `info mtree -f` of a large machine, stays far below.
 constexpr std::size_t kLongestAnswer = 32 * 1024 * 1024;
 constexpr std::size_t kMostEvents = 100'000;
+constexpr std::size_t kMostAtOnce = 2 * kLongestAnswer;  // events too, while one answer is awaited
+constexpr std::size_t kDeepest = 100;  // objects in objects: writing them out again recurses
 
 std::unexpected<Problem> problem(Errc code, std::string message, std::string hint = {}) {
   return std::unexpected(Problem(code, std::move(message), std::move(hint)));
@@ -72,6 +74,7 @@ Outcome<std::unique_ptr<Qmp>> Qmp::adopt(FileDescriptor socket, Timeouts timeout
 }
 
 Outcome<void> Qmp::greet() {
+  taken_ = 0;
   const auto greeting = TRY(receive(Clock::now() + timeouts_.greeting)).value;
   const auto qmp = greeting.find("QMP");
   if (qmp == greeting.end() || !qmp->is_object()) {
@@ -123,6 +126,8 @@ Outcome<Qmp::Answer> Qmp::receive(Deadline until) {
   std::size_t seen = 0;
   while (true) {
     if (const auto end = frame.feed(std::string_view(buffer_).substr(seen)); end != 0) {
+      if (frame.deepest() > kDeepest)
+        return problem(Errc::protocol, "the QMP monitor answered nonsense");
       Answer answer{Json::parse(buffer_.begin(),
                                 buffer_.begin() + static_cast<std::ptrdiff_t>(seen + end), nullptr,
                                 false)};
@@ -146,11 +151,15 @@ Outcome<Qmp::Answer> Qmp::receive(Deadline until) {
       return problem(Errc::vanished, "the QMP connection broke");
     }
     buffer_.append(piece.data(), static_cast<std::size_t>(got));
+    taken_ += static_cast<std::size_t>(got);
+    if (taken_ > kMostAtOnce)
+      return problem(Errc::protocol, "the QMP monitor talks without end and does not answer");
   }
 }
 
 Outcome<Qmp::Answer> Qmp::answer_to(std::uint64_t id) {
   const auto until = Clock::now() + timeouts_.answer;
+  taken_ = 0;
   for (std::size_t skipped = 0; skipped < kMostEvents; ++skipped) {
     auto answer = TRY(receive(until));
     const auto own = answer.value.find("id");

@@ -91,7 +91,8 @@ class Qmp {
   FileDescriptor socket_;
   Timeouts timeouts_;
   std::string version_;
-  std::string buffer_;  ///< received, not yet taken
+  std::string buffer_;     ///< received, not yet taken
+  std::size_t taken_ = 0;  ///< from the socket, since an answer is awaited
   std::uint64_t next_id_ = 1;
 };
 

@@ -139,10 +139,11 @@ GuardedMapping& GuardedMapping::operator=(GuardedMapping&& other) noexcept {
 GuardedMapping::~GuardedMapping() { release(); }
 
 void GuardedMapping::release() noexcept {
+  // First the slot: once unmapped, the addresses may be another's.
+  if (slot_ >= 0) slot_at(slot_).size.store(0, std::memory_order_release);
   if (mapped_bytes_ != 0) {
     ::munmap(const_cast<std::byte*>(bytes_.data()), mapped_bytes_);
   }
-  if (slot_ >= 0) slot_at(slot_).size.store(0, std::memory_order_release);
   bytes_ = {};
   mapped_bytes_ = 0;
   slot_ = -1;

@@ -54,7 +54,11 @@ Result<std::unique_ptr<ProcessMemory>> ProcessMemory::create(pid_t pid, MemoryMa
 
 bool ProcessMemory::alive() const noexcept {
   pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&ended, 1, 0) == 0;
+  int ready = 0;
+  do {
+    ready = ::poll(&ended, 1, 0);
+  } while (ready < 0 && errno == EINTR);
+  return ready == 0;
 }
 
 Result<void> ProcessMemory::read(Gpa from, MutableBytes into) const {

@@ -158,5 +158,25 @@ TEST(InferRam, NodesAreOneAfterTheOther) {
   EXPECT_EQ(ranges[2], (HostRange{{Gpa{kGiB}, kGiB}, Hva{0x10000000}, "b"}));
 }
 
+TEST(InferRam, TwoDimmsOfOneSizeHaveAPlaceEach) {
+  QemuOptions options;
+  options.memory_bytes = kGiB;
+  options.machine_type = "q35";
+  options.backends = {{"d0", "ram", kGiB / 2, std::nullopt, ""},
+                      {"d1", "ram", kGiB / 2, std::nullopt, ""}};
+  options.dimms = {{"", "d0", std::nullopt}, {"", "d1", std::nullopt}};
+  const auto maps = maps_of({{0x10000000, kGiB, "rw-p", 0},
+                             {0x50000000, 0x1000, "---p", 0},
+                             {0x60000000, kGiB / 2, "rw-p", 0},
+                             {0x80000000, 0x1000, "---p", 0},
+                             {0x90000000, kGiB / 2, "rw-p", 0},
+                             {0xb0000000, 0x1000, "---p", 0}});
+  const auto readings = infer_ram(options, maps);
+  ASSERT_TRUE(readings);
+  const auto& ranges = readings->front().ranges;
+  ASSERT_GE(ranges.size(), 3U);
+  EXPECT_NE(ranges[ranges.size() - 1].hva, ranges[ranges.size() - 2].hva);
+}
+
 }  // namespace
 }  // namespace vitrine

@@ -145,6 +145,19 @@ TEST(Qmp, AnEndlessAnswerIsCutOff) {
   qmp->reset();
 }
 
+TEST(Qmp, ObjectsInObjectsInObjectsAreNonsense) {
+  FarEnd far(std::string(kGreeting), [](const std::string& line) {
+    if (line.find("qmp_capabilities") != std::string::npos) return plain(line);
+    return "{\"return\": " + std::string(1'000'000, '[') + std::string(1'000'000, ']') +
+           ", \"id\": " + id_of(line) + "}\n";
+  });
+  auto qmp = Qmp::adopt(far.take(), QmpTimeouts{});
+  ASSERT_TRUE(qmp.has_value());
+  const auto answer = (*qmp)->execute("query-status");
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, Errc::protocol);
+}
+
 TEST(Qmp, Endpoints) {
   EXPECT_EQ(qmp_endpoint("tcp:[::1]:4444").host, "::1");
   EXPECT_EQ(qmp_endpoint("tcp:localhost:4444").port, "4444");
