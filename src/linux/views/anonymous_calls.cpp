@@ -39,8 +39,8 @@ constexpr ViewInfo kInfo = {
 };
 
 constexpr std::uint64_t kExecuted = 4, kWritten = 2;  // VM_EXEC, VM_WRITE
-constexpr std::uint64_t kUserEnd = 0x0000'8000'0000'0000;
-constexpr std::uint16_t kUserCode = 0x33;  // __USER_CS
+constexpr std::uint64_t kUserEnd = 1ULL << 56;        // with five levels of page tables
+constexpr std::uint16_t kUserCode = 0x33;             // __USER_CS
 constexpr std::size_t kAround = 32;
 
 struct Fields {

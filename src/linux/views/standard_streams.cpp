@@ -134,6 +134,7 @@ class Reader final : public ViewReader {
     Tally tally;
     paths_.forget();
     gathered_ = false;
+    all_gathered_ = true;
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
     for (const auto& process : processes.tasks) {
@@ -144,6 +145,11 @@ class Reader final : public ViewReader {
       fill(rows, process, *mm, *files);
       if (!tasks_.still(process)) continue;
       if (!rows.end()) break;
+    }
+    if (!all_gathered_) {
+      tally.truncated = true;
+      tally.warnings.emplace_back(
+          "more descriptors are open than are looked at: a relay may be missing");
     }
     return tally;
   }
@@ -191,7 +197,7 @@ class Reader final : public ViewReader {
     if (!relays_ || !rows.wants_any(kRelay, kRelayPort, kRelayOutgoing) ||
         !relays_->is_stream(input))
       return;
-    if (!gathered_) relays_->gather(tasks_.processes().tasks);
+    if (!gathered_) all_gathered_ = relays_->gather(tasks_.processes().tasks);
     gathered_ = true;
     const auto relay = relays_->of(input, reader);
     if (!relay) return;
@@ -224,7 +230,7 @@ class Reader final : public ViewReader {
   TaskList tasks_;
   PathReader paths_;
   Outcome<StreamRelays> relays_;
-  bool gathered_ = false;
+  bool gathered_ = false, all_gathered_ = true;
   Gva socket_operations_;
 };
 

@@ -17,9 +17,10 @@ constexpr unsigned kPipe = 1, kCharacter = 2;            // S_IFIFO, S_IFCHR >> 
 // Documentation/admin-guide/devices.txt: /dev/ptmx is 5:2; slaves have the majors 136 to 143.
 constexpr std::uint32_t kMaster = 5 << 20 | 2;
 constexpr std::uint32_t kFirstSlave = 136, kLastSlave = 143;
-/// Of one process, and of all; more are not looked at.
-constexpr std::uint32_t kMaxDescriptors = 64 * 1024;
-constexpr std::size_t kMaxFiles = 1 << 20;
+/// Of one process; more than fs.nr_open allows by default are not looked at. Then of all.
+constexpr std::uint32_t kMaxDescriptors = 1 << 20;
+constexpr std::size_t kMaxSlots = 1 << 26, kMaxFiles = 1 << 22;
+constexpr std::size_t kAtOnce = 4096;  // slots of a table
 
 }  // namespace
 
@@ -52,32 +53,40 @@ Outcome<StreamRelays> StreamRelays::open(const Kernel& kernel) {
   return made;
 }
 
-void StreamRelays::gather(const std::vector<TaskRef>& processes) {
+bool StreamRelays::gather(const std::vector<TaskRef>& processes) {
   givers_.clear();
   connections_.clear();
   listened_.clear();
-  std::size_t looked_at = 0;
+  bool all = true;
+  std::size_t slots = kMaxSlots, left = kMaxFiles;
+  std::vector<Gva> some(kAtOnce);
   for (const auto& process : processes) {
-    if (looked_at > kMaxFiles) return;
     const auto files = task_files_.read(*memory_, process.address);
     if (!files || !*files) continue;
     const auto fdt = fdt_.read(*memory_, *files);
     if (!fdt) continue;
-    const auto most = std::min(most_.read(*memory_, *fdt).value_or(0), kMaxDescriptors);
+    const std::size_t size = most_.read(*memory_, *fdt).value_or(0);
     const auto table = table_.read(*memory_, *fdt);
-    if (!table || most == 0) continue;
-    looked_at += most;
-    std::vector<Gva> slots(most);
-    if (!memory_->read(*table, std::as_writable_bytes(std::span(slots)))) continue;
-    for (const auto file : slots) {
-      if (!is_kernel_pointer(file)) continue;
-      if (const auto stream = stream_of(file)) {
-        if (stream->gives) givers_[stream->shared].push_back(process.tgid);
-      } else {
-        take_socket(file, process.tgid);
+    if (!table) continue;
+    const auto most = std::min<std::size_t>({size, kMaxDescriptors, slots});
+    all = all && most == size;
+    slots -= most;
+    for (std::size_t from = 0; from < most; from += kAtOnce) {
+      const auto part = std::span(some).first(std::min(kAtOnce, most - from));
+      if (!memory_->read(*table + from * sizeof(Gva), std::as_writable_bytes(part))) continue;
+      for (const auto file : part) {
+        if (!is_kernel_pointer(file)) continue;
+        if (left == 0) return false;
+        --left;
+        if (const auto stream = stream_of(file)) {
+          if (stream->gives) givers_[stream->shared].push_back(process.tgid);
+        } else {
+          take_socket(file, process.tgid);
+        }
       }
     }
   }
+  return all;
 }
 
 std::optional<StreamRelays::Stream> StreamRelays::stream_of(Gva file) const {

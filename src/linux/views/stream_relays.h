@@ -31,7 +31,9 @@ class StreamRelays {
   [[nodiscard]] static Outcome<StreamRelays> open(const Kernel& kernel);
 
   /// Forgets, and looks at the descriptors of all of `processes`.
-  void gather(const std::vector<TaskRef>& processes);
+  /// @returns whether it could: no table was larger than a million, nor all of them together than
+  ///   what is looked at
+  [[nodiscard]] bool gather(const std::vector<TaskRef>& processes);
 
   /// What is at the other end of `file` (a struct file of `reader`): an outgoing connection before
   /// one that came in; nothing: no pipe or terminal, or no connection there.
