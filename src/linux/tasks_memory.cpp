@@ -90,22 +90,25 @@ Result<std::int64_t> MemoryFields::counter(const Snapshot& mm, std::uint32_t whi
     return *load<std::int64_t>(*bytes, 0);
   };
   if (!per_cpu_) return std::max<std::int64_t>(0, TRY(word(at)));
-  std::int64_t sum = TRY(word(at + counter_count_));
+  auto sum = static_cast<std::uint64_t>(TRY(word(at + counter_count_)));  // forged ones wrap
   const Gva parts{static_cast<std::uint64_t>(TRY(word(at + counter_cpus_)))};
   if (parts) {
     for (unsigned cpu = 0; cpu < kernel_->cpu_count(); ++cpu) {
       const Gva part = TRY(kernel_->per_cpu(parts, cpu));
-      sum += TRY(kernel_->memory().load<std::int32_t>(part));
+      sum +=
+          static_cast<std::uint64_t>(std::int64_t{TRY(kernel_->memory().load<std::int32_t>(part))});
     }
   }
-  return std::max<std::int64_t>(0, sum);
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(sum));
 }
 
 namespace {
 
+constexpr std::uint64_t kMaxPages = 1ULL << 45;  // an address space of 57 bits
+
 /// Pages as bytes; a count that no address space can have is refused.
 Result<std::int64_t> bytes_of_pages(std::uint64_t pages, Gva where, const char* what) {
-  if (pages > (1ULL << 52)) return fail(Errc::implausible, where.value, what);
+  if (pages > kMaxPages) return fail(Errc::implausible, where.value, what);
   return static_cast<std::int64_t>(pages * kPageSize);
 }
 

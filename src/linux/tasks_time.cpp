@@ -46,8 +46,10 @@ std::optional<BootClock> BootClock::open(const Kernel& kernel) {
 std::optional<std::int64_t> BootClock::boot_time() const {
   const auto real = real_.read(*memory_, timekeeper_);
   const auto boot = boot_.read(*memory_, timekeeper_);
-  if (!real || !boot || *real < *boot) return std::nullopt;
-  return *real - *boot;
+  std::int64_t time = 0;
+  if (!real || !boot || __builtin_sub_overflow(*real, *boot, &time) || time < 0)
+    return std::nullopt;
+  return time;
 }
 
 }  // namespace vitrine::linux

@@ -18,9 +18,9 @@ namespace vitrine::x86 {
 struct MemoryOperand {
   static constexpr std::uint8_t kNone = 0xff;
   std::uint8_t base = kNone, index = kNone, scale = 1;
-  std::int32_t displacement = 0;
-  bool rip_relative = false;     ///< displacement counts from the next instruction
-  std::uint8_t segment = kNone;  ///< 4 fs, 5 gs; others have base 0 in long mode
+  std::int64_t displacement = 0;  // of 32 bits, and a little more: "pop" adds to it
+  bool rip_relative = false;      ///< displacement counts from the next instruction
+  std::uint8_t segment = kNone;   ///< 4 fs, 5 gs; others have base 0 in long mode
   bool operator==(const MemoryOperand&) const = default;
 };
 

@@ -79,8 +79,7 @@ void compare(const ZydisDecodedInstruction& instruction, const ZydisDecodedOpera
   // pop moves the stack pointer before the address is made: what is named stands after that.
   if (instruction.mnemonic == ZYDIS_MNEMONIC_POP && number(memory.base) == 4)
     displacement += long_mode ? 8 : 4;
-  if (found.memory.displacement != static_cast<std::int32_t>(displacement))
-    differs("displacement", instruction, code);
+  if (found.memory.displacement != displacement) differs("displacement", instruction, code);
 }
 
 void check(const ZydisDecoder& decoder, Bytes code, bool long_mode) {

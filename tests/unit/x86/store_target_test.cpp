@@ -25,6 +25,7 @@ TEST(StoreTarget, Operands) {
   EXPECT_EQ(gs.memory, (MemoryOperand{.base = 0, .segment = 5}));
   EXPECT_TRUE(decode({0x67, 0x89, 0x07}).narrow);                       // mov %eax,(%edi)
   EXPECT_EQ(decode({0x8f, 0x44, 0x24, 0x08}).memory.displacement, 16);  // popq 8(%rsp)
+  EXPECT_EQ(decode({0x8f, 0x84, 0x24, 0xff, 0xff, 0xff, 0x7f}).memory.displacement, 0x8000'0007);
 }
 
 TEST(StoreTarget, WhatOnlyReadsIsNone) {
