@@ -33,6 +33,11 @@ Result<Record<kSize>> record(const ReadFile& read, std::uint64_t offset) {
   return one;
 }
 
+/// So many bytes a function holds; one of an unknown size holds all behind it.
+std::uint64_t reach(const ElfFunction& function) {
+  return function.size == 0 ? UINT64_MAX : function.size;
+}
+
 }  // namespace
 
 Result<ElfSymbols> ElfSymbols::read(const ReadFile& read, std::uint64_t file_size) {
@@ -183,19 +188,26 @@ void ElfSymbols::take(const ReadFile& read, const Table& table, std::uint64_t fi
     at += size;
   }
   std::ranges::stable_sort(functions_, {}, &ElfFunction::address);
+  // Of several at one address the first whose size holds a place is found: those that an earlier
+  // one hides are dropped, so that at each address sizes rise. Size 0 holds all.
+  std::size_t kept = 0;
+  for (const auto& one : functions_) {
+    if (kept != 0 && functions_[kept - 1].address == one.address &&
+        reach(one) <= reach(functions_[kept - 1]))
+      continue;
+    functions_[kept++] = one;
+  }
+  functions_.resize(kept);
 }
 
 std::optional<ElfSymbols::Found> ElfSymbols::find(std::uint64_t address) const {
   auto after = std::ranges::upper_bound(functions_, address, {}, &ElfFunction::address);
   if (after == functions_.begin()) return std::nullopt;
   const auto start = std::prev(after)->address;
-  // Of several at one address the first whose size holds it.
   const auto first = std::ranges::lower_bound(functions_, start, {}, &ElfFunction::address);
-  for (auto one = first; one != after; ++one) {
-    if (one->size != 0 && address - start >= one->size) continue;
-    return Found{std::string_view(names_).substr(one->name, one->name_size), address - start};
-  }
-  return std::nullopt;
+  const auto one = std::ranges::upper_bound(first, after, address - start, {}, reach);
+  if (one == after) return std::nullopt;
+  return Found{std::string_view(names_).substr(one->name, one->name_size), address - start};
 }
 
 }  // namespace vitrine::format

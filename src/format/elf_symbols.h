@@ -49,6 +49,10 @@ class ElfSymbols {
   [[nodiscard]] std::optional<Found> find(std::uint64_t address) const;
 
   [[nodiscard]] std::size_t size() const { return functions_.size(); }
+  /// What it takes of memory, in bytes.
+  [[nodiscard]] std::size_t footprint() const {
+    return names_.capacity() + functions_.capacity() * sizeof(ElfFunction);
+  }
   /// ".symtab", ".dynsym", "dynamic segment"; empty: no table could be read.
   [[nodiscard]] std::string_view source() const { return source_; }
   [[nodiscard]] bool incomplete() const { return incomplete_; }

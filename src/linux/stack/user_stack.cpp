@@ -15,6 +15,7 @@ constexpr std::uint64_t kExecutable = 4;        // VM_EXEC
 constexpr std::uint64_t kFarthest = 64 * kMiB;  // between two frames
 constexpr std::uint64_t kUserEnd = 1ull << 56;  // with five levels
 constexpr std::size_t kMaxFiles = 4096;
+constexpr std::size_t kMaxSymbolBytes = 512 * kMiB;  // of all files; of those beyond none is named
 
 const maps::Area* area_at(const std::vector<maps::Area>& areas, Gva address) {
   const auto after = std::ranges::upper_bound(areas, address, {}, &maps::Area::start);
@@ -39,13 +40,17 @@ Outcome<UserStacks> UserStacks::open(const Kernel& kernel) {
 
 void UserStacks::forget() {
   files_.clear();
+  symbol_bytes_ = 0;
   mms_.clear();
   if (paths_) paths_->forget();
 }
 
 const UserStacks::File& UserStacks::file_of(Gva at) {
   if (const auto known = files_.find(at.value); known != files_.end()) return known->second;
-  if (files_.size() >= kMaxFiles) files_.clear();
+  if (files_.size() >= kMaxFiles) {
+    files_.clear();
+    symbol_bytes_ = 0;
+  }
   File file;
   if (paths_) {
     const auto point = paths_->point_at(path_.in(at));
@@ -53,12 +58,13 @@ const UserStacks::File& UserStacks::file_of(Gva at) {
       if (auto text = paths_->text(*point)) file.path = std::move(text->text);
     }
   }
-  if (cache_) {
+  if (cache_ && symbol_bytes_ < kMaxSymbolBytes) {
     if (const auto contents = cache_->of_file(at)) {
       const auto read = [&](std::uint64_t offset, MutableBytes into) {
         return cache_->read(*contents, offset, into);
       };
       if (auto symbols = format::ElfSymbols::read(read, contents->size_bytes)) {
+        symbol_bytes_ += symbols->footprint();
         file.symbols = std::make_unique<format::ElfSymbols>(std::move(*symbols));
       }
     }

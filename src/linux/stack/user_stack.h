@@ -75,6 +75,7 @@ class UserStacks {
   std::optional<PageCache> cache_;
   std::optional<PathReader> paths_;
   std::unordered_map<std::uint64_t, File> files_;                   // by struct file
+  std::size_t symbol_bytes_ = 0;                                    // of these
   std::unordered_map<std::uint64_t, std::vector<maps::Area>> mms_;  // by mm_struct
 };
 

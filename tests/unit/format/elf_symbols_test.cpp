@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vitrine::format {
@@ -64,6 +67,71 @@ TEST(ElfSymbols, DynamicSegmentWhereTheSectionsAreMissing) {
   const auto symbols = ElfSymbols::read(reader(file, file.size() - 64), file.size());
   ASSERT_TRUE(symbols);
   EXPECT_EQ(names_in(*symbols), (std::vector<std::string>{"inner", "outer", "main"}));
+}
+
+/// A file with nothing but a table of functions, all named "f<index>": {address, size}.
+std::vector<std::byte> file_with(
+    const std::vector<std::pair<std::uint64_t, std::uint64_t>>& functions) {
+  std::vector<std::byte> file(64 + 3 * 64);
+  const auto put = [&](std::size_t at, auto value) {
+    std::memcpy(file.data() + at, &value, sizeof value);
+  };
+  std::string names(1, '\0');
+  std::vector<std::byte> symbols(24);
+  for (const auto& [address, size] : functions) {
+    std::array<std::byte, 24> one{};
+    const auto name = static_cast<std::uint32_t>(names.size());
+    std::memcpy(one.data(), &name, 4);
+    one[4] = std::byte{2};  // STT_FUNC
+    one[6] = std::byte{1};
+    std::memcpy(one.data() + 8, &address, 8);
+    std::memcpy(one.data() + 16, &size, 8);
+    symbols.insert(symbols.end(), one.begin(), one.end());
+    names += 'f' + std::to_string(symbols.size() / 24 - 2) + '\0';
+  }
+  put(0, std::uint32_t{0x464c'457f});
+  put(4, std::uint16_t{0x0102});
+  put(40, std::uint64_t{64});  // e_shoff
+  put(54, std::uint16_t{56});
+  put(58, std::uint16_t{64});
+  put(60, std::uint16_t{3});
+  put(128 + 4, std::uint32_t{2});  // SHT_SYMTAB, its names in section 2
+  put(128 + 24, std::uint64_t{file.size()});
+  put(128 + 32, std::uint64_t{symbols.size()});
+  put(128 + 40, std::uint32_t{2});
+  put(128 + 56, std::uint64_t{24});
+  put(192 + 24, std::uint64_t{file.size() + symbols.size()});
+  put(192 + 32, std::uint64_t{names.size()});
+  file.insert(file.end(), symbols.begin(), symbols.end());
+  const auto text = bytes_of(names);
+  file.insert(file.end(), text.begin(), text.end());
+  return file;
+}
+
+TEST(ElfSymbols, OfSeveralAtOneAddressTheFirstThatHoldsIt) {
+  const auto file = file_with({{0x100, 8}, {0x100, 4}, {0x100, 16}, {0x100, 0}, {0x100, 99}});
+  const auto symbols = ElfSymbols::read(reader(file), file.size());
+  ASSERT_TRUE(symbols);
+  EXPECT_EQ(symbols->find(0x107)->name, "f0");
+  EXPECT_EQ(symbols->find(0x108)->name, "f2");
+  EXPECT_EQ(symbols->find(0x110)->name, "f3");
+  EXPECT_EQ(symbols->find(0x150)->name, "f3");
+  EXPECT_FALSE(symbols->find(0xff));
+}
+
+/// Whoever may run a program in the guest may name half a million functions at one place.
+TEST(ElfSymbols, AnyNumberAtOneAddressIsSearchedQuickly) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> functions;
+  for (std::uint64_t i = 1; i <= 200'000; ++i) functions.emplace_back(0x1000, i);
+  const auto file = file_with(functions);
+  const auto symbols = ElfSymbols::read(reader(file), file.size());
+  ASSERT_TRUE(symbols);
+  const auto start = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 0; i < 100'000; ++i) {
+    const auto found = symbols->find(0x1000 + 199'999 - i % 1000);
+    ASSERT_TRUE(found);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));  // was a minute
 }
 
 TEST(ElfSymbols, AFunctionEndsWhereItsSizeSays) {
