@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kMaxTable = 64 * kMiB;
 constexpr std::size_t kMaxPages = 1U << 16;
+constexpr std::size_t kMaxUnreadable = 256;  // tables that could not be read
 constexpr std::size_t kKprobeBuckets = 64;
 constexpr std::uint64_t kJumpEntry = 16;      // s32 code, s32 target, s64 key: relative, since 4.19
 constexpr std::uint64_t kStaticCallSite = 8;  // s32 address, s32 key
@@ -45,6 +46,8 @@ class Collector {
   void add(const PatchSite& site) {
     if (sites_.size() < PatchSites::kMaxSites) sites_.push_back(site);
   }
+  /// No more are taken: nothing is read for them.
+  [[nodiscard]] bool full() const { return sites_.size() >= PatchSites::kMaxSites; }
 
   void ftrace() {
     const auto start = kernel_.symbols().find("ftrace_pages_start");
@@ -55,6 +58,7 @@ class Collector {
     std::unordered_set<Gva> seen;
     std::vector<std::byte> block;
     for (Gva page{word(*start)}; page; page = Gva{word(page + *next)}) {
+      if (full()) return;
       if (!is_kernel_pointer(page) || !seen.insert(page).second || seen.size() > kMaxPages) {
         warnings_.emplace_back("the pages of ftrace records break off");
         return;
@@ -62,7 +66,10 @@ class Collector {
       const auto count = memory_.load<std::uint32_t>(page + *index).value_or(0);
       if (count == 0 || count * *stride > kMaxTable) continue;
       block.resize(count * *stride);
-      if (!memory_.read(Gva{word(page + *records)}, block)) continue;
+      if (!memory_.read(Gva{word(page + *records)}, block)) {
+        if (++unreadable_ > kMaxUnreadable) return;
+        continue;
+      }
       for (std::uint64_t i = 0; i < count; ++i) {
         add({.kind = PatchSite::Kind::ftrace,
              .at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}});
@@ -71,10 +78,11 @@ class Collector {
   }
 
   void jump_table(Gva start, std::uint64_t size) {
-    if (size == 0 || size > kMaxTable) return;
+    if (size == 0 || size > kMaxTable || full() || unreadable_ > kMaxUnreadable) return;
     std::vector<std::byte> table(size / kJumpEntry * kJumpEntry);
     if (auto done = memory_.read(start, table); !done) {
       warnings_.push_back(fmt::format("a table of static keys: {}", describe(done.error())));
+      ++unreadable_;
       return;
     }
     for (std::uint64_t at = 0; at < table.size(); at += kJumpEntry) {
@@ -82,7 +90,10 @@ class Collector {
                          target = load<std::int32_t>(table, at + 4).value_or(0);
       const Gva site = start + at + static_cast<std::uint64_t>(code);
       const auto first = memory_.load<std::uint8_t>(site);
-      if (!first) continue;  // init text, gone
+      if (!first) {  // init text, gone
+        if (++gone_ > PatchSites::kMaxSites) return;
+        continue;
+      }
       const bool is_short = *first == 0xeb || *first == 0x66;
       add({.kind = PatchSite::Kind::static_key,
            .at = site,
@@ -105,9 +116,12 @@ class Collector {
   }
 
   void call_table(Gva start, std::uint64_t size) {
-    if (size == 0 || size > kMaxTable) return;
+    if (size == 0 || size > kMaxTable || full() || unreadable_ > kMaxUnreadable) return;
     std::vector<std::byte> table(size / kStaticCallSite * kStaticCallSite);
-    if (!memory_.read(start, table)) return;
+    if (!memory_.read(start, table)) {
+      ++unreadable_;
+      return;
+    }
     for (std::uint64_t at = 0; at < table.size(); at += kStaticCallSite) {
       const std::int64_t place = load<std::int32_t>(table, at).value_or(0);
       // A conditional tail call (0f 8x) is a byte longer.
@@ -161,6 +175,7 @@ class Collector {
     if (!table || !hlist || !addr || !opcode) return;
     for (std::size_t i = 0; i < kKprobeBuckets; ++i) {
       (void)walk_hlist(memory_, *table + i * 8, kMaxPages, [&](Gva node) {
+        if (full()) return false;
         const Gva probe = node - *hlist;
         PatchSite site{.kind = PatchSite::Kind::kprobe, .at = Gva{word(probe + *addr)}, .size = 1};
         site.opcode = memory_.load<std::uint8_t>(probe + *opcode).value_or(0);
@@ -182,6 +197,7 @@ class Collector {
   Offsets of_;
   std::vector<PatchSite>& sites_;
   std::vector<std::string>& warnings_;
+  std::size_t unreadable_ = 0, gone_ = 0;
 };
 
 }  // namespace

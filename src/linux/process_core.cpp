@@ -95,6 +95,10 @@ std::vector<Segment> segments_of(const x86::AddressSpace& memory,
                                  const std::vector<maps::Area>& areas, ProcessCore& core) {
   std::vector<Segment> out;
   std::uint64_t pages = 0;
+  // A process may have one page at a million addresses (of zeros, if it only reads): what is
+  // written is no more than the machine's memory, twice.
+  std::uint64_t room = 0;
+  for (const auto& range : memory.ram().ram()) room += 2 * range.size;
   for (const auto& area : areas) {
     if ((area.flags & (kPfnMap | kIo)) != 0) continue;
     const auto flags = static_cast<std::uint32_t>(((area.flags & kRead) != 0 ? PF_R : 0) |
@@ -102,7 +106,7 @@ std::vector<Segment> segments_of(const x86::AddressSpace& memory,
                                                   ((area.flags & kExecute) != 0 ? PF_X : 0));
     bool first = true;
     for (auto at = area.start; at < area.end; at += kPageSize) {
-      if (++pages > kMostPages || out.size() >= kMostSegments) {
+      if (++pages > kMostPages || out.size() >= kMostSegments || core.bytes >= room) {
         core.truncated = true;
         return out;
       }

@@ -61,19 +61,27 @@ Result<TaskList::Identity> TaskList::identity_of(Gva task) const {
   return identity;
 }
 
+/// Entries of a list of threads that are none of the process: there are few, while one ends.
+constexpr std::size_t kMaxForeign = 1024;
+
 template <class Accept>
 void TaskList::collect(Gva head, const Embedded& link, TaskListing& listing, const char* what,
                        Accept&& accept) const {
   for (int attempt = 1;; ++attempt) {
     const ReadAhead::In stage(*ahead_,
                               attempt == 1 ? ReadAhead::Stage::anchors : ReadAhead::Stage::anew);
-    std::size_t unreadable = 0;
-    const auto walked = walk_list(*memory_, head, kMaxTasks, [&](Gva node) {
+    std::size_t unreadable = 0, foreign = 0;
+    auto walked = walk_list(*memory_, head, kMaxTasks, [&](Gva node) {
       const auto identity = identity_of(link.owner(node));
       if (!identity) ++unreadable;
-      if (identity && accept(*identity)) listing.tasks.push_back(identity->task);
-      return true;
+      if (identity && accept(*identity)) {
+        listing.tasks.push_back(identity->task);
+        return true;
+      }
+      return ++foreign <= kMaxForeign || &link == &tasks_;
     });
+    // All processes could be given one and the same long list: it is left where it is another's.
+    if (walked.stopped) walked.broken = Error{Errc::implausible, head.value, "entries of others"};
     const bool last = walked.sound() || attempt == kTries || walked.truncated;
     if (last && unreadable != 0) {
       listing.unreadable += unreadable;
@@ -117,12 +125,15 @@ TaskListing TaskList::processes() const {
   });
   sort_and_unite(listing.tasks);
   // One pid, two task_structs: one of them ended since. The one still there stands.
-  for (std::size_t i = 1; i < listing.tasks.size(); ++i) {
-    if (listing.tasks[i].pid != listing.tasks[i - 1].pid) continue;
-    const auto stale = still(listing.tasks[i]) ? i - 1 : i;
-    listing.tasks.erase(listing.tasks.begin() + static_cast<std::ptrdiff_t>(stale));
-    --i;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < listing.tasks.size(); ++i) {
+    const auto task = listing.tasks[i];
+    if (kept == 0 || listing.tasks[kept - 1].pid != task.pid)
+      listing.tasks[kept++] = task;
+    else if (still(task))
+      listing.tasks[kept - 1] = task;
   }
+  listing.tasks.resize(kept);
   return listing;
 }
 
@@ -150,10 +161,8 @@ TaskListing TaskList::threads_of(TaskRef leader) const {
                    identity.leader == leader.address;
           });
   sort_and_unite(listing.tasks);
-  for (std::size_t i = 1; i < listing.tasks.size(); ++i) {
-    if (listing.tasks[i].pid != listing.tasks[i - 1].pid) continue;
-    listing.tasks.erase(listing.tasks.begin() + static_cast<std::ptrdiff_t>(i--));
-  }
+  const auto [first, last] = std::ranges::unique(listing.tasks, {}, &TaskRef::pid);
+  listing.tasks.erase(first, last);
   return listing;
 }
 

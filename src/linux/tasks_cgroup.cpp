@@ -12,8 +12,9 @@ namespace vitrine::linux {
 
 namespace {
 
-constexpr std::size_t kMaxDepth = 1024;      // cgroup.max.depth has no limit of its own; paths do
-constexpr std::size_t kMaxHierarchies = 64;  // at most one for each controller, and named ones
+constexpr std::size_t kMaxDepth = 1024;       // cgroup.max.depth has no limit of its own; paths do
+constexpr std::size_t kMaxHierarchies = 64;   // at most one for each controller, and named ones
+constexpr std::size_t kMaxBytes = 16 * kKiB;  // of a path; /proc shows those below PATH_MAX
 constexpr std::size_t kMaxPaths = 16'384;
 constexpr std::uint32_t kOnline = 2;  // CSS_ONLINE
 
@@ -44,12 +45,15 @@ Outcome<CgroupNames> CgroupNames::open(const Kernel& kernel) {
 Result<std::string> CgroupNames::path_of(Gva cgroup) const {
   if (const auto known = paths_.find(cgroup); known != paths_.end()) return known->second;
   std::vector<std::string> parts;
+  std::size_t bytes = 0;
   Gva node = TRY(node_.read(*memory_, cgroup));
   for (;;) {
     const auto parent = TRY(parent_.read(*memory_, node));
     if (!parent) break;  // the root, whose name is empty
     if (parts.size() == kMaxDepth) return fail(Errc::cycle, node.value, "kernfs_node.parent");
     parts.push_back(TRY(name_.read(*memory_, node)));
+    bytes += parts.back().size() + 1;
+    if (bytes > kMaxBytes) return fail(Errc::too_large, node.value, "cgroup path");
     node = parent;
   }
   std::string path;

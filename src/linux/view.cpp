@@ -10,6 +10,9 @@
 namespace vitrine::linux {
 namespace {
 
+/// Of one reading; a guest can give cause for one a row.
+constexpr std::size_t kMaxWarnings = 64;
+
 /// A view never leaves something out without a word where the host failed it.
 class WitnessedReader final : public ViewReader {
  public:
@@ -19,6 +22,10 @@ class WitnessedReader final : public ViewReader {
   [[nodiscard]] Outcome<Tally> read(RowSink& rows) override {
     const auto before = kernel_.ram().refused();
     auto tally = TRY(inner_->read(rows));
+    if (const auto all = tally.warnings.size(); all > kMaxWarnings) {
+      tally.warnings.resize(kMaxWarnings);
+      tally.warnings.push_back(fmt::format("and {} more warnings", all - kMaxWarnings));
+    }
     const auto refused = kernel_.ram().refused() - before + std::exchange(opening_, 0);
     if (refused != 0)
       tally.warnings.push_back(fmt::format(

@@ -37,9 +37,18 @@ Outcome<SocketOwners> SocketOwners::open(const Kernel& kernel) {
 void SocketOwners::read(Tally& tally) {
   by_sock_.clear();
   by_inode_.clear();
+  descriptors_left_ = kMaxInAll;
+  owners_left_ = kMaxOwners;
   const auto listing = tasks_->processes();
   listing.note_in(tally);
-  for (const auto& task : listing.tasks) read_process(task, tally);
+  for (const auto& task : listing.tasks) {
+    read_process(task, tally);
+    if (descriptors_left_ != 0 && owners_left_ != 0) continue;
+    tally.truncated = true;
+    tally.warnings.push_back(
+        "owners: more descriptors than are looked at: some sockets have owners that are not shown");
+    break;
+  }
   const auto in_order = [](std::vector<SocketOwner>& owners) {
     std::ranges::sort(owners, {}, [](const SocketOwner& o) { return std::pair(o.pid, o.fd); });
   };
@@ -81,6 +90,7 @@ void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& pr
                     *count, table->value));
     return;
   }
+  descriptors_left_ -= std::min<std::uint64_t>(descriptors_left_, *count);
   Snapshot file(file_span_);
   std::array<std::uint64_t, 64> words;
   std::array<std::uint64_t, 64> pointers;
@@ -107,6 +117,8 @@ void SocketOwners::read_table(Gva files, std::int64_t pid, const std::string& pr
         const auto sock = sock_.read(memory, *socket);
         const auto inode = inode_number_.read(memory, allocated_.owner(*socket));
         const SocketOwner owner{pid, first + bit, process};
+        if (owners_left_ == 0) return;
+        --owners_left_;
         if (sock && *sock) by_sock_[*sock].push_back(owner);
         if (inode && *inode != 0) by_inode_[*inode].push_back(owner);
       }

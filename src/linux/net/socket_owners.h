@@ -31,6 +31,8 @@ class SocketOwners {
   /// Descriptors of one process; the kernel's own sysctl_nr_open_max is 2^31 - 64, its
   /// default fs.nr_open 2^20.
   static constexpr std::uint32_t kMaxDescriptors = 1 << 24;
+  /// Of all processes: descriptors, and those of sockets, that are looked at.
+  static constexpr std::uint64_t kMaxInAll = 1 << 28, kMaxOwners = 1 << 22;
 
   /// @returns not_found  a member or symbol that is missing
   [[nodiscard]] static Outcome<SocketOwners> open(const Kernel& kernel);
@@ -59,6 +61,7 @@ class SocketOwners {
   Field<Gva> sock_;
   Field<std::uint64_t> inode_number_;
   Span file_span_;
+  std::uint64_t descriptors_left_ = 0, owners_left_ = 0;
   std::unordered_map<Gva, std::vector<SocketOwner>> by_sock_;
   std::unordered_map<std::uint64_t, std::vector<SocketOwner>> by_inode_;
 };

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_set>
 
 #include "linux/kernel.h"
@@ -16,6 +17,8 @@ constexpr std::uint64_t kListeningMarks = std::uint64_t{1} << 29;
 /// Source: UNIX_HASH_SIZE in include/net/af_unix.h: 2 * 256 since 2.6; the first half for
 /// bound sockets up to 6.0, and for path names since.
 constexpr std::uint64_t kUnixBuckets = 512;
+constexpr std::size_t kTableKinds = static_cast<std::size_t>(SocketTable::netlink) + 1;
+constexpr std::uint64_t kMaxBucketsInAll = 1 << 26;
 /// Source: MAX_LINKS in include/uapi/linux/netlink.h: nl_table's elements.
 constexpr std::uint64_t kNetlinkProtocols = 32;
 
@@ -187,13 +190,22 @@ class SocketTables::Finder {
   }
 
   void chains(std::string_view protocol, SocketTable kind, const HashTable& table) {
+    auto& left = left_[static_cast<std::size_t>(kind)];
+    // A table for each namespace: their buckets count, too.
+    const auto buckets = std::min(table.count, kMaxBuckets);
+    if (buckets_left_ < buckets || left == 0) {
+      tally_.truncated = true;
+      return;
+    }
+    buckets_left_ -= buckets;
     const auto walked = walk_hash_table(
-        memory_, table, kLimit,
+        memory_, table, left,
         [&](Gva node) {
           add(tables_.node_.owner(node), kind);
           return true;
         },
         &tally_.retries);
+    left -= std::min(left, walked.visited);
     note(protocol, walked);
   }
 
@@ -205,11 +217,14 @@ class SocketTables::Finder {
     }
     for (std::uint64_t i = 0; i < kNetlinkProtocols; ++i) {
       const Gva hash = Gva{*tables} + i * tables_.netlink_stride_ + tables_.netlink_hash_;
-      note("netlink",
-           walk_rhashtable(memory_, tables_.netlink_layout_, hash, kLimit, [&](Gva node) {
-             add(tables_.netlink_node_.owner(node), SocketTable::netlink);
-             return true;
-           }));
+      auto& left = left_[static_cast<std::size_t>(SocketTable::netlink)];
+      const auto walked =
+          walk_rhashtable(memory_, tables_.netlink_layout_, hash, left, [&](Gva node) {
+            add(tables_.netlink_node_.owner(node), SocketTable::netlink);
+            return true;
+          });
+      left -= std::min(left, walked.visited);
+      note("netlink", walked);
     }
   }
 
@@ -261,6 +276,12 @@ class SocketTables::Finder {
   const VirtualMemory& memory_;
   Tally& tally_;
   std::unordered_set<Gva> seen_;
+  std::array<std::size_t, kTableKinds> left_ = [] {
+    std::array<std::size_t, kTableKinds> left;
+    left.fill(kLimit);
+    return left;
+  }();
+  std::uint64_t buckets_left_ = kMaxBucketsInAll;
 };
 
 std::vector<FoundSocket> SocketTables::find(const std::vector<NetNamespace>& namespaces,

@@ -51,7 +51,8 @@ constexpr Column kColumns[] = {
      "user_uid is not uid: the ids were written by no system call"},
     {"kernels_own", ColumnType::boolean, "a program with the kernel's own credentials (init_cred)"},
     {"shared_with", ColumnType::list,
-     "pids of other processes with the very same credentials: only threads share them"},
+     "pids of other processes with the very same credentials, at most 64: only threads share "
+     "them"},
     {"shared", ColumnType::boolean, "there are such", Column::hidden},
     {"raised", ColumnType::boolean,
      "user id 0, though at its exec it had no such id, no capability, and its program gives none"},
@@ -74,6 +75,7 @@ constexpr ViewInfo kInfo = {
 constexpr std::uint32_t kKernelThreadFlag = 0x0020'0000;           // PF_KTHREAD
 constexpr std::uint32_t kUserWorkers = 0x0000'0010 | 0x0000'4000;  // PF_IO_WORKER, PF_USER_WORKER
 constexpr std::uint16_t kSetuid = 04000;
+constexpr std::size_t kMaxOthers = 64;  // who share credentials, named at each of them
 constexpr std::uint64_t kSetuidCapability = 1U << 7;  // CAP_SETUID
 
 struct Fields {
@@ -142,7 +144,7 @@ struct Person {
   Gva parent;
   std::optional<Credentials> at_exec;
   bool setuid_program = false;
-  std::string path;
+  Gva program;  ///< struct file
 };
 
 class Reader final : public ViewReader {
@@ -236,20 +238,18 @@ class Reader final : public ViewReader {
     if (!mm) return person;
     const auto file = f_.exe_file.read(memory_, mm);
     if (!file || !*file) return person;
+    person.program = *file;
     if (const auto cred = f_.file_cred.read(memory_, *file)) {
       if (auto then = credentials_at(*cred)) person.at_exec = *then;
     }
     const auto inode = f_.inode.read(memory_, *file);
     if (inode && *inode)
       person.setuid_program = (f_.mode.read(memory_, *inode).value_or(0) & kSetuid) != 0;
-    if (const auto point = paths_.point_at(f_.path.in(*file))) {
-      if (auto text = paths_.text(*point)) person.path = std::move(text->text);
-    }
     return person;
   }
 
   void fill(RowSink& rows, const Person& person, const std::vector<std::int32_t>& owners,
-            const std::unordered_map<Gva, const Person*>& by_task) const {
+            const std::unordered_map<Gva, const Person*>& by_task) {
     const auto& now = person.now;
     const bool program = !is_kernel_thread(person) && person.at_exec.has_value();
     rows.set(kPid, std::int64_t{person.task.tgid});
@@ -265,8 +265,10 @@ class Reader final : public ViewReader {
     rows.set(kKernels, program && person.credentials == init_cred_);
     std::vector<std::string> others;
     if (!is_kernel_thread(person)) {
-      for (const auto pid : owners)
+      for (const auto pid : owners) {
         if (pid != person.task.tgid) others.push_back(fmt::format("{}", pid));
+        if (others.size() == kMaxOthers) break;
+      }
     }
     rows.set(kShared, !others.empty());
     rows.set(kSharedWith, std::move(others));
@@ -281,7 +283,11 @@ class Reader final : public ViewReader {
                above.at_exec->groups != init_groups_;
     }
     rows.set(kKernelGroups, groups);
-    if (!person.path.empty()) rows.set(kPath, person.path);
+    if (rows.wants(kPath) && person.program) {
+      if (const auto point = paths_.point_at(f_.path.in(person.program))) {
+        if (auto text = paths_.text(*point)) rows.set(kPath, std::move(text->text));
+      }
+    }
     rows.set(kAddress, person.credentials.value);
   }
 

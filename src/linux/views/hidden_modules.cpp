@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "base/bytes.h"
 #include "linux/kernel.h"
@@ -47,6 +48,7 @@ constexpr ViewInfo kInfo = {
 constexpr std::size_t kMaxSymbols = 16;
 constexpr std::size_t kCodeBytes = 32;
 constexpr std::uint64_t kMaxSearched = 256 * kMiB;  // of modules' memory, for a struct module
+constexpr std::size_t kMaxTries = 1 << 18;          // words there that could be of a struct module
 constexpr std::size_t kMaxStructs = 4096;
 
 struct Sighting {
@@ -134,23 +136,32 @@ class Reader final : public ViewReader {
       entry.missing_from = std::move(missing);
       entry.module = *std::move(module);
     }
-    for (const CodeRange& range : code.rest()) {
-      if (range.owner != CodeOwner::unknown) continue;
-      const auto inside = std::ranges::find_if(hidden, [&](const auto& entry) {
-        return range.start - entry.first < std::max<std::uint64_t>(entry.second.size, 1);
-      });
-      if (inside != hidden.end()) {
-        if (std::ranges::find(inside->second.found_by, "page tables") ==
-            inside->second.found_by.end())
-          inside->second.found_by.emplace_back("page tables");
-        continue;
-      }
+    std::vector<CodeRange> unknown;
+    for (const CodeRange& range : code.rest())
+      if (range.owner == CodeOwner::unknown) unknown.push_back(range);
+    std::ranges::sort(unknown, {}, &CodeRange::start);
+    // Both ascend: of what starts below a range, what reaches furthest holds it, if anything does.
+    const auto end_of = [](const auto& entry) {
+      const auto size = std::max<std::uint64_t>(entry.second.size, 1);
+      return entry.first.value + std::min(size, UINT64_MAX - entry.first.value);
+    };
+    auto next = hidden.begin(), widest = hidden.end();
+    std::erase_if(unknown, [&](const CodeRange& range) {
+      for (; next != hidden.end() && next->first <= range.start; ++next)
+        if (widest == hidden.end() || end_of(*next) > end_of(*widest)) widest = next;
+      if (widest == hidden.end() || range.start.value >= end_of(*widest)) return false;
+      auto& by = widest->second.found_by;
+      if (std::ranges::find(by, "page tables") == by.end()) by.emplace_back("page tables");
+      return true;
+    });
+    auto modules = search_structs(unknown);
+    for (const CodeRange& range : unknown) {
       auto& entry = add(range.start, range.size);
       entry.found_by = {"page tables"};
       entry.missing_from = {"module list"};
-      if (auto module = search_struct(range)) {
+      if (const auto module = modules.find(range.start); module != modules.end()) {
         entry.found_by.emplace_back("memory");
-        entry.module = std::move(module);
+        entry.module = std::move(module->second);
       }
     }
     return hidden;
@@ -205,15 +216,17 @@ class Reader final : public ViewReader {
   }
 
   /// A module that is in no list keeps its struct module in its own data, which says where its code
-  /// is.
-  [[nodiscard]] std::optional<Module> search_struct(const CodeRange& code) {
+  /// is: by the start of the code, of those in `code` (which ascend). One pass for all of them.
+  [[nodiscard]] std::map<Gva, Module> search_structs(std::span<const CodeRange> code) {
+    std::map<Gva, Module> found;
+    if (code.empty()) return found;
     const std::uint64_t base =
         layout_.memory
             ? layout_.memory->first + layout_.memory->index[kModuleText] * layout_.memory->stride +
                   layout_.memory->base
             : layout_.core.base;
-    std::optional<Module> found;
     std::uint64_t searched = 0;
+    std::size_t tries = 0;
     std::vector<std::byte> page(kPageSize);
     // Modules lie above the kernel's image, within the last 2 GiB.
     const Gva from{0xffff'ffff'8000'0000};
@@ -228,12 +241,17 @@ class Reader final : public ViewReader {
             if (searched > kMaxSearched) return false;
             if (!memory_.read(mapping.start + at, page)) continue;
             for (std::uint64_t offset = 0; offset < kPageSize; offset += 8) {
-              if (load<std::uint64_t>(page, offset) != code.start.value) continue;
-              auto module = read_module(memory_, layout_, mapping.start + at + offset - base);
-              if (!module || module->parts[kModuleText].start != code.start || module->name.empty())
+              const Gva start{*load<std::uint64_t>(page, offset)};
+              if (start < code.front().start || start > code.back().start ||
+                  !std::ranges::binary_search(code, start, {}, &CodeRange::start) ||
+                  found.contains(start))
                 continue;
-              found = *std::move(module);
-              return false;
+              if (++tries > kMaxTries) return false;
+              auto module = read_module(memory_, layout_, mapping.start + at + offset - base);
+              if (!module || module->parts[kModuleText].start != start || module->name.empty())
+                continue;
+              found.emplace(start, *std::move(module));
+              if (found.size() == code.size()) return false;
             }
           }
           return true;

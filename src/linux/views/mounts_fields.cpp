@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "linux/kernel.h"
@@ -27,6 +28,7 @@ constexpr std::uint32_t kSharedApart = 1, kUnbindableApart = 2;
 
 constexpr unsigned kMaxMasters = 4096;
 constexpr std::size_t kMaxPeers = 1 << 16;
+constexpr std::size_t kMaxTold = 4096;
 
 }  // namespace
 
@@ -126,6 +128,7 @@ Result<const MountFields::Filesystem*> MountFields::filesystem(Gva superblock) {
     if ((flags & flag) != 0) says.options += fmt::format(",{}", name);
   }
   says.own_options = tmpfs_options(superblock);
+  if (told_.size() >= kMaxTold) told_.clear();
   return &told_.emplace(superblock, std::move(says)).first->second;
 }
 
@@ -228,13 +231,15 @@ std::optional<std::int32_t> MountFields::dominating_group(Gva master, Gva space,
     const auto path = paths.text({vfsmount_.in(mount), *top}, root);
     return path && !path->unreachable;
   };
-  for (unsigned step = 0; master && step < kMaxMasters; ++step) {
+  std::size_t left = kMaxPeers;  // of all masters: each could be given the same long list
+  for (unsigned step = 0; master && left > 0 && step < kMaxMasters; ++step) {
     bool seen = in_sight(master);
     if (!seen) {
-      (void)walk_list(memory, share_.in(master), kMaxPeers, [&](Gva node) {
+      const auto walked = walk_list(memory, share_.in(master), left, [&](Gva node) {
         seen = in_sight(share_.owner(node));
         return !seen;
       });
+      left -= std::min(left, walked.visited);
     }
     if (seen) {
       const auto group = group_.read(memory, master);

@@ -9,6 +9,7 @@
 #include "linux/kernel.h"
 #include "linux/modules_offsets.h"
 #include "linux/tasks.h"
+#include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
 #include "linux/views/all_views.h"
 #include "linux/walk/list.h"
@@ -58,6 +59,7 @@ constexpr ViewInfo kInfo = {
 
 constexpr std::uint32_t kKernelThreadFlag = 0x0020'0000;  // PF_KTHREAD
 constexpr std::size_t kMaxQueued = 1U << 16;
+constexpr std::size_t kMaxEntries = 4 * TaskList::kMaxTasks;  // of all lists together
 constexpr std::size_t kRtPriorities = 100;
 constexpr int kLooks = 3;
 
@@ -159,7 +161,7 @@ class Reader final : public ViewReader {
       rows.begin();
       rows.set(kPid, std::int64_t{f_.pid.read(copy_).value_or(0)});
       rows.set(kTgid, std::int64_t{tgid});
-      rows.set(kName, text_of(f_.comm.read(copy_)));
+      rows.set(kName, text_value(f_.comm.read(copy_)));
       rows.set(kListed, in_list);
       rows.set(kNumbered, numbered);
       rows.set(kFoundBy, std::vector<std::string>(sighting.by.begin(), sighting.by.end()));
@@ -175,10 +177,6 @@ class Reader final : public ViewReader {
  private:
   using Seen = std::map<Gva, Sighting>;
 
-  static Value text_of(Result<std::string> text) {
-    if (!text) return Missing{};
-    return *std::move(text);
-  }
   [[nodiscard]] std::uint64_t word(Gva at) const {
     return memory_.load<std::uint64_t>(at).value_or(0);
   }
@@ -199,8 +197,20 @@ class Reader final : public ViewReader {
     for (const Gva task : listed) seen.try_emplace(task);
   }
 
+  /// One of the many lists; all could be led to the same entries, so they have a limit together.
+  template <class Visit>
+  void each(Gva head, Tally& tally, const Visit& visit) {
+    const auto walked = walk_list(memory_, head, std::min(kMaxQueued, left_), [&](Gva node) {
+      visit(node);
+      return true;
+    });
+    left_ -= std::min(left_, walked.visited);
+    tally.truncated |= walked.truncated;
+  }
+
   Seen look(Tally& tally) {
     Seen seen;
+    left_ = kMaxEntries;
     run_queues(seen, tally);
     pid_table(seen, tally);
     families(seen, tally);
@@ -231,11 +241,7 @@ class Reader final : public ViewReader {
       found(Gva{word(*rq + *current)}, "running");
       // A queue changes under us all the time: where it breaks off, the rest is for the next look.
       if (fair) {
-        const auto walked = walk_list(memory_, *rq + *fair, kMaxQueued, [&](Gva node) {
-          found(f_.group_node.owner(node), "queued");
-          return true;
-        });
-        tally.truncated |= walked.truncated;
+        each(*rq + *fair, tally, [&](Gva node) { found(f_.group_node.owner(node), "queued"); });
       }
       if (!realtime) continue;
       for (std::size_t priority = 0; priority < kRtPriorities; ++priority) {
@@ -243,13 +249,11 @@ class Reader final : public ViewReader {
         if (Gva{word(head)} == head) continue;
         // Group entities stand in these lists too: a task's is recognised by its idle class of pids
         // below.
-        const auto walked = walk_list(memory_, head, kMaxQueued, [&](Gva node) {
+        each(head, tally, [&](Gva node) {
           const Gva task = f_.rt_list.owner(node);
           const auto leader = f_.leader.read(memory_, task);
           if (leader && is_kernel_pointer(*leader)) found(task, "queued");
-          return true;
         });
-        tally.truncated |= walked.truncated;
       }
     }
   }
@@ -287,18 +291,12 @@ class Reader final : public ViewReader {
         const Gva css{word(parent + *set)};
         if (is_kernel_pointer(css)) sets.insert(css);
       }
-      const auto walked = walk_list(memory_, f_.children.in(parent), kMaxQueued, [&](Gva node) {
-        note(seen, f_.sibling.owner(node), "children");
-        return true;
-      });
-      tally.truncated |= walked.truncated;
+      each(f_.children.in(parent), tally,
+           [&](Gva node) { note(seen, f_.sibling.owner(node), "children"); });
     }
     for (const Gva css : sets) {
-      const auto walked = walk_list(memory_, css + *members, kMaxQueued, [&](Gva node) {
-        note(seen, f_.cgroup_list.owner(node), "cgroup");
-        return true;
-      });
-      tally.truncated |= walked.truncated;
+      each(css + *members, tally,
+           [&](Gva node) { note(seen, f_.cgroup_list.owner(node), "cgroup"); });
     }
   }
 
@@ -308,6 +306,7 @@ class Reader final : public ViewReader {
   TaskList tasks_;
   Offsets of_;
   std::set<Gva> idle_;
+  std::size_t left_ = 0;  // entries, of the limit of one look
   Snapshot copy_{f_.span};
 };
 

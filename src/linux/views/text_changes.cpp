@@ -120,7 +120,16 @@ class Reader final : public ViewReader {
   struct Probe {
     Gva inode;
     std::uint64_t offset;
+    auto operator<=>(const Probe&) const = default;
   };
+
+  /// Does a probe lie at that place, or end behind it?
+  [[nodiscard]] bool is_probed(const Probe& place) const {
+    const auto after = std::ranges::upper_bound(probes_, place);
+    if (after == probes_.begin()) return false;
+    const auto& before = *std::prev(after);
+    return before.inode == place.inode && place.offset - before.offset < kProbeBytes;
+  }
 
   [[nodiscard]] std::uint64_t word(Gva at) const {
     return memory_.load<std::uint64_t>(at).value_or(0);
@@ -139,6 +148,7 @@ class Reader final : public ViewReader {
       return true;
     });
     tally.truncated |= walked.truncated;
+    std::ranges::sort(probes_);
   }
 
   bool area_of(RowSink& rows, const TaskRef& process, Gva mm, x86::PageRoot root,
@@ -209,9 +219,7 @@ class Reader final : public ViewReader {
       if (here[i] == there[i]) continue;
       ++changed;
       const auto offset = index * kPageSize + i;
-      probed = probed && std::ranges::any_of(probes_, [&](const Probe& probe) {
-                 return probe.inode == inode && offset - probe.offset < kProbeBytes;
-               });
+      probed = probed && is_probed({inode, offset});
     }
     // Is it still its page? It may have ended, or executed another program.
     if (f_.mm.read(memory_, process.address).value_or(Gva{}) != mm || !tasks_.still(process))
