@@ -9,6 +9,7 @@ namespace {
 constexpr std::uint64_t kHeaderSize = 32;
 constexpr std::uint32_t kMagic = 0x4c4d5641;
 constexpr std::uint64_t kMostDecoded = 64 * kKiB;  // of a frame
+constexpr std::uint64_t kMostPacked = 128 * kKiB;  // more than bytes that cannot be packed take
 constexpr std::uint64_t kChecksum = 4;
 constexpr std::size_t kMostChunks = std::size_t{1} << 24U;
 
@@ -55,7 +56,7 @@ Result<AvmlFile> parse_avml(Bytes file) {
       const bool plain = frame->type == Frame::kPlain;
       const auto size = plain ? packed.size() : TRY(snappy_length(packed));
       if (size == 0) continue;
-      if (size > kMostDecoded || size > end - gpa)
+      if (size > kMostDecoded || size > end - gpa || packed.size() > kMostPacked)
         return fail(Errc::malformed, frame->body, "snappy frame");
       if (image.chunks.size() == kMostChunks) return fail(Errc::too_large, at, "AVML chunks");
       image.chunks.push_back({{Gpa{gpa}, size},

@@ -10,7 +10,8 @@ namespace vitrine::format {
 
 enum class Compression : std::uint8_t { none, zlib, lzo, snappy, zstd };
 
-/// Decodes `from`, which must fill `into` exactly.
+/// Decodes `from`, which must fill `into` exactly, and must not change meanwhile: of a file that is
+/// mapped, a copy.
 /// @returns malformed  it does not, or is no such stream
 /// Cost: about 20 us for a page of zlib, a few us for the others.
 [[nodiscard]] Result<void> decompress(Compression how, Bytes from, MutableBytes into);

@@ -21,6 +21,7 @@ constexpr std::uint32_t kZlib = 1, kLzo = 2, kSnappy = 4, kZstd = 0x20;
 
 constexpr std::uint64_t kMostBitmap = 64 * kMiB;
 constexpr std::uint64_t kMostNotes = 16 * kMiB;
+constexpr std::size_t kMostRanges = std::size_t{1} << 24U;
 constexpr std::size_t kRankStep = 16;  // words of 64 pages
 constexpr std::size_t kWordBits = 64;
 
@@ -98,6 +99,7 @@ Result<void> Kdump::read_bitmaps(std::uint64_t blocks_before, std::uint64_t bloc
       ranges_.push_back({start, count * block_size_});
   };
   for (std::size_t i = 0; i < words; ++i) {
+    if (ranges_.size() > kMostRanges) return fail(Errc::too_large, at, "kdump: ranges of memory");
     if (i % kRankStep == 0) ranks_.push_back(static_cast<std::uint32_t>(dumped_pages_));
     if (i + 1 == words && pages % kWordBits != 0)  // no page behind the last
       dumped_[i] &= (std::uint64_t{1} << pages % kWordBits) - 1,

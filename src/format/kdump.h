@@ -25,7 +25,9 @@ class Kdump {
   /// @returns malformed      no such dump, or sizes that contradict each other
   /// @returns unsupported    a dump of a 32-bit machine, or one part of a split dump
   /// @returns out_of_bounds  the bitmap leaves the file
-  /// @returns too_large      a bitmap of more than 64 MiB (2 TiB of guest memory)
+  /// @returns too_large      a bitmap of more than 64 MiB (2 TiB of guest memory), or memory in
+  /// more
+  ///                         than 2^24 ranges
   /// Cost: reads headers and bitmaps: 64 KiB per GiB of guest memory.
   /// Source: makedumpfile's diskdump_mod.h and IMPLEMENTATION; QEMU include/system/dump.h.
   [[nodiscard]] static Result<Kdump> open(Bytes file);

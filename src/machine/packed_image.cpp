@@ -66,7 +66,10 @@ class AvmlPages final : public PackedPages {
   Result<void> unpack(GpaRange piece, MutableBytes into) const override {
     const auto& chunk = chunk_of(piece.start);
     const auto packed = slice(file_.view.bytes(), chunk.file_offset, chunk.packed_size);
-    if (!packed || !format::decompress(chunk.how, *packed, into))
+    if (!packed) return fail(Errc::malformed, piece.start.value, "AVML: a piece of memory");
+    // A copy: decoders read a length twice, and whoever may write the file may change it between.
+    const std::vector<std::byte> kept(packed->begin(), packed->end());
+    if (!format::decompress(chunk.how, kept, into))
       return fail(Errc::malformed, piece.start.value, "AVML: a piece of memory");
     return {};
   }

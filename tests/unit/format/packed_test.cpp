@@ -121,6 +121,17 @@ std::string kdump(std::uint32_t level) {
   return file + std::string(4096, 'p');
 }
 
+/// Every other page: gigabytes of ranges from a few megabytes of bitmap, were there no limit.
+TEST(Kdump, MemoryInTooManyRangesIsRefused) {
+  constexpr std::uint32_t kBlocks = 2 * 1152;  // 4.5 MiB for each bitmap
+  auto file = kdump(0);
+  put<std::uint32_t>(file, 436, kBlocks);
+  put<std::uint32_t>(file, 440, kBlocks / 2 * 4096 * 8);
+  file.resize(2 * 4096UL);
+  file += std::string(kBlocks * 4096UL, 'U');
+  EXPECT_EQ(Kdump::open(bytes_of(file)).error().code, Errc::too_large);
+}
+
 TEST(Kdump, PagesAndWhatWasLeftOut) {
   const auto file = kdump(kLeftOutZeroPages);
   const auto dump = Kdump::open(bytes_of(file));
