@@ -109,6 +109,16 @@ def engine(scripts, modules):
     return out
 
 
+def runaways(name, text, got):
+    """Lines that begin within a string: one that somebody left open ends with its line."""
+    wrong, at = [], 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line and (got[at] or "").startswith("string.") and not line.startswith('"'):
+            wrong.append(f"{name}:{number}: an unfinished string runs on into {line[:30]!r}")
+        at += len(line) + 1
+    return wrong
+
+
 VIM = {"comment": {"vmiComment", "vmiTodo", "vmiAllow"}, "string": {"vmiString", "vmiEscape", "vmiFormat"}, "character": {"vmiNumber"}, "mac": {"vmiMac"},
        "map": {"vmiMap"}, "channel": {"vmiChannel"}, "numeric": {"vmiNumber"}}
 DUMP = """
@@ -170,13 +180,18 @@ def main():
             scripts[f"{document}#{number}"] = block
     patterns = compiled(GRAMMAR["patterns"])
     wrong = [w for name, text in scripts.items() for w in check(name, text, colours(text, patterns))]
+    # With their mistakes: nothing but a comment goes on into the next line.
+    broken = {str(p.relative_to(ROOT)): p.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+              for p in sorted(ROOT.glob("tests/golden/vmipl/check/*.vmi"))}
+    wrong += [w for name, text in broken.items() for w in runaways(name, text, colours(text, patterns))]
     if modules := os.environ.get("VITRINE_TEXTMATE"):
+        wrong += [w for name, got in engine(broken, modules).items() for w in runaways(f"VS Code: {name}", broken[name], got)]
         wrong += [f"VS Code: {w}" for name, got in engine(scripts, modules).items() for w in check(name, scripts[name], got)]
-        print(f"VS Code's engine coloured {len(scripts)} scripts")
+        print(f"VS Code's engine coloured {len(scripts) + len(broken)} scripts")
     wrong += vim(scripts)
     for each in wrong:
         print(each)
-    print(f"{len(scripts)} scripts, {len(wrong)} wrong")
+    print(f"{len(scripts)} scripts and {len(broken)} with mistakes, {len(wrong)} wrong")
     return 1 if wrong or len(scripts) < 60 else 0
 
 

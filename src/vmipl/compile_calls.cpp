@@ -11,6 +11,8 @@ namespace {
 
 constexpr unsigned kMaxInlineDepth = 16;
 
+char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 }  // namespace
 
 Value Compiler::call(const Expr& expr) {
@@ -48,6 +50,15 @@ Value Compiler::call(const Expr& expr) {
   } else if (const auto meant = value_habit(expr.text); !meant.empty() && !diagnostic.fix) {
     diagnostic.label = fmt::format("here it is called {}", meant);
     diagnostic.fix = Fix{expr.span, std::string(meant), fmt::format("write {}", meant)};
+  }
+  // stop(), report(...): actions begin with a capital.
+  for (const auto& probe : probes()) {
+    const bool action = probe.kind != ProbeKind::event && probe.kind != ProbeKind::stream;
+    if (diagnostic.fix || (!action && probe.name != "Stop") ||
+        !std::ranges::equal(probe.name, expr.text, {}, lower_case, lower_case))
+      continue;
+    diagnostic.fix =
+        Fix{expr.name_span, std::string(probe.name), fmt::format("write {}", probe.name)};
   }
   if (!diagnostic.fix && diagnostic.hint.empty()) suggest(diagnostic, nearest, expr.name_span);
   for (const auto arg : expr.args) (void)expression(arg);

@@ -83,6 +83,12 @@ Value Compiler::compare(const Expr& expr, Value left, Value right) {
         if (const auto* call = find_system_call(textual_side.text); call != nullptr)
           return mismatch(fmt::format("the number of {} is {}", call->name, call->number));
       }
+      if (digits.argument) {  // a program's text is behind its address
+        const auto ours = fmt::format("string({})", source_.text(digits.span));
+        return mismatch({}, Fix{digits.span, ours, fmt::format("write {}", ours)});
+      }
+      if (textual_side.constant && textual_side.text == "root")
+        return mismatch("a user is a number: root is 0");
     }
     if (a == TypeKind::boolean || b == TypeKind::boolean)
       return mismatch("a truth value stands alone: `x`, `!x`");

@@ -98,9 +98,10 @@ Value Compiler::rvalue(Value value) {
           {.code = Code::no_value,
            .span = value.span,
            .message = fmt::format("{} has fields, and no value of its own", quote(value.span)),
-           .hint = value.group == "process"  ? "process.name, process.pid ..."
-                   : value.group == "thread" ? "thread.tid ..."
-                                             : ""});
+           .hint = value.group == "process"   ? "process.name, process.pid ..."
+                   : value.group == "thread"  ? "thread.tid ..."
+                   : value.group == "syscall" ? "syscall.name, syscall.number"
+                                              : ""});
     case TypeKind::output:
       return mistake(
           {.code = Code::wrong_argument,

@@ -57,6 +57,21 @@ void Compiler::for_range(const Stmt& stmt) {
   loops_.pop_back();
 }
 
+/// What is done again and again adds up: rows are counted, without being looked at.
+bool Compiler::adds_up(const std::vector<StmtId>& body) const {
+  return std::ranges::any_of(body, [&](StmtId id) {
+    const auto& stmt = script_.at(id);
+    if (stmt.kind == Stmt::Kind::assign) {
+      if (stmt.op != Op::none) return true;
+      if (stmt.b == ExprId::none) return false;
+      const Expr& value = script_.at(stmt.b);
+      const auto* function = value.kind == Expr::Kind::call ? find_function(value.text) : nullptr;
+      return function != nullptr && function->kind == FunctionKind::aggregate;
+    }
+    return adds_up(stmt.body) || adds_up(stmt.other);
+  });
+}
+
 void Compiler::for_view(const Stmt& stmt) {
   if (stmt.view.empty()) {
     broken_ = true;
@@ -112,7 +127,8 @@ void Compiler::for_view(const Stmt& stmt) {
     Value row = result(type_of(good ? TypeKind::row : TypeKind::error), stmt.name_span, 0);
     row.slot = slot;
     row.use = use;
-    declare_local({stmt.name, stmt.name_span, row, false}, Code::unused_row);
+    declare_local({stmt.name, stmt.name_span, row, false},
+                  adds_up(stmt.body) ? Code::count_ : Code::unused_row);
     const bool before = left_;
     block(stmt.body);
     left_ = before;

@@ -66,6 +66,14 @@ Value Compiler::unknown_name(const Expr& expr) {
     return tell_fix(fmt::format("a register's value is reg.{}", registers()[*reg].name),
                     fmt::format("reg.{}", registers()[*reg].name));
   }
+  if (const auto number = number_habit(word)) {
+    return mistake(
+        {.code = Code::unknown_name,
+         .span = expr.span,
+         .message = fmt::format("{} is the number {} here", word, *number),
+         .hint = word.front() == 'E' ? fmt::format("a call that fails returns -{}", *number) : "",
+         .fix = Fix{expr.span, fmt::format("{}", *number), fmt::format("write {}", *number)}});
+  }
   if (const auto ours = value_habit(word); !ours.empty())
     return tell_fix(fmt::format("there is no {}: here it is called {}", word, ours),
                     std::string(ours));

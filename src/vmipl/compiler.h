@@ -112,6 +112,7 @@ class Compiler {
   void if_(const Stmt& stmt);
   void for_range(const Stmt& stmt);
   void for_view(const Stmt& stmt);
+  [[nodiscard]] bool adds_up(const std::vector<StmtId>& body) const;
   void filter(const Stmt& stmt);
   void return_(const Stmt& stmt);
   void expression_statement(const Stmt& stmt);

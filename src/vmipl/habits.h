@@ -45,6 +45,9 @@ struct StatementHabit {
 /// The vector of an exception that is called by its name: "page_fault", "exc_page_fault", "PF": 14.
 [[nodiscard]] std::optional<unsigned> exception_habit(std::string_view word) noexcept;
 
+/// The number that C's headers call so: "ENOENT": 2, "SIGKILL": 9, "O_CREAT": 64.
+[[nodiscard]] std::optional<unsigned> number_habit(std::string_view word) noexcept;
+
 // Our word for theirs; empty if there is none.
 [[nodiscard]] std::string_view value_habit(
     std::string_view word) noexcept;  ///< "comm": "process.name"

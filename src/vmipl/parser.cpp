@@ -29,7 +29,7 @@ ParseResult Parser::run() {
 
 Token Parser::take(LaidToken::Role role) {
   const Token taken = token_;
-  if (!lexer_.report(taken)) lost_ = true;
+  if (!lexer_.report(taken)) lost_ = torn_ = true;
   if (taken.kind != TokenKind::end) {
     laid_.push_back({taken.span, taken.kind, role, statement_next_, item_next_});
     statement_next_ = item_next_ = false;
@@ -63,7 +63,7 @@ void Parser::fail(Diagnostic diagnostic) {
 void Parser::fail_here(std::string expected) {
   if (is(TokenKind::bad) && token_.problem != 0) {
     // The lexer knows better what is wrong here.
-    if (!lost_) lexer_.report(token_);
+    if (!lost_ && !lexer_.report(token_)) torn_ = true;
     token_.problem = 0;
     lost_ = true;
     return;
@@ -126,6 +126,8 @@ bool Parser::close(TokenKind kind, const Token& open, LaidToken::Role role) {
           .fix =
               Fix{{last_.end, last_.end}, std::string(sign), fmt::format("write `{}` here", sign)},
           .notes = {{open.span, fmt::format("this `{}` is not closed", word(open))}}});
+  } else if (kind == TokenKind::right_brace && torn_) {
+    lost_ = true;  // it may stand in the string that has no end, which is told
   } else if (kind == TokenKind::right_brace) {
     Diagnostic diagnostic{.code = Code::unclosed,
                           .span = open.span,

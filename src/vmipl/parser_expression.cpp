@@ -121,6 +121,7 @@ ExprId Parser::binary(int least) {
             .message = "comparisons do not chain",
             .hint = "write a < b && b < c"});
       lost_ = false;
+      left = bad(at(left).span);  // what it would be is not said as well
     }
     compared = infix->level == kComparison;
     const Span sign = token_.span;
@@ -201,7 +202,8 @@ ExprId Parser::postfix(ExprId expr) {
         fail({.code = Code::unexpected,
               .span = next.name_span,
               .message = fmt::format("`{}` is not called: functions stand before their arguments",
-                                     next.text)});
+                                     next.text),
+              .hint = fmt::format("{}({} ...)", next.text, source_.text(at(expr).span))});
         return expr;
       }
       expr = add(std::move(next));
@@ -307,6 +309,13 @@ ExprId Parser::primary() {
       return name_or_call();
     default:
       break;
+  }
+  if (is(TokenKind::slash) && !lost_) {
+    fail({.code = Code::unexpected,
+          .span = token_.span,
+          .message = "expected a value, found `/`",
+          .hint = "text, paths too, stands in double quotes"});
+    return bad(token_.span);
   }
   fail_here("a value");
   return bad(token_.span);

@@ -91,7 +91,16 @@ void Parser::configuration(std::vector<ItemId>& into) {
       Property property{.key_span = token_.span, .key = std::string(word())};
       const auto* key = find_key(word());
       take();
-      if (expect(TokenKind::colon, {}, LaidToken::key_colon)) {
+      if (is(TokenKind::assign)) {
+        fail({.code = Code::foreign_syntax,
+              .span = token_.span,
+              .message = "a key and its value stand apart by `:`",
+              .fix = Fix{token_.span, ":", "write :"}});
+        lost_ = false;
+        take();
+        property.value = unary();
+        item.properties.push_back(std::move(property));
+      } else if (expect(TokenKind::colon, {}, LaidToken::key_colon)) {
         property.value =
             key != nullptr && key->kind == KeyKind::address ? address_argument(true) : unary();
         item.properties.push_back(std::move(property));
@@ -280,6 +289,14 @@ void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& int
     } else if (expect(TokenKind::left_paren, "`(` and a predicate", LaidToken::head_paren)) {
       item.when = condition(open);
       close(TokenKind::right_paren, open, LaidToken::head_close);
+    }
+    if (!lost_ &&
+        (is(TokenKind::and_and) || is(TokenKind::or_or) || is_word("and") || is_word("or"))) {
+      const std::string_view ours = is(TokenKind::or_or) || is_word("or") ? "||" : "&&";
+      fail({.code = Code::foreign_syntax,
+            .span = token_.span,
+            .message = "a predicate is one expression in one pair of parentheses",
+            .hint = fmt::format("when ((...) {} (...))", ours)});
     }
     if (lost_) {
       skip_to_block();

@@ -128,7 +128,8 @@ class Parser {
   Span last_;          // of the token last taken
   bool lost_ = false;  // a mistake was told; be silent until recovered
   bool hit_depth_ = false;
-  Span suspect_;  // the first block whose `}` stands further left than it began
+  bool torn_ = false;  // a string without its end was told
+  Span suspect_;       // the first block whose `}` stands further left than it began
   unsigned depth_ = 0;
   std::string_view renamed_;  // what the next call is here, where another language's word stands
   std::uint32_t bare_at_ = UINT32_MAX;  // where eight bare hexadecimal digits stand

@@ -208,6 +208,15 @@ ExprId Parser::condition(const Token& open) {
   const auto judged = expression();
   // It is not known what was meant.
   if (lost_) return bad(open.span);
+  if (is(TokenKind::comma)) {
+    fail({.code = Code::foreign_syntax,
+          .span = token_.span,
+          .message = "conditions go together by && and ||",
+          .fix = Fix{token_.span, " &&", "write &&"}});
+    lost_ = false;
+    take();
+    return condition(open);
+  }
   return assigns_by_mistake("`=` assigns; a comparison is `==`") ? bad(open.span) : judged;
 }
 

@@ -45,7 +45,7 @@ class Source final : public AgentSource {
     std::vector<Offer> offers;
     for (std::uint32_t i = 0; i < program.probes.size(); ++i) {
       if (vmipl::probes()[program.probes[i].probe].kind != vmipl::ProbeKind::event)
-        offers.push_back(Offer::refuse("the agent serves events"));
+        offers.push_back(Offer::refuse({}));  // a stream: others say why
       else
         offers.push_back(planner_.look_at(program, i).offer);
     }
