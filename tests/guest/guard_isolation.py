@@ -89,6 +89,26 @@ def attacker(programs: Path, times: int) -> None:
     print("nothing escaped; guest RAM unchanged; the other guest's watch undisturbed")
 
 
+def traitor(programs: Path, times: int) -> None:
+    """A fallen guard that calls each FVM bad: others are watched on, and it costs so many FVMs a second and no more."""
+    with attacked(programs, "vitrine-guard") as folder, Lab(folder) as lab:
+        BareGuest(lab, "web1")
+        lab.watched("web1")
+        BareGuest(lab, "traitor")
+        until(lambda: "too often" in (lab.guest("traitor") or {"trouble": ""})["trouble"], 20)
+
+        def lost() -> int:
+            return sum("traitor: FVM" in line and "is lost" in line for line in lab.log.read_text().splitlines())
+
+        begin, before = time.monotonic(), lost()
+        said("killed, beside a fallen guard", gaps(lab, "web1", times, lambda row: os.kill(row["fvm_pid"], signal.SIGKILL)))
+        time.sleep(2)
+        rate = (lost() - before) / (time.monotonic() - begin)
+        check(rate <= 15, f"the fallen guard cost {rate:.0f} FVMs a second")
+        lab.verify("web1")
+    print(f"a guard that calls each FVM bad: it cost {rate:.0f} FVMs a second; the other guest was watched on")
+
+
 def ram_of(guest: BareGuest) -> bytes:
     for entry in os.listdir(f"/proc/{guest.pid}/fd"):
         path = f"/proc/{guest.pid}/fd/{entry}"

@@ -239,10 +239,10 @@ def linux_guest(lab: Lab, **options):
 
 
 @contextlib.contextmanager
-def attacked(programs: Path):
-    """A folder of programs whose FVM has a traitor in it (fvm_attacker.cpp)."""
+def attacked(programs: Path, fallen: str = "vitrine-fvm"):
+    """A folder of programs of which one has a traitor in it (fvm_attacker.cpp, guard_attacker.cpp)."""
+    traitors = {"vitrine-fvm": "fvm_attacker", "vitrine-guard": "guard_attacker"}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("vitrined", "vitrine-guard", "vitrine"):
-            os.symlink(programs.resolve() / name, Path(folder) / name)
-        os.symlink(programs.resolve() / "fvm_attacker", Path(folder) / "vitrine-fvm")
+        for name in ("vitrined", "vitrine-guard", "vitrine-fvm", "vitrine"):
+            os.symlink(programs.resolve() / (traitors[name] if name == fallen else name), Path(folder) / name)
         yield Path(folder)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from guard_footprint import footprint, lifecycle, whole_pack
-from guard_isolation import attacker, isolation
+from guard_isolation import attacker, isolation, traitor
 from guard_lab import Failure, be_punctual
 from guard_microvm import microvm
 from guard_states import actions, flood, states
@@ -19,6 +19,7 @@ GROUPS = {
     "Findings": lambda a: findings(a.programs, a.times or 6),
     "Microvm": lambda a: microvm(a.programs, a.times or 2),
     "Attacker": lambda a: attacker(a.programs, a.times or 3),
+    "Traitor": lambda a: traitor(a.programs, a.times or 3),
     "Footprint": lambda a: footprint(a.programs, a.times or 8),
     "Actions": lambda a: actions(a.programs, a.times),
     "Flood": lambda a: flood(a.programs),
