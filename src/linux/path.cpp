@@ -19,6 +19,7 @@ namespace {
 /// Far above any real tree of mounts; a chain of them that is longer leads in a circle.
 constexpr std::size_t kMaxMounts = 10'000;
 constexpr std::size_t kMaxTold = 16'384;
+constexpr std::size_t kLongestTold = 4096;  // PATH_MAX
 
 }  // namespace
 
@@ -263,6 +264,8 @@ Result<PathText> PathReader::text(PathPoint path, PathPoint up_to) const {
 Result<PathText> PathReader::text(PathPoint path) const {
   if (const auto told = told_.find(path); told != told_.end()) return told->second;
   auto text = TRY(this->text(path, root_));
+  // Folders in folders make paths longer than any program can say: those are not remembered.
+  if (text.text.size() > kLongestTold) return text;
   if (told_.size() >= kMaxTold) told_.clear();
   return told_.emplace(path, std::move(text)).first->second;
 }

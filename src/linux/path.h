@@ -92,7 +92,7 @@ class PathReader {
   }
 
   /// What readlink says that is done by a process whose root directory is root().
-  /// @returns malformed   a name without its NUL or longer than its dentry can hold
+  /// @returns torn, malformed  a name shorter than its dentry says, or longer than one can be
   /// @returns too_large, cycle; else as VirtualMemory::read()
   /// Cost: one read for each component the first time, a hash look-up after that.
   [[nodiscard]] Result<PathText> text(PathPoint path) const;

@@ -44,7 +44,7 @@ constexpr ViewInfo kInfo = {
     .key = "kind address",
 };
 
-constexpr std::uint64_t kMaxText = 256 * kMiB;
+constexpr std::uint64_t kMaxText = 256 * kMiB, kMaxTextInAll = kGiB;
 constexpr std::uint64_t kPiece = 256 * kKiB;  // of text, at a time
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::size_t kShownBytes = 16;
@@ -109,8 +109,14 @@ class Reader final : public ViewReader {
     std::map<std::pair<std::string, Gva>, std::uint64_t> sound;
     const auto layout = layout_of(code, sites);
     bool go_on = true;
+    std::uint64_t left = kMaxTextInAll;
     const auto one = [&](const std::string& name, Gva start, std::uint64_t size) {
-      if (size == 0 || size > kMaxText) return;
+      if (size == 0) return;
+      if (size > std::min(kMaxText, left)) {
+        tally_.truncated = true;
+        return;
+      }
+      left -= size;
       // What was sound, and has not changed, is sound.
       const auto key = std::pair(name, start);
       const auto known = sound_.find(key);

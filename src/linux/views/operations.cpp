@@ -62,8 +62,8 @@ constexpr ViewInfo kInfo = {
 
 constexpr std::size_t kMaxRows = 4096;
 constexpr std::uint64_t kMaxTable = 2 * kKiB;
-constexpr std::uint64_t kMaxSection = 64 * kMiB;
-constexpr std::uint64_t kPiece = 256 * kKiB;    // of a section, at a time
+constexpr std::uint64_t kMaxSection = 64 * kMiB, kMaxSections = kGiB;  // of all modules
+constexpr std::uint64_t kPiece = 256 * kKiB;                           // of a section, at a time
 constexpr std::uint64_t kMaxNamed = 64 * kKiB;  // further from a symbol: not in what it names
 constexpr std::uint64_t kMaxInit = 64 * kKiB;   // more than the init text of any module
 constexpr std::size_t kMaxEntries = 1U << 16;
@@ -162,7 +162,11 @@ class Reader final : public ViewReader {
          {std::pair("__start_rodata", "__end_rodata"), std::pair("_sdata", "_edata"),
           std::pair("__bss_start", "__bss_stop")}) {
       const auto start = symbols.find(from), end = symbols.find(to);
-      if (!start || !end || *end <= *start || *end - *start > kMaxSection) continue;
+      if (!start || !end || *end <= *start) continue;
+      if (*end - *start > kMaxSection) {
+        tally_.truncated = true;
+        continue;
+      }
       if (!section(*start, *end - *start, symbols, nullptr)) return false;
     }
     return true;
@@ -246,10 +250,16 @@ class Reader final : public ViewReader {
 
   bool modules() {
     if (!code_->has_unknown()) return true;  // a module's table may lead anywhere that is known
+    std::uint64_t left = kMaxSections;
     for (const Module& module : code_->modules()) {
       for (const auto part : {kModuleRodata, kModuleRoAfterInit, kModuleData}) {
         const auto& range = module.parts[part];
-        if (range.size == 0 || range.size > kMaxSection) continue;
+        if (range.size == 0) continue;
+        if (range.size > std::min(kMaxSection, left)) {
+          tally_.truncated = true;
+          continue;
+        }
+        left -= range.size;
         if (!section(range.start, range.size, kernel_.module_symbols(), &module)) return false;
       }
     }
