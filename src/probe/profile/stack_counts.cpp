@@ -33,12 +33,26 @@ std::string printable(std::string_view name) {
   return text;
 }
 
+bool StackCounts::holds(const std::vector<std::string>& stack) const {
+  const Node* at = &root_;
+  for (const auto& name : stack) {
+    const auto next = at->callees.find(name);
+    if (next == at->callees.end()) return false;
+    at = &next->second;
+  }
+  return at->own != 0;
+}
+
 void StackCounts::add(const std::vector<std::string>& stack, std::uint64_t count) {
   if (stack.empty() || count == 0) return;
-  if (stack.size() > kMaxDepth || nodes_ + stack.size() > kMaxNodes) {
+  std::size_t text = 0;
+  if (!holds(stack))
+    for (const auto& name : stack) text += name.size();
+  if (stack.size() > kMaxDepth || nodes_ + stack.size() > kMaxNodes || text > kMaxText - text_) {
     lost_ += count;
     return;
   }
+  text_ += text;
   Node* at = &root_;
   at->total += count;
   for (const auto& name : stack) {

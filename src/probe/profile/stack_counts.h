@@ -12,9 +12,11 @@ namespace vitrine::probe {
 /// Stacks as paths from the outermost frame to the innermost.
 class StackCounts {
  public:
-  /// Frames of one stack, and distinct frames in all. What is beyond is counted as lost().
+  /// Frames of one stack, distinct frames in all, and bytes of the names in all distinct stacks
+  /// together: programs name their functions as they like. What is beyond is counted as lost().
   static constexpr std::size_t kMaxDepth = 512;
   static constexpr std::size_t kMaxNodes = 1u << 20;
+  static constexpr std::size_t kMaxText = 128u << 20;
 
   struct Node {
     std::uint64_t total = 0;  ///< samples in this frame and in what it called
@@ -34,8 +36,10 @@ class StackCounts {
   [[nodiscard]] std::string folded() const;
 
  private:
+  [[nodiscard]] bool holds(const std::vector<std::string>& stack) const;
+
   Node root_;
-  std::size_t nodes_ = 0;
+  std::size_t nodes_ = 0, text_ = 0;
   std::uint64_t lost_ = 0;
 };
 

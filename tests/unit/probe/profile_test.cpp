@@ -23,6 +23,22 @@ TEST(StackCounts, NamesCannotForgeStacks) {
   EXPECT_EQ(counts.folded(), "x:y 9\\x0az;\\xff\\\\ 1\n");
 }
 
+TEST(StackCounts, NamesWithoutEndAreCountedAsLost) {
+  StackCounts counts;
+  std::vector<std::string> stack(StackCounts::kMaxDepth, std::string(4096, 'x'));
+  for (int i = 0; i < 100; ++i) {
+    stack.back() = std::to_string(i);
+    counts.add(stack);
+  }
+  EXPECT_GT(counts.lost(), 30U);  // 2 MiB each
+  EXPECT_EQ(counts.lost() + counts.total(), 100U);
+  EXPECT_LE(counts.folded().size(), StackCounts::kMaxText + 100 * 1024);
+  stack.back() = "0";
+  counts.add(stack);
+  EXPECT_EQ(counts.lost() + counts.total(), 101U);
+  EXPECT_EQ(counts.total(), 101 - counts.lost());
+}
+
 TEST(StackCounts, WhatIsTooDeepIsCountedAsLost) {
   StackCounts counts;
   counts.add(std::vector<std::string>(StackCounts::kMaxDepth + 1, "f"), 5);
