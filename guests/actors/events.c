@@ -2,11 +2,17 @@
 // request; each prints what it did and ends.
 
 #define _GNU_SOURCE
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -91,6 +97,40 @@ ACTOR(interrupted, "interrupted",
     waitpid(child, NULL, 0);
   }
   printf("reads %ld\n", count);
+  return 0;
+}
+
+ACTOR(refused, "refused",
+      "COUNT calls of lseek that seccomp refuses with ENODATA (61), and as many by int $0x80 with ETIME (62)",
+      .on_request = 1) {
+  struct sock_filter no_lseek[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 3, 0),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_lseek, 3, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 19, 1, 2),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENODATA),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ETIME),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof no_lseek / sizeof *no_lseek, no_lseek};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+    return 1;
+  const long count = number_of("COUNT", 1000);
+  long native = 0, compat = 0;
+  for (long i = 0; i < count; ++i) {
+    native += syscall(SYS_lseek, kNoDescriptor, i, kWhence) == -1 && errno == ENODATA;
+    int result;
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(19), "b"(kNoDescriptor), "c"((int)i), "d"(kWhence)
+                     : "memory", "r8", "r9", "r10", "r11");
+    compat += result == -ETIME;
+  }
+  printf("pid %d native %ld compat %ld\n", getpid(), native, compat);
   return 0;
 }
 

@@ -47,6 +47,11 @@ std::vector<probe::EventSource*> EventSources::ladder() const {
   return out;
 }
 
+void EventSources::leave_kernel() {
+  agent = nullptr;
+  std::erase_if(all, [](const auto& source) { return !source->outlives_kernel(); });
+}
+
 std::vector<Option> source_options() {
   return {
       {"--poll", "", "rather compare looks than stop the machine at events"},
@@ -68,8 +73,9 @@ Outcome<probe::SourceSettings> source_settings(const Arguments& words) {
 }
 
 EventSources event_sources(Context& context, const Session& session, const Arguments& words,
-                           const probe::SourceSettings& settings) {
+                           const probe::SourceSettings& settings, EventSources kept) {
   EventSources sources;
+  kept.leave_kernel();
   const auto* kernel = session.guest().kernel();
   if (!session.machine().live() || kernel == nullptr) return sources;
   std::string why = "this machine runs without the agent";
@@ -88,7 +94,8 @@ EventSources event_sources(Context& context, const Session& session, const Argum
     }
   }
   if (sources.agent == nullptr) sources.all.push_back(std::make_unique<NoAgent>(std::move(why)));
-  sources.all.push_back(probe::stream_source(session.machine()));
+  if (kept.all.empty()) kept.all.push_back(probe::stream_source(session.machine()));
+  for (auto& source : kept.all) sources.all.push_back(std::move(source));
   probe::PollingOptions polling;
   if (!words.has("--no-cache")) polling.attach.cache_directory = linux::default_cache_directory();
   probe::GdbOptions gdb;

@@ -176,7 +176,8 @@ void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once
   }
   outputs.flush();
   constexpr std::uint64_t kPause = 50'000'000;
-  while (!once && session_.machine().live() && !running.ended() && !InterruptGuard::interrupted()) {
+  while (!once && session_.machine().live() && !running.ended() && !running.kernel_gone() &&
+         !InterruptGuard::interrupted()) {
     running.wait(kPause);
     outputs.flush();
     if (!session_.machine().alive()) break;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "cli/command.h"
 
@@ -25,6 +26,12 @@ class Session {
   /// What became of the machine while it was read.
   /// @returns vanished  it is gone, or runs another kernel now: what was printed may be torn
   [[nodiscard]] Outcome<void> still_there() const;
+  /// The machine lives, but another kernel runs on it than the one that was attached to.
+  [[nodiscard]] bool other_kernel() const;
+  /// Another attached kernel of this machine in the place of its own. @returns the one before
+  std::unique_ptr<Guest> use(std::unique_ptr<Guest> next) {
+    return std::exchange(guest_, std::move(next));
+  }
   /// done, or doubtful if the attach's self-test failed.
   [[nodiscard]] Status status() const;
 

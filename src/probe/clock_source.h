@@ -21,6 +21,7 @@ class ClockSource final : public EventSource {
   ~ClockSource() override;
 
   std::string_view name() const noexcept override { return "clock"; }
+  [[nodiscard]] bool outlives_kernel() const noexcept override { return true; }
   std::vector<Offer> offers(const vmipl::Program& program) const override;
   Outcome<void> start(Assignment mine, EventSink& sink) override;
   Outcome<void> replace(Assignment mine) override;

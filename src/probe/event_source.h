@@ -59,7 +59,13 @@ struct Offer {
 /// A word from a source while it runs, for people and for the records: "probe 3 (Syscall, line
 /// 4) fired 120,000 times a second: thinned to one of 64".
 struct SourceNote {
-  enum Kind : std::uint8_t { word, thinned, switched_off, guest_reset, source_ended } kind = word;
+  enum Kind : std::uint8_t {
+    word,
+    thinned,
+    switched_off,
+    guest_reset,  ///< the kernel ended: the source serves nothing more, and waits to be stopped
+    source_ended,
+  } kind = word;
   std::optional<std::uint32_t> probe;
   std::string text;
 };
@@ -115,6 +121,9 @@ class EventSource {
 
   /// "agent", "gdbstub", "polling", "clock", "network" ...
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+  /// It needs nothing of the guest's kernel, and serves on when another takes its place.
+  [[nodiscard]] virtual bool outlives_kernel() const noexcept { return false; }
 
   /// One offer for each probe of the program, in its order. Has no effect on the guest, and
   /// judges each probe with its whole block (block_needs.h).

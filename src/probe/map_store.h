@@ -27,6 +27,13 @@ struct MapRow {
   bool operator==(const MapRow&) const = default;
 };
 
+/// A whole map, as it is handed on.
+struct SavedMap {
+  std::vector<MapRow> rows;
+  std::uint64_t lost = 0;
+  bool operator==(const SavedMap&) const = default;
+};
+
 /// Buckets of histogram(): [0] less than zero, [1] zero, [2 + n] from 2^n to below 2^(n+1).
 inline constexpr std::size_t kHistogramBuckets = 66;
 
@@ -54,6 +61,10 @@ class MapStore {
   [[nodiscard]] virtual std::vector<MapRow> snapshot(unsigned map) = 0;
   /// Entries and changes that found no room, since the start.
   [[nodiscard]] virtual std::uint64_t lost(unsigned map) = 0;
+  /// What another store's map of the same shape held, in the place of what is here. Rows of
+  /// another shape are counted as lost. Of a source's maps: before its program is started.
+  virtual void restore(unsigned map, const SavedMap& saved) = 0;
+  [[nodiscard]] SavedMap save(unsigned map) { return {snapshot(map), lost(map)}; }
 };
 
 }  // namespace vitrine::probe

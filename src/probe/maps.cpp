@@ -237,9 +237,19 @@ class LocalMaps::Table {
     return rows;
   }
 
+  /// The rows come out of another process.
+  [[nodiscard]] bool fits(const MapRow& row) const {
+    return std::ranges::equal(row.keys, info_.keys, [](const Value& key, vmipl::ValueType type) {
+      return key.there && key.textual == vmipl::is_textual(type);
+    });
+  }
   void restore(const std::vector<MapRow>& rows, std::uint64_t lost) {
     clear();
     for (const auto& row : rows) {
+      if (!fits(row)) {
+        ++lost;
+        continue;
+      }
       std::vector<ValueView> keys;
       for (const auto& key : row.keys) keys.push_back(key.view());
       with(keys, true, [&](std::uint64_t* value) {
@@ -423,8 +433,8 @@ void LocalMaps::remove(unsigned map, Keys keys) noexcept { tables_[map]->remove(
 void LocalMaps::clear(unsigned map) noexcept { tables_[map]->clear(); }
 std::uint64_t LocalMaps::length(unsigned map) noexcept { return tables_[map]->length(); }
 std::vector<MapRow> LocalMaps::snapshot(unsigned map) { return tables_[map]->snapshot(); }
-void LocalMaps::restore(unsigned map, const std::vector<MapRow>& rows, std::uint64_t lost) {
-  tables_[map]->restore(rows, lost);
+void LocalMaps::restore(unsigned map, const SavedMap& saved) {
+  tables_[map]->restore(saved.rows, saved.lost);
 }
 std::uint64_t LocalMaps::lost(unsigned map) { return tables_[map]->lost(); }
 

@@ -41,9 +41,7 @@ class LocalMaps final : public MapStore {
   std::uint64_t length(unsigned map) noexcept override;
   std::vector<MapRow> snapshot(unsigned map) override;
   std::uint64_t lost(unsigned map) override;
-
-  /// Rows of another store's map of the same shape, in the place of what is here.
-  void restore(unsigned map, const std::vector<MapRow>& rows, std::uint64_t lost);
+  void restore(unsigned map, const SavedMap& saved) override;
 
  private:
   class Table;

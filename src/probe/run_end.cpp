@@ -1,6 +1,8 @@
 // RunSession: what a program tells when it ends: its maps, what fired, what was lost.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "probe/map_words.h"
 #include "probe/record_words.h"
 #include "probe/run_generation.h"
@@ -50,20 +52,32 @@ void RunSession::finish(Generation& generation) {
   if (stale_ != 0)
     words.push_back(fmt::format("{} firing{} came after their script was replaced", stale_,
                                 stale_ == 1 ? "" : "s"));
-  for (auto* source : started_) {
-    const auto losses = source->losses();
+  if (away_times_ != 0) {
+    words.push_back(fmt::format("the guest was started anew {}: {:.1f} s of it were not seen",
+                                away_times_ == 1 ? "once" : fmt::format("{} times", away_times_),
+                                static_cast<double>(away_ns_) / 1e9));
+  }
+  if (away_since_ns_) words.emplace_back("the guest's kernel had ended, and no other was up yet");
+  if (away_firings_ != 0) {
+    words.push_back(
+        fmt::format("{} firing{} came while no kernel was there: their blocks did not run",
+                    away_firings_, away_firings_ == 1 ? "" : "s"));
+    lost_firings += away_firings_;
+  }
+  auto all_losses = std::exchange(losses_before_, {});
+  for (auto* source : started_) all_losses.emplace_back(source->name(), source->losses());
+  for (const auto& [name, losses] : all_losses) {
     lost_records += losses.records;
     lost_firings += losses.firings;
     late += losses.late;
     const bool lost = losses.records + losses.firings != 0;
     for (const auto& said : losses.words) {
-      auto whole =
-          said.starts_with(source->name()) ? said : fmt::format("{}: {}", source->name(), said);
+      auto whole = said.starts_with(name) ? said : fmt::format("{}: {}", name, said);
       (lost ? words : asides).push_back(std::move(whole));
     }
     if (losses.words.empty() && losses.records + losses.firings != 0)
-      words.push_back(fmt::format("{}: {} records and {} firings were lost", source->name(),
-                                  losses.records, losses.firings));
+      words.push_back(fmt::format("{}: {} records and {} firings were lost", name, losses.records,
+                                  losses.firings));
   }
   const auto output_losses = outputs_.losses();
   for (const auto& loss : output_losses)
@@ -107,7 +121,8 @@ void RunSession::finish(Generation& generation) {
     line += fmt::format(",\"line\":{},\"fired\":{},\"over_budget\":{}}}", program.probes[i].line,
                         generation.counts[i].fired, generation.counts[i].over_budget);
   }
-  line += "],\"outputs\":[";
+  line += fmt::format("],\"restarts\":{},\"unseen_seconds\":{:.3f},\"outputs\":[", away_times_,
+                      static_cast<double>(away_ns_) / 1e9);
   for (std::size_t i = 0; i < output_losses.size(); ++i) {
     line += i == 0 ? "{\"output\":" : ",{\"output\":";
     (void)options_.rules.json(line, output_losses[i].output);

@@ -126,11 +126,16 @@ void RunSession::note(SourceNote note) {
     (void)options_.rules.json(more, written(probe));
     more += fmt::format(",\"line\":{}", probe.line);
   }
-  remark("! " + note.text, more);
-  if (note.kind == SourceNote::source_ended || note.kind == SourceNote::guest_reset) {
-    ended_ = true;
-    wake_.notify_all();
+  if (note.kind == SourceNote::guest_reset) {
+    // The first to see it says it.
+    const std::lock_guard lock(wait_mutex_);
+    if (kernel_gone_.exchange(true)) return;
+    gone_ns_ = monotonic_now();
   }
+  remark("! " + note.text, more);
+  if (note.kind == SourceNote::source_ended) ended_ = true;
+  if (note.kind == SourceNote::source_ended || note.kind == SourceNote::guest_reset)
+    wake_.notify_all();
 }
 
 }  // namespace vitrine::probe

@@ -34,21 +34,29 @@ bool is_own(const vmipl::Site& site) {
 
 RunSession::RunSession(HostGuest guest, std::vector<EventSource*> sources, ActionRunner* actions,
                        Outputs& outputs, RunOptions options)
-    : guest_(std::move(guest)),
-      own_moment_(guest_.moment),
-      own_list_head_(guest_.list_head),
-      own_list_offset_(guest_.list_offset),
-      sources_(std::move(sources)),
-      clock_(!guest_.machine.live()),
+    : sources_(std::move(sources)),
+      clock_(!guest.machine.live()),
       actions_(actions),
       outputs_(outputs),
       options_(std::move(options)) {
   options_.rules.symbol = [this](std::uint64_t frame) {
-    if (!is_kernel_frame(frame) && guest_.user_frames) return guest_.user_frames->name(frame);
-    return symbol_words(guest_.kernel, frame).value_or(std::string());
+    if (!is_kernel_frame(frame) && guest_->user_frames) return guest_->user_frames->name(frame);
+    return symbol_words(guest_->kernel, frame).value_or(std::string());
   };
   options_.rules = probe::complete(options_.rules);
   sources_.push_back(&clock_);
+  (void)use_guest(std::move(guest));
+}
+
+std::optional<HostGuest> RunSession::use_guest(HostGuest guest) {
+  // Records that are put out name their stacks by it.
+  const std::lock_guard lock(records_mutex_);
+  own_moment_ = guest.moment;
+  own_list_head_ = guest.list_head;
+  own_list_offset_ = guest.list_offset;
+  std::optional<HostGuest> before(std::move(guest_));
+  guest_.emplace(std::move(guest));
+  return before;
 }
 
 RunSession::~RunSession() { stop(); }
@@ -64,10 +72,10 @@ void RunSession::remark(const std::string& words, std::string_view more) const {
 }
 
 void RunSession::use_settings(const vmipl::Program& program) {
-  guest_.moment = own_moment_;
-  guest_.list_head = own_list_head_;
-  guest_.list_offset = own_list_offset_;
-  for (const auto& words : apply_settings(program, guest_)) remark("! " + words);
+  guest_->moment = own_moment_;
+  guest_->list_head = own_list_head_;
+  guest_->list_offset = own_list_offset_;
+  for (const auto& words : apply_settings(program, *guest_)) remark("! " + words);
 }
 
 Plan RunSession::plan(const vmipl::Program& program) const {
@@ -139,7 +147,7 @@ Outcome<std::unique_ptr<RunSession::Generation>> RunSession::prepare(
   }
   auto* generation = made.get();
   made->environment = std::make_unique<HostEnvironment>(
-      code, guest_, [this, generation](unsigned site, std::span<const ValueView> values) {
+      code, *guest_, [this, generation](unsigned site, std::span<const ValueView> values) {
         return emitted(*generation, site, values);
       });
   TRY(made->environment->prepare());
@@ -157,18 +165,11 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
   current_ = std::move(generation);
   started_ns_ = monotonic_now();
   receive(*current_);
-  for (std::size_t i = 0; i < sources_.size(); ++i) {
-    auto probes = current_->plan.of(i);
-    if (probes.empty()) continue;
-    if (auto begun = sources_[i]->start({current_->program, std::move(probes)}, *this); !begun) {
-      for (auto* source : started_) source->stop();
-      started_.clear();
-      current_.reset();
-      const std::lock_guard records_lock(records_mutex_);
-      records_program_.reset();
-      return begun;
-    }
-    started_.push_back(sources_[i]);
+  if (auto begun = start_sources(*current_); !begun) {
+    current_.reset();
+    const std::lock_guard records_lock(records_mutex_);
+    records_program_.reset();
+    return begun;
   }
   outputs_.commit(*current_->program);
   run_own(*current_, "Start");
@@ -178,35 +179,15 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
 Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program) {
   const std::lock_guard lock(run_mutex_);
   if (!current_) return std::unexpected(Problem(Errc::invalid, "no script runs"));
+  if (kernel_gone_)
+    return std::unexpected(Problem(Errc::vanished, "the guest is being started anew",
+                                   "once it is up, a script can be replaced again"));
   auto next = TRY(prepare(std::move(program)));
   receive(*next);
-  // Each source takes its share of the new program, or none. Where one refuses, those that
-  // took theirs get the old one's back.
-  std::vector<std::size_t> taken;
-  std::vector<EventSource*> begun;
-  Outcome<void> failed{};
-  for (std::size_t i = 0; i < sources_.size() && failed; ++i) {
-    auto probes = next->plan.of(i);
-    const bool runs = std::find(started_.begin(), started_.end(), sources_[i]) != started_.end();
-    if (!runs && probes.empty()) continue;
-    if (runs) {
-      failed = sources_[i]->replace({next->program, std::move(probes)});
-      if (failed) taken.push_back(i);
-    } else {
-      failed = sources_[i]->start({next->program, std::move(probes)}, *this);
-      if (failed) begun.push_back(sources_[i]);
-    }
-  }
-  if (!failed) {
+  if (auto begun = start_sources(*next); !begun) {
     receive(*current_);
-    for (auto* source : begun) source->stop();
-    for (const auto i : taken) {
-      if (auto back = sources_[i]->replace({current_->program, current_->plan.of(i)}); !back)
-        remark(fmt::format("! {}: {}", sources_[i]->name(), back.error().message));
-    }
-    return failed;
+    return begun;
   }
-  started_.insert(started_.end(), begun.begin(), begun.end());
   for (const auto& words : next->plan.warnings()) remark("! " + words);
   run_own(*current_, "Stop");
   settle(~0ULL);
@@ -223,7 +204,7 @@ void RunSession::receive(const Generation& generation) {
     return probe.offer.cost == CostClass::at_event || probe.offer.cost == CostClass::every_access;
   };
   // Names of stacks are looked up while records come: modules' are read now.
-  (void)guest_.kernel.module_symbols();
+  (void)guest_->kernel.module_symbols();
   const std::lock_guard lock(records_mutex_);
   program_before_ = std::exchange(records_program_, generation.program);
   in_order_ = std::any_of(generation.plan.probes.begin(), generation.plan.probes.end(), late);
@@ -272,12 +253,12 @@ void RunSession::run_own(Generation& generation, std::string_view name) {
 void RunSession::fire(HeldFiring& firing) {
   const std::lock_guard lock(run_mutex_);
   if (!current_ || ended_) return;
-  if ((firing.program != nullptr && firing.program != current_->program.get()) ||
-      firing.probe >= current_->program->probes.size()) {
-    const auto* program = firing.program;
-    const bool turn = program != nullptr && firing.probe < program->probes.size() &&
+  const auto* program = firing.program != nullptr ? firing.program : current_->program.get();
+  const bool stale = program != current_->program.get() || firing.probe >= program->probes.size();
+  if (stale || kernel_gone_) {
+    const bool turn = firing.probe < program->probes.size() &&
                       vmipl::probes()[program->probes[firing.probe].probe].name == "Every";
-    ++(turn ? late_ : stale_);
+    ++(turn ? late_ : stale ? stale_ : away_firings_);
     return;
   }
   run_block(*current_, firing);

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,25 @@ class RunSession final : private EventSink {
   /// Detaches, runs Stop, prints maps and counts. Does nothing a second time.
   void stop();
 
+  /// A source saw the kernel end (a reset, a kexec): nothing more is to be expected of it.
+  [[nodiscard]] bool kernel_gone() const { return kernel_gone_; }
+  /// Whoever sees it first says so.
+  void kernel_ends(const std::string& words) {
+    note({SourceNote::guest_reset, std::nullopt, words});
+  }
+  /// Lets go of the kernel, which ended: its sources are stopped, and may be destroyed then; blocks
+  /// do not run. Streams go on, maps and outputs stay; a map that holds stacks is printed and
+  /// emptied, as nobody can name them any more.
+  /// @returns io  there is no address space for its maps
+  [[nodiscard]] Outcome<void> leave_kernel();
+  /// Goes on with the kernel that came after: the same script, bound to it, neither Start nor Stop
+  /// run. Tells how long nothing was seen. The old kernel must live until it returns.
+  /// @param sources  among them those that outlive_kernel(), the same objects as before
+  /// @returns unsupported  what cannot be had there: the script is still without a kernel
+  [[nodiscard]] Outcome<void> enter_kernel(HostGuest guest, std::vector<EventSource*> sources,
+                                           ActionRunner* actions,
+                                           std::shared_ptr<const vmipl::Program> program);
+
   /// @returns how many probes wait for this request
   std::size_t request(std::uint64_t number) { return clock_.request(number); }
   /// The numbers that the script waits for, ascending.
@@ -108,7 +128,7 @@ class RunSession final : private EventSink {
   void fire(HeldFiring& firing) override;
   void stream(std::uint32_t probe, Bytes bytes) override;
   void note(SourceNote note) override;
-  [[nodiscard]] UserFrames* user_frames() override { return guest_.user_frames.get(); }
+  [[nodiscard]] UserFrames* user_frames() override { return guest_->user_frames.get(); }
 
   [[nodiscard]] Outcome<std::unique_ptr<Generation>> prepare(
       std::shared_ptr<const vmipl::Program> program);
@@ -130,10 +150,18 @@ class RunSession final : private EventSink {
   /// The kernel's own layout, and upon it what the script's configuration says.
   void use_settings(const vmipl::Program& program);
 
-  HostGuest guest_;
-  const FilledMoment own_moment_;
-  const std::uint64_t own_list_head_;
-  const std::uint32_t own_list_offset_;
+  /// Its maps are the host's from here on: their source goes.
+  [[nodiscard]] Outcome<void> keep_maps(Generation& generation);
+  void hand_over_maps(Generation& from, Generation& to);
+  /// @returns the one before
+  std::optional<HostGuest> use_guest(HostGuest guest);
+  /// Gives each source its share of `next`; after an error they have their share of current_.
+  [[nodiscard]] Outcome<void> start_sources(Generation& next);
+
+  std::optional<HostGuest> guest_;
+  FilledMoment own_moment_;
+  std::uint64_t own_list_head_ = 0;
+  std::uint32_t own_list_offset_ = 0;
   std::vector<EventSource*> sources_;
   ClockSource clock_;
   ActionRunner* actions_;
@@ -146,6 +174,11 @@ class RunSession final : private EventSink {
   std::map<std::uint32_t, std::uint64_t> cpu_sequences_;  ///< of firings that were held
   std::uint64_t stale_ = 0;  ///< firings that came after their program was replaced
   std::uint64_t late_ = 0;   ///< turns of Every among them: no event of the guest
+  /// Between two kernels: since when, and what came of it.
+  std::optional<std::uint64_t> away_since_ns_;
+  std::atomic<std::uint64_t> gone_ns_ = 0;
+  std::uint64_t away_ns_ = 0, away_times_ = 0, away_firings_ = 0;
+  std::vector<std::pair<std::string_view, Losses>> losses_before_;  ///< of sources that are gone
   std::uint64_t started_ns_ = 0;
   std::map<std::string, std::uint64_t> failures_;  ///< of actions, by their words
 
@@ -166,7 +199,7 @@ class RunSession final : private EventSink {
 
   mutable std::mutex wait_mutex_;
   std::condition_variable wake_;
-  std::atomic<bool> ended_ = false;
+  std::atomic<bool> ended_ = false, kernel_gone_ = false;
   bool complete_ = true;
 };
 

@@ -117,7 +117,9 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
     {"E058", "unknown-symbol", E, "the guest's kernel has no such symbol",
      "The name is not among the kernel's symbols. `vitrine sym VM PATTERN` searches them; a "
      "symbol\n"
-     "may be inlined away or carry a suffix (do_exit.cold, vfs_read.part.0)."},
+     "may be inlined away or carry a suffix (do_exit.cold, vfs_read.part.0). A module's symbols "
+     "are\n"
+     "known while it is loaded: load it, then start the script."},
     {"E059", "unknown-type", E, "the guest's kernel has no such type",
      "Types are those of the running kernel, from its own BTF. `vitrine type VM NAME` prints one."},
     {"E060", "unknown-member", E, "the structure has no such member",

@@ -292,9 +292,9 @@ def second(probe, guest):
 
 
 def nonsense(probe, guest, path):
-    frame = lambda kind, body: struct.pack("<IHHI", 0x414D5456, 2, kind, len(body)) + body  # noqa: E731
+    frame = lambda kind, body: struct.pack("<IHHI", 0x414D5456, 3, kind, len(body)) + body  # noqa: E731
     random.seed(2)
-    messages = [b"hello\n" * 10, frame(1, b"")[:-1] + b"\xff", struct.pack("<IHHI", 0x414D5456, 2, 1, 0xFFFFFFFF),
+    messages = [b"hello\n" * 10, frame(1, b"")[:-1] + b"\xff", struct.pack("<IHHI", 0x414D5456, 3, 1, 0xFFFFFFFF),
                 struct.pack("<IHHI", 0x414D5456, 9, 1, 0), frame(77, b"x"), frame(1, b"\xff" * 64), frame(3, b"\x00" * 40), frame(4, b"\x01" * 16), frame(6, struct.pack("<IQQQQ", 1, 0, 1 << 40, 4096, 0)), frame(6, b"")]
     messages += [frame(random.choice([1, 2, 3, 4, 5, 6]), random.randbytes(random.randrange(200))) for _ in range(100)]
     for message in messages:

@@ -134,6 +134,28 @@ def compat(test, guest):
     return calls(test, guest, "calls-compat")
 
 
+def refused(test, guest):
+    """Ways out of a call beside its function's: seccomp refuses it; a new task begins with its parent's result."""
+    count = test.options.calls // 4
+    script = """
+SyscallReturn(lseek) when (process.name == "refused") { Print("%d %d", ret, syscall.compat) }
+SyscallReturn(clone) when (process.name == "family") { Print("%d %d", process.pid, ret) }
+"""
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "refused", count)
+        born = acts(guest, "family", 20)
+    have = [(narrow(ret), compat) for ret, compat in (row["values"] for row in watch.of(0))]
+    wrong = differences_of("refused calls", [(-61, 0), (-62, 1)] * count, have)
+    if f"native {count} compat {count}" not in said:
+        wrong.append(f"the actor says {said.strip()}")
+    parent = int(re.search(r"pid (\d+)", born)[1])
+    children = [int(pid) for pid in re.findall(r"child (\d+) ", born)]
+    forks = [tuple(row["values"]) for row in watch.of(1)]
+    wrong += differences_of("parents' returns of clone", [(parent, pid) for pid in children], [fork for fork in forks if fork[0] == parent])
+    wrong += differences_of("children's", [(pid, 0) for pid in children], [fork for fork in forks if fork[0] != parent])
+    return f"{2 * count} refused calls, {len(have)} returns; {len(children)} forks, {len(forks)} returns, {watch.lost} lost", wrong
+
+
 def writes(test, guest):
     """Every write of a program to a word of its own, with the value before and after."""
     count = test.options.calls
@@ -377,7 +399,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "refused": refused, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
 
 
 class Test:

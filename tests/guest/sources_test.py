@@ -494,6 +494,7 @@ class Test:
         often = next(name for name, count in names.items() if count == 3 and name.isidentifier())
         for script, word in (
             (f"ExecuteAt({often}) {{ Print(\"x\") }}", f"{often} is the name of 3 places: 0xffffffff"),
+            ("Return(panic) { Print(\"x\") }", "it never returns"),
             ("ExecuteAt(no_such_function_of_a_kernel) { Print(\"x\") }", "no_such_function_of_a_kernel"),
             ("WriteAt(0xffff900000000000, 8) { Print(\"x\") }", "nothing mapped at 0xffff900000000000"),
             ("ExecuteAt(0xffffffff00000000) { Print(\"x\") }", "nothing mapped at 0xffffffff00000000"),

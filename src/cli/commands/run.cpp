@@ -9,16 +9,14 @@
 
 #include "cli/commands/families.h"
 #include "cli/escape.h"
-#include "cli/event_sources.h"
 #include "cli/interrupt.h"
 #include "cli/quantities.h"
 #include "cli/running_scripts.h"
+#include "cli/script_guest.h"
 #include "cli/script_output.h"
 #include "cli/script_text.h"
 #include "cli/session.h"
-#include "probe/actions/machine_actions.h"
 #include "probe/control_socket.h"
-#include "probe/kernel_ports.h"
 #include "probe/run_session.h"
 #include "vmipl/check.h"
 #include "vmipl/render.h"
@@ -83,26 +81,6 @@ Outcome<Wanted> understand(Arguments& words) {
     }
   }
   return wanted;
-}
-
-vmipl::CheckOptions check_options(const Arguments& words, const vmipl::Ports& ports) {
-  vmipl::CheckOptions options{.ports = ports,
-                              .judge_permissions = true,
-                              .allow_writes = words.has("--allow-writes"),
-                              .allow_control = words.has("--allow-control"),
-                              .build = true};
-  if (const auto allowed = words.options.find("--allow"); allowed != words.options.end())
-    options.allow = allowed->second;
-  return options;
-}
-
-/// The program of a sound script. Without one, `diagnostics` says why.
-std::shared_ptr<vmipl::Program> build(const vmipl::Source& source, const Arguments& words,
-                                      const probe::KernelPorts& ports,
-                                      vmipl::Diagnostics& diagnostics) {
-  auto checked = vmipl::check(source, check_options(words, ports.ports()), diagnostics);
-  if (diagnostics.errors() != 0 || !checked.program) return nullptr;
-  return std::make_shared<vmipl::Program>(std::move(*checked.program));
 }
 
 std::string rendered(const vmipl::Source& source, const vmipl::Diagnostics& diagnostics,
@@ -219,30 +197,26 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   const auto* kernel = session.guest().kernel();
   if (kernel == nullptr)
     return std::unexpected(Problem(Errc::unsupported, "this machine's kernel runs no scripts"));
-  const probe::KernelPorts ports(*kernel);
+  const bool json = words.has("--json");
+  probe::Outputs outputs(output_options(console, wanted.channels, json));
+  // What the script does to the guest is told as it happens.
+  ScriptGuest guest(context, session, words, wanted.sources, change_teller(outputs, console, json));
   vmipl::Diagnostics diagnostics;
-  auto program = build(wanted.source, words, ports, diagnostics);
+  auto program = guest.build(wanted.source, diagnostics);
   console.err.write(rendered(wanted.source, diagnostics, console));
   if (!program) return Status::failed;
   TRY(judge_channels(*program, wanted));
 
-  const bool json = words.has("--json");
-  const auto sources = event_sources(context, session, words, wanted.sources);
-  probe::Outputs outputs(output_options(console, wanted.channels, json));
   probe::RunOptions options{
       .rules = text_rules(console), .json = json, .plan = {.prefer_polling = words.has("--poll")}};
-  // What the script does to the guest is told as it happens.
-  probe::MachineActions actions(
-      session.machine(), *kernel,
-      {.writes = words.has("--allow-writes"), .control = words.has("--allow-control")},
-      change_teller(outputs, console, json));
-  probe::RunSession running(probe::host_guest(session.machine(), *kernel), sources.ladder(),
-                            &actions, outputs, std::move(options));
+  probe::RunSession running(guest.host_guest(), guest.sources(), &guest.actions(), outputs,
+                            std::move(options));
 
   // From here on an interrupt ends the script as it would end by itself.
   const InterruptGuard guard;
   Replacements replacements;
-  std::string name = wanted.source.name();
+  vmipl::Source source = wanted.source;  // of the script that runs
+  std::string name = source.name();
   std::mutex name_mutex;
   std::unique_ptr<probe::ControlSocket> socket;
   if (session.machine().live()) {
@@ -282,15 +256,16 @@ Outcome<Status> run(Context& context, const Arguments& given) {
   outputs.flush();
 
   const auto answer = [&](Replacements::Job& job) -> std::string {
-    const vmipl::Source source(job.name, job.text);
+    vmipl::Source other(job.name, job.text);
     vmipl::Diagnostics found;
-    auto next = running.between_blocks([&] { return build(source, words, ports, found); });
+    auto next = running.between_blocks([&] { return guest.build(other, found); });
     Console plain = console;
     plain.err_colour = false;
     if (!next)
       return bad_answer(
-          {Errc::unsupported, rendered(source, found, plain), "the script that runs runs on"});
+          {Errc::unsupported, rendered(other, found, plain), "the script that runs runs on"});
     if (auto done = running.replace(next); !done) return bad_answer(done.error());
+    source = std::move(other);
     const std::lock_guard lock(name_mutex);
     name = job.name;
     console.remark(fmt::format("{} runs from here on", escape(name, console.charset)));
@@ -308,14 +283,23 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     running.wait(static_cast<std::uint64_t>(pause.count()));
     outputs.flush();
     for (auto& job : replacements.take()) job->answer.set_value(answer(*job));
+    if (running.kernel_gone()) {
+      there = guest.follow(running, source);
+      if (!there) break;
+      continue;
+    }
     if (now - look < std::chrono::milliseconds(500)) continue;
     look = now;
+    if (running.between_blocks([&] { return session.other_kernel(); })) {
+      running.kernel_ends("the guest runs another kernel than before: it was started anew");
+      continue;
+    }
     there = running.between_blocks([&] { return session.still_there(); });
     if (!there) break;
   }
   for (auto& job : replacements.take(true))
     job->answer.set_value(bad_answer({Errc::vanished, "the script ends", {}}));
-  (void)actions.changes();  // those under way are told before the end is
+  (void)guest.actions().changes();  // those under way are told before the end is
   running.stop();
   outputs.flush();
   socket.reset();

@@ -6,12 +6,15 @@
 #include <array>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "linux/modules.h"
 #include "linux/type_catalogue.h"
 #include "linux/type_path.h"
 #include "probe/agent/function_exits.h"
+#include "probe/agent/system_call_ends.h"
 #include "probe/block_needs.h"
+#include "probe/code_places.h"
 #include "vmipl/catalogue.h"
 #include "x86/descriptor.h"
 
@@ -20,13 +23,10 @@ namespace {
 
 constexpr std::size_t kMostFunctions = 20000;
 constexpr std::uint64_t kMostBytes = 64 << 20;
-constexpr std::uint64_t kFunctionReach = 256 * 1024;
 
 std::string plural(std::size_t count, std::string_view one) {
   return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
 }
-
-bool is_code(char type) { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
 
 /// The offset of a member reached without pointers.
 std::optional<std::uint64_t> offset_of(const linux::TypeCatalogue& types, std::string_view path) {
@@ -59,22 +59,6 @@ std::vector<AgentPlanner::Function> AgentPlanner::functions(std::string_view glo
   return list;
 }
 
-std::uint64_t AgentPlanner::size_of(std::uint64_t function) const {
-  std::uint64_t end = function + kFunctionReach;
-  for (const auto* table : {&kernel_.symbols(), &kernel_.module_symbols()}) {
-    std::size_t low = 0, high = table->size();
-    while (low < high) {
-      const auto middle = (low + high) / 2;
-      if (table->at(middle).address.value <= function)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    if (low < table->size()) end = std::min(end, table->at(low).address.value);
-  }
-  return end - function;
-}
-
 // ---- ExecuteAt, Return
 
 std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, AgentProbe& into,
@@ -87,21 +71,9 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
       words = fmt::format("a call in the translated code at {:#x}", argument.number_value);
       return std::nullopt;
     case Kind::symbol: {
-      auto all = kernel_.symbols().all(argument.text_value);
-      if (all.empty()) all = kernel_.module_symbols().all(argument.text_value);
-      if (all.empty())
-        return Offer::refuse(fmt::format("this kernel has no symbol {}", argument.text_value));
-      std::set<std::uint64_t> places;
-      for (const auto& one : all) places.insert(one.address.value);
-      if (places.size() > 1) {
-        std::string list;
-        for (const auto place : places)
-          list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", place);
-        return Offer::refuse(fmt::format("{} is the name of {}: {}", argument.text_value,
-                                         plural(places.size(), "function"), list),
-                             "name the one that is meant by its address");
-      }
-      into.sites.push_back({*places.begin() + argument.number_value, *places.begin(), 0});
+      const auto place = place_named(kernel_, argument.text_value);
+      if (!place) return Offer::refuse(place.error().message, place.error().hint);
+      into.sites.push_back({place->value + argument.number_value, place->value, 0});
       words = fmt::format("a call in the translated code of {}", argument.text_value);
       return std::nullopt;
     }
@@ -125,10 +97,7 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
 
 std::optional<Offer> AgentPlanner::add_exits(std::uint64_t function, std::uint64_t detail,
                                              bool with_entry, AgentProbe& into) const {
-  const auto is_thunk = [&](std::uint64_t target) {
-    const auto near = kernel_.symbols().nearest(Gva{target}, 1);
-    return near && near->name.ends_with("return_thunk");
-  };
+  const auto is_thunk = [&](std::uint64_t target) { return is_return_thunk(kernel_, Gva{target}); };
   std::set<std::uint64_t> seen{function};
   std::vector<std::pair<std::uint64_t, SiteRole>> todo{{function, SiteRole::exit}};
   std::vector<AgentSite> sites;
@@ -136,7 +105,8 @@ std::optional<Offer> AgentPlanner::add_exits(std::uint64_t function, std::uint64
   while (!todo.empty()) {
     const auto [at, role] = todo.back();
     todo.pop_back();
-    const auto exits = find_function_exits(kernel_.memory(), at, size_of(at), is_thunk);
+    const auto exits =
+        find_function_exits(kernel_.memory(), at, reach_of(kernel_, Gva{at}), is_thunk);
     if (!exits)
       return Offer::refuse(fmt::format("the code at {:#x} cannot be read: {}", at,
                                        vitrine::describe(exits.error())));
@@ -176,7 +146,7 @@ std::optional<Offer> AgentPlanner::return_sites(const vmipl::ProgramProbe& probe
       ++unreadable;
     }
   }
-  if (into.sites.empty()) return Offer::refuse("these functions do not return");
+  if (into.sites.empty()) return Offer::refuse(kNeverReturns, "ExecuteAt fires where it begins");
   words = fmt::format("calls at the exits of {}, read off their code",
                       plural(starts.sites.size() - unreadable, "function"));
   if (unreadable != 0) words += fmt::format("; {} could not be read", unreadable);
@@ -297,29 +267,45 @@ std::optional<Offer> AgentPlanner::results(AgentProbe& into, std::string& words)
     words = "a call at syscall_exit_to_user_mode";
     return std::nullopt;
   }
-  // From 6.19 on that is part of its callers: the result is taken where they store it.
+  // From 6.19 on that is part of its callers: the result is taken where their ways come together
+  // behind it. A new task begins in ret_from_fork, with the result of its parent's call, 0.
   constexpr std::int64_t kAx = 80;  // pt_regs.ax
-  for (const auto& [name, compat] : {std::pair{"do_syscall_64", false},
-                                     {"do_int80_emulation", true},
-                                     {"do_int80_syscall_32", true},
-                                     {"__do_fast_syscall_32", true},
-                                     {"do_SYSENTER_32", true}}) {
+  bool all_ways = true;
+  for (const auto& [name, compat, kind] : {std::tuple{"do_syscall_64", false, StoredResult::rax},
+                                           {"do_int80_emulation", true, StoredResult::rax},
+                                           {"do_int80_syscall_32", true, StoredResult::rax},
+                                           {"__do_fast_syscall_32", true, StoredResult::rax},
+                                           {"do_SYSENTER_32", true, StoredResult::rax},
+                                           {"ret_from_fork", false, StoredResult::constant}}) {
     const auto at = symbol(name);
     if (!at) continue;
-    const auto stores = find_result_stores(kernel_.memory(), *at, size_of(*at), kAx);
-    if (!stores) continue;
-    for (const auto& store : *stores)
+    const auto size = reach_of(kernel_, Gva{*at});
+    const auto join = find_result_join(kernel_.memory(), *at, size, kAx, kind);
+    if (join && *join) {
+      const bool fork = kind == StoredResult::constant;
+      const std::uint64_t how = fork     ? std::uint64_t{ReturnSite::by_status}
+                                : compat ? std::uint64_t{ReturnSite::compat}
+                                         : 0;
+      into.sites.push_back({(*join)->address, (*join)->reg | how, 0});
+      continue;
+    }
+    const auto stores = find_result_stores(kernel_.memory(), *at, size, kAx, kind);
+    if (!stores || kind == StoredResult::constant) continue;
+    for (const auto& store : *stores) {
+      all_ways = false;
       into.sites.push_back(
           {store.address,
            store.reg | ReturnSite::in_rax | (compat ? std::uint64_t{ReturnSite::compat} : 0), 0});
+    }
   }
   if (into.sites.empty())
     return Offer::refuse(
         "where this kernel's system calls end was not found: no syscall_exit_to_user_mode, no "
         "store of a result in do_syscall_64");
-  words =
-      "calls where do_syscall_64 and its 32-bit kin store the result: not of calls that seccomp or "
-      "a tracer refuses";
+  if (status) into.offsets = {*status};
+  words = all_ways ? "calls where do_syscall_64 and its 32-bit kin have the result"
+                   : "calls where do_syscall_64 and its 32-bit kin store the result: not of calls "
+                     "that seccomp or a tracer refuses";
   return std::nullopt;
 }
 

@@ -58,8 +58,6 @@ class AgentPlanner {
     std::string name;
   };
   [[nodiscard]] std::vector<Function> functions(std::string_view glob, std::size_t most) const;
-  /// Bytes up to the next symbol that is another's.
-  [[nodiscard]] std::uint64_t size_of(std::uint64_t function) const;
   [[nodiscard]] std::optional<std::uint64_t> symbol(std::string_view name) const;
   [[nodiscard]] std::optional<Offer> add_exits(std::uint64_t function, std::uint64_t detail,
                                                bool with_entry, AgentProbe& into) const;

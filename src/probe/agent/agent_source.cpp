@@ -127,8 +127,14 @@ Outcome<void> Source::load(Assignment mine) {
   auto ram = TRY(ask_machine_ram(process_));
   plan.ram = std::move(ram.ranges);
   const auto root = kernel_.memory().root();
-  plan.kernel = {root.table.value, static_cast<std::uint8_t>(root.levels),
-                 kernel_.identity().page_table_isolation};
+  plan.kernel = {root.table.value,
+                 static_cast<std::uint8_t>(root.levels),
+                 kernel_.identity().page_table_isolation,
+                 {}};
+  // All ways of starting another kernel without a reset end here, a crash's included.
+  if (const auto end = kernel_.symbols().find("machine_kexec"))
+    plan.kernel.ends.push_back(end->value);
+  if (!maps_.empty()) plan.maps = maps_.back()->take_restored();
   const auto moments = save(fill_moment_layout(kernel_).layout);
   plan.moments.assign(moments.begin(), moments.end());
   plan.held_limit_ms = options_.held_limit_ms;

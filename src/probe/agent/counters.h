@@ -55,6 +55,7 @@ class Counters final : public MapStore {
   std::uint64_t length(unsigned map) noexcept override { return folded(map).length(map); }
   std::vector<MapRow> snapshot(unsigned map) override { return folded(map).snapshot(map); }
   std::uint64_t lost(unsigned map) override { return maps_.lost(map); }
+  void restore(unsigned map, const SavedMap& saved) override { maps_.restore(map, saved); }
 
  private:
   struct Counter {

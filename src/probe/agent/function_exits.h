@@ -22,15 +22,4 @@ struct FunctionExits {
     const VirtualMemory& memory, std::uint64_t start, std::uint64_t size,
     const std::function<bool(std::uint64_t)>& is_return_thunk);
 
-/// Where [start, start + size) stores rax to OFFSET(register): a system call's result on its way
-/// into the pt_regs.
-struct ResultStore {
-  std::uint64_t address = 0;
-  std::uint8_t reg = 0;  ///< as instructions number it
-};
-[[nodiscard]] Result<std::vector<ResultStore>> find_result_stores(const VirtualMemory& memory,
-                                                                  std::uint64_t start,
-                                                                  std::uint64_t size,
-                                                                  std::int64_t offset);
-
 }  // namespace vitrine::probe

@@ -93,13 +93,19 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
   access_is_kernel_ = !accesses_.empty() &&
                       std::all_of(accesses_.begin(), accesses_.end(),
                                   [](const Access& access) { return is_kernel(access.start); });
+  // Samples alone do not make QEMU's translations cost.
+  std::vector<std::uint64_t> ends;
+  if (!by_address.empty() || watches_system_ || !accesses_.empty())
+    ends = program.plan().kernel.ends;
+  for (const auto address : ends) by_address[address];
   hooks_.reserve(by_address.size());
   for (auto& [address, triggers] : by_address) {
     addresses_.push_back(address);
     std::stable_sort(triggers.begin(), triggers.end(), [](const Trigger& a, const Trigger& b) {
       return a.probe->probe < b.probe->probe;
     });
-    Hook hook{this, address, {}, false, false};
+    Hook hook{this, address, {}, false, false, false};
+    hook.ends = hook.calls = std::ranges::find(ends, address) != ends.end();
     for (auto& trigger : triggers) {
       if (counts_only(trigger)) {
         if (const auto map = counted_map(program.program(), trigger.probe->probe))
@@ -182,6 +188,7 @@ void Instrumentation::reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexc
     event.detail = trigger.detail;
     if (describe(cpu, event, trigger.role)) program_.fire(cpu, event);
   }
+  if (hook.ends) program_.kernel_ends("the kernel started another one (kexec)");
 }
 
 bool Instrumentation::returns(RunningProgram::Vcpu& cpu, std::uint64_t function,

@@ -56,6 +56,7 @@ class Instrumentation {
     std::vector<Trigger> triggers;
     bool calls = false;   ///< a trigger does more than count
     bool writes = false;  ///< the host may write registers at it
+    bool ends = false;    ///< the kernel ends there
   };
   /// One translated system instruction.
   struct SystemHook {

@@ -4,38 +4,10 @@
 #include <cstddef>
 #include <cstring>
 
-#include "probe/wire.h"
+#include "probe/agent/value_wire.h"
 
 namespace vitrine::probe {
 namespace {
-
-void put_value(WireWriter& out, const Value& value) {
-  out.put(static_cast<std::uint8_t>((value.there ? 1 : 0) | (value.textual ? 2 : 0)));
-  out.put(value.number);
-  out.put_text(value.text);
-}
-
-Value get_value(WireReader& in) {
-  Value value;
-  const auto flags = in.get<std::uint8_t>();
-  value.there = (flags & 1) != 0;
-  value.textual = (flags & 2) != 0;
-  value.number = in.get<std::uint64_t>();
-  value.text = in.get_text();
-  return value;
-}
-constexpr std::size_t kValueLeast = 1 + 8 + 4;
-
-void put_values(WireWriter& out, const std::vector<Value>& values) {
-  out.put(static_cast<std::uint32_t>(values.size()));
-  for (const auto& value : values) put_value(out, value);
-}
-
-std::vector<Value> get_values(WireReader& in) {
-  std::vector<Value> values(in.get_count(kValueLeast));
-  for (auto& value : values) value = get_value(in);
-  return values;
-}
 
 template <class T>
 Result<T> finish(const WireReader& in, T message) {
@@ -147,16 +119,7 @@ std::vector<std::byte> encode(const MapReply& message) {
   out.put(static_cast<std::uint8_t>(message.there));
   out.put(message.number);
   out.put_text(message.text);
-  out.put(static_cast<std::uint32_t>(message.rows.size()));
-  for (const auto& row : message.rows) {
-    put_values(out, row.keys);
-    put_value(out, row.value);
-    out.put(row.count);
-    out.put(row.sum);
-    out.put(row.least);
-    out.put(row.greatest);
-    out.put_list(row.buckets);
-  }
+  put_rows(out, message.rows);
   return std::move(out).take();
 }
 template <>
@@ -166,18 +129,7 @@ Result<MapReply> decode_message<MapReply>(Bytes body) {
   message.there = in.get<std::uint8_t>() != 0;
   message.number = in.get<std::uint64_t>();
   message.text = in.get_text();
-  const auto rows = in.get_count(4 + kValueLeast + 4 * 8 + 4);
-  for (std::uint32_t i = 0; i < rows && in.ok(); ++i) {
-    MapRow row;
-    row.keys = get_values(in);
-    row.value = get_value(in);
-    row.count = in.get<std::uint64_t>();
-    row.sum = in.get<std::uint64_t>();
-    row.least = in.get<std::uint64_t>();
-    row.greatest = in.get<std::uint64_t>();
-    row.buckets = in.get_list<std::uint64_t>();
-    message.rows.push_back(std::move(row));
-  }
+  message.rows = get_rows(in);
   return finish(in, std::move(message));
 }
 

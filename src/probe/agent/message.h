@@ -20,7 +20,7 @@
 
 namespace vitrine::probe {
 
-inline constexpr std::uint16_t kAgentProtocol = 2;
+inline constexpr std::uint16_t kAgentProtocol = 3;
 inline constexpr std::uint32_t kFrameMagic = 0x414d5456;  // "VTMA"
 inline constexpr std::size_t kFrameHead = 12;
 inline constexpr std::size_t kMaxBody = 64U << 20;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "probe/wire.h"
+#include "probe/agent/value_wire.h"
 
 namespace vitrine::probe {
 
@@ -25,11 +25,17 @@ std::vector<std::byte> encode_plan(const AgentPlan& plan) {
   out.put(plan.kernel.root);
   out.put(plan.kernel.levels);
   out.put(static_cast<std::uint8_t>(plan.kernel.isolated));
+  out.put_list(plan.kernel.ends);
   out.put_bytes(plan.moments);
   out.put_list(plan.tables);
   out.put(plan.held_limit_ms);
   out.put(plan.ring_bytes);
   out.put(plan.rate_limit);
+  out.put(static_cast<std::uint32_t>(plan.maps.size()));
+  for (const auto& map : plan.maps) {
+    out.put(map.lost);
+    put_rows(out, map.rows);
+  }
   return std::move(out).take();
 }
 
@@ -73,12 +79,20 @@ Result<AgentPlan> decode_plan(Bytes bytes) {
   plan.kernel.root = in.get<std::uint64_t>();
   plan.kernel.levels = in.get<std::uint8_t>();
   plan.kernel.isolated = in.get<std::uint8_t>() != 0;
+  plan.kernel.ends = in.get_list<std::uint64_t>();
   const auto moments = in.get_bytes();
   plan.moments.assign(moments.begin(), moments.end());
   plan.tables = in.get_list<std::uint64_t>();
   plan.held_limit_ms = in.get<std::uint32_t>();
   plan.ring_bytes = in.get<std::uint32_t>();
   plan.rate_limit = in.get<std::uint64_t>();
+  const auto maps = in.get_count(8 + 4);
+  for (std::uint32_t i = 0; i < maps && in.ok(); ++i) {
+    SavedMap map;
+    map.lost = in.get<std::uint64_t>();
+    map.rows = get_rows(in);
+    plan.maps.push_back(std::move(map));
+  }
   if (!in.done()) return fail(Errc::malformed, 0, "agent plan: cut short, or too long");
   if (plan.ring_bytes < 4096 || plan.ring_bytes > (256U << 20) ||
       (plan.ring_bytes & (plan.ring_bytes - 1)) != 0)

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "probe/map_store.h"
 
 namespace vitrine::probe {
 
@@ -109,6 +110,8 @@ struct AgentKernel {
   std::uint64_t root = 0;  ///< its own page tables, as a CR3
   std::uint8_t levels = 4;
   bool isolated = false;  ///< KPTI: bit 12 of a CR3 tells the user's half
+  /// Instructions at which it ends, to start another without a reset (kexec).
+  std::vector<std::uint64_t> ends;
   bool operator==(const AgentKernel&) const = default;
 };
 
@@ -124,6 +127,8 @@ struct AgentPlan {
   std::uint32_t ring_bytes = 4U << 20;
   /// Firings a second of a probe on a virtual CPU; throttle.h has the special ones.
   std::uint64_t rate_limit = kAny;
+  /// What the program's maps hold from the start; empty: nothing. Else one for each.
+  std::vector<SavedMap> maps;
   bool operator==(const AgentPlan&) const = default;
 };
 

@@ -23,10 +23,7 @@ void RemoteMaps::keep() {
   if (kept_) return;
   auto made = LocalMaps::create(shapes_);
   if (!made) return;
-  for (unsigned i = 0; i < shapes_.size(); ++i) {
-    const auto lost_so_far = lost(i);
-    (*made)->restore(i, snapshot(i), lost_so_far);
-  }
+  for (unsigned i = 0; i < shapes_.size(); ++i) (*made)->restore(i, save(i));
   kept_ = std::move(*made);
 }
 
@@ -58,6 +55,10 @@ std::uint64_t RemoteMaps::lost(unsigned map) {
   if (kept_) return kept_->lost(map);
   const auto reply = ask(MapRequest::lost, map, {});
   return reply ? reply->number : 0;
+}
+void RemoteMaps::restore(unsigned map, const SavedMap& saved) {
+  restored_.resize(shapes_.size());
+  restored_[map] = saved;
 }
 
 }  // namespace vitrine::probe

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "probe/agent/agent_exchange.h"
@@ -47,7 +48,10 @@ class RemoteMaps final : public MapStore {
   std::uint64_t length(unsigned map) noexcept override;
   std::vector<MapRow> snapshot(unsigned map) override;
   std::uint64_t lost(unsigned map) override;
+  void restore(unsigned map, const SavedMap& saved) override;
 
+  /// What restore() was given: it goes to the agent with the program. Empty: nothing.
+  [[nodiscard]] std::vector<SavedMap> take_restored() { return std::exchange(restored_, {}); }
   /// The agent forgets its program's maps with the program: from here on they are a copy.
   void keep();
   /// Which load of this connection its program was; until then, what runs.
@@ -58,6 +62,7 @@ class RemoteMaps final : public MapStore {
                               ValueView value = {}) noexcept;
   std::vector<vmipl::MapInfo> shapes_;
   std::unique_ptr<LocalMaps> kept_;
+  std::vector<SavedMap> restored_;
   std::atomic<std::uint64_t> generation_{0};
   AgentExchange& agent_;
 };

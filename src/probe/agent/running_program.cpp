@@ -62,6 +62,11 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
     return std::unexpected(Problem(
         Errc::malformed, fmt::format("{} ranges of RAM do not lie in this process", refused)));
   made->maps_ = TRY(LocalMaps::create(made->program_->maps));
+  if (!made->plan_.maps.empty() && made->plan_.maps.size() != made->program_->maps.size())
+    return std::unexpected(Problem(Errc::malformed, "what its maps held is not of this program"));
+  for (unsigned i = 0; i < made->plan_.maps.size(); ++i)
+    made->maps_->restore(i, made->plan_.maps[i]);
+  made->plan_.maps.clear();
   made->counters_ = std::make_unique<Counters>(*made->maps_);
   made->thinned_told_ = std::vector<std::atomic<bool>>(made->plan_.probes.size());
   made->rings_ = TRY(RingMemory::create(vcpus, made->plan_.ring_bytes));
@@ -109,11 +114,11 @@ void add(std::atomic<std::uint64_t>& counter) noexcept {
 }
 }  // namespace
 
-void RunningProgram::machine_was_reset() noexcept {
+void RunningProgram::kernel_ends(std::string_view how) noexcept {
   if (over_.exchange(true)) return;
   AgentNote note;
   note.kind = SourceNote::guest_reset;
-  note.text = "the machine was reset: what the agent watched for in its kernel is gone";
+  note.text = fmt::format("{}: what the agent watched for in its kernel is gone", how);
   (void)host_.note(note);
 }
 

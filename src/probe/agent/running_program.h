@@ -66,8 +66,9 @@ class RunningProgram {
   [[nodiscard]] AgentLosses losses() const;
   /// Which load of the controller it is; set before it runs.
   std::uint64_t generation = 0;
-  /// The machine was reset: the kernel that the plan is of is gone. From now on nothing fires.
-  void machine_was_reset() noexcept;
+  /// The kernel that the plan is of is gone. From now on nothing fires.
+  /// @param how  for people: "the machine was reset"
+  void kernel_ends(std::string_view how) noexcept;
   [[nodiscard]] bool over() const { return over_.load(std::memory_order_relaxed); }
   /// false: the host is gone or the program goes: nothing is held any more.
   void may_hold(bool on) { holding_.store(on, std::memory_order_relaxed); }

@@ -47,7 +47,7 @@ void TcgEngine::install() {
 void TcgEngine::machine_resets(void* engine) {
   auto& self = *static_cast<TcgEngine*>(engine);
   const std::shared_lock outside(self.outside_);
-  if (self.program_) self.program_->machine_was_reset();
+  if (self.program_) self.program_->kernel_ends("the machine was reset");
 }
 
 unsigned TcgEngine::vcpus() const { return static_cast<unsigned>(std::max(api_.vcpu_count(), 0)); }

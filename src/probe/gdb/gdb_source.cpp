@@ -219,7 +219,8 @@ bool GdbSource::turn() {
   if (!boot_->same()) {
     sink_->note({SourceNote::guest_reset, std::nullopt,
                  "the guest runs another kernel than before: its breakpoints mean nothing there"});
-    end("the guest was started anew");
+    ended_ = true;
+    leave();
     return false;
   }
   return true;

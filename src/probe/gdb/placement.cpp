@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <initializer_list>
-#include <set>
 
 #include "probe/block_needs.h"
+#include "probe/code_places.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -33,23 +33,7 @@ Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
       out.push_back(Gva{argument.number_value});
       break;
     case vmipl::ProbeArgument::symbol: {
-      auto all = kernel.symbols().all(argument.text_value);
-      if (all.empty()) all = kernel.module_symbols().all(argument.text_value);
-      std::set<Gva> places;
-      for (const auto& one : all) places.insert(one.address);
-      if (places.empty())
-        return std::unexpected(Problem(
-            Errc::not_found, fmt::format("this kernel has no symbol {}", argument.text_value)));
-      if (places.size() > 1) {
-        std::string list;
-        for (const auto at : places)
-          list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", at.value);
-        return std::unexpected(Problem(Errc::invalid,
-                                       fmt::format("{} is the name of {} places: {}",
-                                                   argument.text_value, places.size(), list),
-                                       "name the one that is meant by its address"));
-      }
-      out.push_back(*places.begin() + argument.number_value);
+      out.push_back(TRY(place_named(kernel, argument.text_value)) + argument.number_value);
       break;
     }
     case vmipl::ProbeArgument::pattern:
@@ -57,9 +41,7 @@ Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
       const auto& symbols = kernel.symbols();
       for (std::size_t i = 0; i < symbols.size(); ++i) {
         const auto symbol = symbols.at(i);
-        if ((symbol.type != 't' && symbol.type != 'T' && symbol.type != 'W' &&
-             symbol.type != 'w') ||
-            !vmipl::glob_matches(argument.text_value, symbol.name))
+        if (!is_code(symbol.type) || !vmipl::glob_matches(argument.text_value, symbol.name))
           continue;
         if (out.empty() || out.back() != symbol.address) out.push_back(symbol.address);
         if (out.size() > kMostSpots) break;
@@ -149,6 +131,8 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
     std::vector<StopSpot> spots;
     for (const auto at : *found) {
       if (auto nothing = unmapped(kernel, at)) return *std::move(nothing);
+      if (name == "Return" && never_returns(kernel, at))
+        return refused(kNeverReturns, "ExecuteAt fires where it begins");
       spots.push_back({at, name == "Return" ? StopRole::function_return : StopRole::execute});
     }
     auto words = spots.size() == 1 ? fmt::format("breakpoint at {}",

@@ -259,6 +259,11 @@ void Stops::expect(Gva at, Pending pending) {
     std::array<std::byte, 5> code{};
     if (kernel_.memory().read(at, code)) point.skip = idle_bytes(code);
   }
+  // One that was entered with this stack before, and left by another way than this: a task that
+  // ended there.
+  std::erase_if(point.pending, [&](const Pending& one) {
+    return one.probe == pending.probe && one.role == pending.role && one.stack == pending.stack;
+  });
   if (point.pending.size() >= kMostPending) {
     point.pending.erase(point.pending.begin());
     ++forgotten_;

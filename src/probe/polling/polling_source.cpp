@@ -116,7 +116,7 @@ class PollingSource final : public EventSource {
   std::optional<linux::BootWatch> boot_;
   std::optional<Looker> looker_;
   std::optional<Look> last_;
-  bool told_failure_ = false;
+  bool told_failure_ = false, told_reset_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -201,7 +201,7 @@ Outcome<void> PollingSource::start(Assignment mine, EventSink& sink) {
   stop();
   take(std::move(mine));
   sink_ = &sink;
-  told_failure_ = ending_ = counts_forks_ = false;
+  told_failure_ = told_reset_ = ending_ = counts_forks_ = false;
   looks_ = late_ = starts_ = forks_ = refused_before_ = 0;
   TRY(attach());
   thread_ = std::thread([this] { run(); });
@@ -272,10 +272,10 @@ void PollingSource::look_again() {
     return;
   }
   if (!boot_->same()) {
-    if (!told_failure_)
+    if (!told_reset_)
       tell(SourceNote::guest_reset,
            "the guest runs another kernel than before: it was started anew");
-    told_failure_ = !attach();
+    told_reset_ = true;
     return;
   }
   auto now = looker_->look();

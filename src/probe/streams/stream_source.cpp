@@ -56,6 +56,7 @@ class StreamSource final : public EventSource {
   ~StreamSource() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "streams"; }
+  [[nodiscard]] bool outlives_kernel() const noexcept override { return true; }
   [[nodiscard]] std::vector<Offer> offers(const vmipl::Program& program) const override;
   [[nodiscard]] Outcome<void> start(Assignment mine, EventSink& sink) override;
   [[nodiscard]] Outcome<void> replace(Assignment mine) override;

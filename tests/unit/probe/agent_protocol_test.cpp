@@ -28,7 +28,13 @@ AgentPlan a_plan() {
   probe.native = {1, 2, 3};
   plan.probes = {probe, {}};
   plan.ram = {{0, 1 << 20, 0x7f0000000000}};
-  plan.kernel = {0x1000, 5, true};
+  plan.kernel = {0x1000, 5, true, {0xffffffff81000000}};
+  plan.maps = {{{{.keys = {ValueView::of(7), ValueView::of("seven")},
+                  .count = 2,
+                  .sum = 9,
+                  .buckets = {1, 0, 1}}},
+                3},
+               {}};
   plan.moments = {std::byte{9}};
   plan.tables = {1, 2, 3, 4};
   plan.rate_limit = 1000;

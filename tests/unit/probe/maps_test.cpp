@@ -169,7 +169,7 @@ TEST(Maps, RestoredFromASnapshotTheyAreTheSame) {
       else
         from->update(0, keys, i);
     }
-    to->restore(0, from->snapshot(0), 3);
+    to->restore(0, {from->snapshot(0), 3});
     const auto sorted = [](std::vector<MapRow> rows) {
       std::sort(rows.begin(), rows.end(), [](const MapRow& a, const MapRow& b) {
         return a.keys[1].number < b.keys[1].number;
@@ -179,6 +179,20 @@ TEST(Maps, RestoredFromASnapshotTheyAreTheSame) {
     EXPECT_EQ(sorted(to->snapshot(0)), sorted(from->snapshot(0)));
     EXPECT_EQ(to->lost(0), 3U);
   }
+}
+
+// They come out of another process.
+TEST(Maps, RowsOfAnotherShapeAreCountedNotTaken) {
+  const auto maps = make({.name = "m", .keys = {ValueType::text, ValueType::integer}});
+  const Value name = ValueView::of("name"), number = ValueView::of(7);
+  const std::vector<MapRow> rows{{.keys = {name, number}, .value = number},
+                                 {.keys = {number, number}, .value = number},
+                                 {.keys = {name}, .value = number},
+                                 {.keys = {name, number, number}, .value = number},
+                                 {.keys = {name, Value()}, .value = number}};
+  maps->restore(0, {rows, 0});
+  EXPECT_EQ(maps->snapshot(0), std::vector<MapRow>{rows.front()});
+  EXPECT_EQ(maps->lost(0), 4U);
 }
 
 }  // namespace
