@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,7 +76,8 @@ ACTOR(call_loop, "call-loop", "getppid as fast as it can for SECONDS; prints how
 }
 
 ACTOR(interrupted, "interrupted",
-      "COUNT reads of an empty pipe that a signal interrupts: restarted, then ended by one that is not",
+      "COUNT reads of an empty pipe that a signal interrupts: restarted, then ended by one that is "
+      "not",
       .on_request = 1) {
   const long count = number_of("COUNT", 20);
   int ends[2];
@@ -101,7 +103,8 @@ ACTOR(interrupted, "interrupted",
 }
 
 ACTOR(refused, "refused",
-      "COUNT calls of lseek that seccomp refuses with ENODATA (61), and as many by int $0x80 with ETIME (62)",
+      "COUNT calls of lseek that seccomp refuses with ENODATA (61), and as many by int $0x80 with "
+      "ETIME (62)",
       .on_request = 1) {
   struct sock_filter no_lseek[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -134,6 +137,39 @@ ACTOR(refused, "refused",
   return 0;
 }
 
+ACTOR(movers, "movers",
+      "four processes of COUNT reads of a byte; each is moved to another CPU while it waits in one",
+      .on_request = 1) {
+  const long count = number_of("COUNT", 100), cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  enum { kMovers = 4 };
+  int to[kMovers][2];
+  pid_t mover[kMovers];
+  for (int i = 0; i < kMovers; ++i) {
+    if (pipe(to[i]) < 0) return 1;
+    if ((mover[i] = fork()) != 0) continue;
+    for (long n = 0; n < count; ++n) {
+      char byte;
+      if (syscall(SYS_read, to[i][0], &byte, 1L) != 1) _exit(1);
+    }
+    _exit(0);
+  }
+  for (long n = 0; n < count; ++n) {
+    for (int i = 0; i < kMovers; ++i) {
+      cpu_set_t where;
+      CPU_ZERO(&where);
+      CPU_SET((size_t)((n + i) % cpus), &where);
+      if (sched_setaffinity(mover[i], sizeof where, &where) < 0) return 1;
+      if (write(to[i][1], "x", 1) != 1) return 1;
+    }
+    usleep(200);
+  }
+  long ended = 0;
+  for (int i = 0, status; i < kMovers; ++i)
+    ended += waitpid(mover[i], &status, 0) == mover[i] && status == 0;
+  printf("pid %d movers %ld reads %ld\n", getpid(), ended, kMovers * count);
+  return 0;
+}
+
 ACTOR(writes, "writes", "COUNT writes of i to a word of its own at 0x5ee500000100; prints the end",
       .on_request = 1) {
   const long count = number_of("COUNT", 1000);
@@ -145,7 +181,8 @@ ACTOR(writes, "writes", "COUNT writes of i to a word of its own at 0x5ee50000010
   return 0;
 }
 
-ACTOR(family, "family", "COUNT children one after another: child i exits with i % 100, every fourth by exec",
+ACTOR(family, "family",
+      "COUNT children one after another: child i exits with i % 100, every fourth by exec",
       .on_request = 1) {
   const long count = number_of("COUNT", 40);
   printf("pid %d\n", getpid());

@@ -156,6 +156,23 @@ SyscallReturn(clone) when (process.name == "family") { Print("%d %d", process.pi
     return f"{2 * count} refused calls, {len(have)} returns; {len(children)} forks, {len(forks)} returns, {watch.lost} lost", wrong
 
 
+def returns(test, guest):
+    """Functions that are entered on one CPU and left on another, one within the other, each as often as it was called."""
+    functions = ["ksys_read", "vfs_read", "pipe_read"]
+    script = "".join(f'Return({name}) when (process.name == "movers") {{ Print("%d %d", thread.tid, ret) }}\n' for name in functions)
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "movers", 100)
+    parent, reads = (int(word) for word in re.search(r"pid (\d+) movers 4 reads (\d+)", said).groups())
+    wrong, cpus = [], set()
+    for i, name in enumerate(functions):
+        rows = [row for row in watch.of(i) if row["values"][0] != parent]
+        cpus |= {row["cpu"] for row in rows}
+        by_thread = Counter(row["values"][0] for row in rows)
+        if len(rows) != reads or len(by_thread) != 4 or len(set(by_thread.values())) != 1 or any(row["values"][1] != 1 for row in rows):
+            wrong.append(f"{name}: {reads} calls by 4 processes, returns: {dict(by_thread)}")
+    return f"{reads} reads, each moved while it waits: {len(watch.records)} returns of {len(functions)} functions on {len(cpus)} CPUs, {watch.lost} lost", wrong
+
+
 def writes(test, guest):
     """Every write of a program to a word of its own, with the value before and after."""
     count = test.options.calls
@@ -399,7 +416,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "refused": refused, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
 
 
 class Test:
