@@ -338,7 +338,6 @@ void Guard::found(const symptom::Finding& finding, Time now) {
   const auto severity = static_cast<std::uint8_t>(finding.severity);
   if (const auto known = known_.find(key); known != known_.end()) {
     known->second.confirmed = true;
-    ++merged_;
     return;
   }
   if (known_.size() >= options_.most_findings || !finding_rate_.take(now)) {

@@ -84,7 +84,7 @@ class Guard {
   std::unique_ptr<Employed> fvm_;
   std::map<std::string, Known> known_;
   RateLimit finding_rate_;
-  std::uint64_t findings_ = 0, actions_ = 0, refused_ = 0, merged_ = 0;
+  std::uint64_t findings_ = 0, actions_ = 0, refused_ = 0;
   std::uint64_t refused_written_ = 0;
   bool attached_ = false;
   std::string kernel_;

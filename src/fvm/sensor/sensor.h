@@ -55,7 +55,6 @@ class Sensor {
   EngineMaker make_engine_;
 
   Orders orders_;
-  std::array<std::byte, kCanaryArea> area_{};
   clockid_t engine_clock_{};  ///< CPU time of the thread that run() was called in
   std::uint64_t seen_sequence_ = 0;
   std::uint64_t answered_round_ = 0;

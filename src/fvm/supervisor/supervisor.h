@@ -39,7 +39,6 @@ class Supervisor {
     FoundGuest place;
     Monitor monitor;
     Stage stage = Stage::wanted;
-    bool detached = false;  ///< by an operator: let it be
     Isolation isolation = Isolation::process;
     std::optional<Started> guard;
     FileDescriptor guard_socket;

@@ -61,7 +61,6 @@ int install_agent(PluginId id, const PluginInfo& info, int argc, char** argv) {
     api->cpu = nullptr;
     api->run_on_cpu = nullptr;
     api->debug_memory = nullptr;
-    api->debug_write_register = nullptr;
     api->on_machine_reset = nullptr;
   }
   const auto vcpus = static_cast<unsigned>(std::max(info.system.max_vcpus, 1));

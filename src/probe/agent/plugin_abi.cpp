@@ -56,12 +56,10 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.need(api.on_execute, "qemu_plugin_register_vcpu_insn_exec_cb");
   of.need(api.on_memory, "qemu_plugin_register_vcpu_mem_cb");
   of.need(api.inline_execute, "qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu");
-  of.need(api.conditional_execute, "qemu_plugin_register_vcpu_insn_exec_cond_cb");
   of.need(api.block_size, "qemu_plugin_tb_n_insns");
   of.need(api.block_address, "qemu_plugin_tb_vaddr");
   of.need(api.block_instruction, "qemu_plugin_tb_get_insn");
   of.need(api.instruction_bytes, "qemu_plugin_insn_data");
-  of.need(api.instruction_size, "qemu_plugin_insn_size");
   of.need(api.instruction_address, "qemu_plugin_insn_vaddr");
   of.need(api.memory_size_shift, "qemu_plugin_mem_size_shift");
   of.need(api.memory_is_store, "qemu_plugin_mem_is_store");
@@ -86,12 +84,10 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.find(api.write_register, "qemu_plugin_write_register");
   of.find(api.physical, "qemu_plugin_get_hwaddr");
   of.find(api.physical_address, "qemu_plugin_hwaddr_phys_addr");
-  of.find(api.physical_is_io, "qemu_plugin_hwaddr_is_io");
   of.find(api.cpu, "qemu_get_cpu");
   of.find(api.run_on_cpu, "async_run_on_cpu");
   of.find(api.debug_memory, "cpu_memory_rw_debug");
   of.find(api.on_machine_reset, "qemu_register_reset");
-  of.find(api.debug_write_register, "x86_cpu_gdb_write_register");
   return api;
 }
 

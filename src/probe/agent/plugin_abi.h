@@ -45,13 +45,6 @@ struct PluginBlock;        ///< a block being translated
 struct PluginInstruction;  ///< one of its instructions
 struct PluginScoreboard;   ///< an array with an entry for each virtual CPU
 
-struct PluginRegisterDescription {
-  PluginRegister* handle;
-  const char* name;
-  const char* feature;
-};
-/// Before 10.2 a description has three words, later a flag follows: they are told apart by the
-/// names' addresses.
 struct PluginCounter {
   PluginScoreboard* board;
   std::size_t offset;
@@ -70,16 +63,6 @@ using PluginId = std::uint64_t;
 enum class CallbackRegisters : int { none, read, write };
 enum class MemoryAccess : int { read = 1, write = 2, both = 3 };
 enum class InlineOp : int { add, store };
-enum class Condition : int {
-  never,
-  always,
-  equal,
-  not_equal,
-  less,
-  less_equal,
-  greater,
-  greater_equal
-};
 
 // Newer versions append a pointer to registrations and callbacks of whole CPUs: a callee that
 // does not know the last argument never looks at it, so ours take and give none.
@@ -109,13 +92,10 @@ struct PluginApi {
   void (*on_memory)(PluginInstruction*, MemoryCallback, CallbackRegisters, MemoryAccess,
                     void*) = nullptr;
   void (*inline_execute)(PluginInstruction*, InlineOp, PluginCounter, std::uint64_t) = nullptr;
-  void (*conditional_execute)(PluginInstruction*, InstructionCallback, CallbackRegisters, Condition,
-                              PluginCounter, std::uint64_t, void*) = nullptr;
   std::size_t (*block_size)(const PluginBlock*) = nullptr;
   std::uint64_t (*block_address)(const PluginBlock*) = nullptr;
   PluginInstruction* (*block_instruction)(const PluginBlock*, std::size_t) = nullptr;
   std::size_t (*instruction_bytes)(const PluginInstruction*, void*, std::size_t) = nullptr;
-  std::size_t (*instruction_size)(const PluginInstruction*) = nullptr;
   std::uint64_t (*instruction_address)(const PluginInstruction*) = nullptr;
   unsigned (*memory_size_shift)(std::uint32_t) = nullptr;
   bool (*memory_is_store)(std::uint32_t) = nullptr;
@@ -133,7 +113,6 @@ struct PluginApi {
   int (*write_register)(PluginRegister*, GlibBytes*) = nullptr;           ///< from 5
   void* (*physical)(std::uint32_t, std::uint64_t) = nullptr;
   std::uint64_t (*physical_address)(const void*) = nullptr;
-  bool (*physical_is_io)(const void*) = nullptr;
 
   // GLib, which QEMU itself is made with.
   GlibBytes* (*bytes_new)() = nullptr;
@@ -149,8 +128,6 @@ struct PluginApi {
   int (*debug_memory)(void* cpu, std::uint64_t, void*, std::size_t,
                       bool write) = nullptr;                   ///< cpu_memory_rw_debug
   void (*on_machine_reset)(void (*)(void*), void*) = nullptr;  ///< qemu_register_reset
-  int (*debug_write_register)(void* cpu, std::uint8_t*,
-                              int) = nullptr;  ///< x86_cpu_gdb_write_register
 };
 
 /// Finds everything in the running process.
