@@ -218,6 +218,32 @@ class Rights(Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn("CAP_SYS_PTRACE", done.stderr)
 
+    def test_yama_as_a_guest_has_it(self):
+        """kernel.yama.ptrace_scope is set in a guest, and a process there passes for a machine: what the program says of it."""
+        with tempfile.TemporaryDirectory(prefix="vitrine-places-", dir="/var/tmp") as folder:
+            machine = Path(folder) / "qemu-system-x86_64"
+            source = (
+                "#include <sys/mman.h>\n#include <string.h>\n#include <unistd.h>\nint main(void) {"
+                " memset(mmap(0, 16 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 16 << 20); pause(); }\n"
+            )
+            subprocess.run(["gcc", "-static", "-x", "c", "-", "-o", machine], input=source, text=True, check=True)
+            program = Path(self.vitrine.program).resolve()
+            setpriv = shutil.which("setpriv")  # by its path: busybox has one of its own
+            nobody = " ".join([setpriv, *NOBODY[1:]])
+            guest = self.guest(memory=512, programs=(str(machine), str(program), setpriv))
+            self.assertEqual(guest.run(f"{nobody} {machine} -machine q35 -m 16 -name box >/dev/null 2>&1 </dev/null &")[0], 0)
+            for scope in (0, 1, 2, 3):  # each is stricter than the one before
+                self.assertEqual(guest.run(f"echo {scope} > /proc/sys/kernel/yama/ptrace_scope")[0], 0)
+                for who, prefix in (("root", ""), ("owner", nobody)):
+                    status, said = guest.run(f"{prefix} {program} ps box")
+                    self.assertEqual(status, 1, said)
+                    if scope == 3:
+                        self.assertIn(b"closes every process", said)
+                    elif scope == 0 or who == "root":
+                        self.assertIn(b"no Linux kernel", said)
+                    else:
+                        self.assertIn(b"ptrace_scope is %d: use sudo" % scope, said)
+
 
 class Terminal:
     """A program in a terminal of 80 columns and 24 lines."""
