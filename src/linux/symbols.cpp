@@ -17,6 +17,17 @@ std::uint32_t hash_of(std::string_view name) {
   return static_cast<std::uint32_t>(hash ^ hash >> 32);
 }
 
+/// The name in the source. Clang's link-time optimization gives local symbols that it shares
+/// between files a suffix of their own: "tk_core.llvm.1234567".
+std::string_view source_name(std::string_view name) {
+  constexpr std::string_view kMark = ".llvm.";
+  const auto at = name.rfind(kMark);
+  if (at == std::string_view::npos) return name;
+  const auto digits = name.substr(at + kMark.size());
+  const bool all_digits = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+  return all_digits ? name.substr(0, at) : name;
+}
+
 }  // namespace
 
 struct SymbolTable::Data {
@@ -35,15 +46,17 @@ struct SymbolTable::Data {
   [[nodiscard]] Symbol symbol(const Builder::Entry& entry) const {
     return {Gva{entry.address}, entry.type, name(entry), modules[entry.module]};
   }
-  /// Calls `visit(entry)` for each entry of that name until it answers false.
+  /// Calls `visit(entry)` for each entry of that name, or of that name in the source, until it
+  /// answers false.
   template <class Visit>
   void each(std::string_view wanted, const Visit& visit) const {
     if (entries.empty()) return;
-    const auto* starts = index.data() + (hash_of(wanted) & (buckets() - 1));
+    const auto* starts = index.data() + (hash_of(source_name(wanted)) & (buckets() - 1));
     const auto* ordered = index.data() + buckets() + 1;
     for (std::uint32_t at = starts[0]; at < starts[1]; ++at) {
       const auto& entry = entries[ordered[at]];
-      if (name(entry) == wanted && !visit(entry)) return;
+      const auto here = name(entry);
+      if ((here == wanted || source_name(here) == wanted) && !visit(entry)) return;
     }
   }
 };
@@ -72,7 +85,8 @@ void SymbolTable::Builder::reserve(std::size_t symbols, std::size_t name_bytes) 
 
 std::optional<std::uint64_t> SymbolTable::Builder::find(std::string_view name) const {
   for (const auto& entry : entries_) {
-    if (std::string_view(names_).substr(entry.name, entry.size) == name) return entry.address;
+    const auto here = std::string_view(names_).substr(entry.name, entry.size);
+    if (here == name || source_name(here) == name) return entry.address;
   }
   return std::nullopt;
 }
@@ -96,7 +110,8 @@ SymbolTable SymbolTable::Builder::build() && {
   std::vector<std::uint32_t> hashes;
   hashes.reserve(data.entries.size());
   for (const auto& entry : data.entries) {
-    hashes.push_back(hash_of(data.name(entry)) & static_cast<std::uint32_t>(buckets - 1));
+    hashes.push_back(hash_of(source_name(data.name(entry))) &
+                     static_cast<std::uint32_t>(buckets - 1));
     ++data.index[hashes.back() + 1];
   }
   for (std::size_t i = 1; i <= buckets; ++i) data.index[i] += data.index[i - 1];
@@ -152,11 +167,15 @@ std::size_t SymbolTable::size() const { return data_->entries.size(); }
 Symbol SymbolTable::at(std::size_t index) const { return data_->symbol(data_->entries[index]); }
 
 std::optional<Gva> SymbolTable::find(std::string_view name) const {
-  // They come by address: the kernel's first ends the search.
+  // They come by address: the kernel's first of just that name ends the search.
   const Builder::Entry* best = nullptr;
   data_->each(name, [&](const Builder::Entry& entry) {
-    if (best == nullptr || entry.module == 0) best = &entry;
-    return entry.module != 0;
+    const bool whole = data_->name(entry) == name;
+    const auto rank = [&](const Builder::Entry& e) {
+      return std::pair(e.module != 0, data_->name(e) != name);
+    };
+    if (best == nullptr || rank(entry) < rank(*best)) best = &entry;
+    return !whole || entry.module != 0;
   });
   if (best == nullptr) return std::nullopt;
   return Gva{best->address};

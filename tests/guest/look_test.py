@@ -135,6 +135,27 @@ def compare_btf(vitrine, machine, guest, report):
     report.compared("BTF", names, differences, "")
 
 
+def compare_objects(vitrine, machine, rows, report):
+    """A few tasks by `type --at`: what a structure holds is what the rows said, which the guest's account has confirmed."""
+    differences = []
+    chosen = rows[:3] + rows[-5:]
+    for row in chosen:
+        task, parent = (
+            json.loads(vitrine.run("type", machine, path, "--at", row["address"], "--json").stdout)
+            for path in ("task_struct", "task_struct.real_parent->tgid")
+        )
+        held = task["value"]
+        for name, ours, theirs in (
+            ("address", task["address"], row["address"]),
+            ("pid", held["pid"], row["pid"]),
+            ("comm", latin1(held["comm"], True), row["name"]),
+            ("parent", parent["value"], row["ppid"]),
+        ):
+            if ours != theirs:
+                differences.append(f"task {row['pid']}: {name} is {ours!r}, not {theirs!r}")
+    report.compared("type --at", chosen, differences, "")
+
+
 def same_rows(view, live, image, registers):
     """Differences between a paused machine's rows and its image's; `registers`: the image has them."""
     leave = OF_THE_MACHINE.get(view, set())
@@ -209,6 +230,8 @@ def look(options, label, cpus, memory, report):
         guest.pause()
         truth |= more
         seen = compare_views(vitrine, guest.name, truth, report, options.views, options.qmp)
+        if "processes" in seen and not options.views:
+            compare_objects(vitrine, guest.name, seen["processes"], report)
         for kind, path in images_of(guest, options.images):
             compare_image(vitrine, kind, path, seen, report)
     print(f"  {time.monotonic() - begin:.0f} s")

@@ -18,7 +18,7 @@ using format::OrcRule;
 namespace {
 
 // __USER_CS, __USER32_CS, __USER_DS of every x86-64 kernel.
-constexpr std::uint64_t kUserCode = 0x33, kUserCode32 = 0x23, kUserData = 0x2b;
+constexpr std::uint64_t kUserCode = 0x33, kUserCode32 = 0x23;
 
 }  // namespace
 
@@ -73,23 +73,7 @@ Outcome<Unwinder> Unwinder::open(const Kernel& kernel) {
   auto orc = OrcTables::open(kernel);
   if (!orc && orc.error().code != Errc::not_found) return std::unexpected(std::move(orc).error());
   const auto& types = kernel.types();
-  SavedLayout layout;
-  Offsets of(types);
-  layout.ip = of.need("pt_regs.ip");
-  layout.cs = of.need("pt_regs.cs");
-  layout.sp = of.need("pt_regs.sp");
-  layout.bp = of.need("pt_regs.bp");
-  layout.r10 = of.need("pt_regs.r10");
-  layout.r13 = of.need("pt_regs.r13");
-  layout.di = of.need("pt_regs.di");
-  layout.dx = of.need("pt_regs.dx");
-  layout.ss = of.need("pt_regs.ss");
-  layout.size = static_cast<std::uint32_t>(of.need_size("pt_regs"));
-  layout.switched_bp = of.need("inactive_task_frame.bp");
-  layout.switched_ip = of.need("inactive_task_frame.ret_addr");
-  layout.switched_size = static_cast<std::uint32_t>(of.need_size("inactive_task_frame"));
-  if (of.missing()) return std::unexpected(*of.missing());
-
+  const auto layout = TRY(SavedLayout::open(types));
   Unwinder unwinder(kernel.memory(), std::nullopt, layout);
   if (orc) unwinder.orc_ = std::move(*orc);
   unwinder.kernel_ = &kernel;
@@ -204,17 +188,7 @@ KernelStack Unwinder::of_sleeping(Gva task) const {
 std::optional<UserState> Unwinder::saved_user_state(Gva task) const {
   const auto area = areas_ ? areas_->of_task(task) : Result<StackArea>(fail(Errc::not_found));
   if (!area) return std::nullopt;
-  // They lie at the stack's end; with CONFIG_X86_FRED 16 bytes are left free above them (6.9).
-  for (const std::uint64_t padding : {0, 16}) {
-    const Gva at = area->end() - padding - layout_.size;
-    const auto load = [&](std::uint32_t offset) {
-      return memory_->load<std::uint64_t>(at + offset).value_or(0);
-    };
-    const auto cs = load(layout_.cs) & 0xffff, ss = load(layout_.ss) & 0xffff;
-    if ((cs != kUserCode && cs != kUserCode32) || ss != kUserData) continue;
-    return UserState{load(layout_.ip), load(layout_.sp), load(layout_.bp), at};
-  }
-  return std::nullopt;
+  return linux::saved_user_state(*memory_, layout_, *area);
 }
 
 KernelStack Unwinder::walk(const x86::Registers& from, Gva task,

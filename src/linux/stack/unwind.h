@@ -18,6 +18,7 @@
 #include "linux/field.h"
 #include "linux/stack/orc_tables.h"
 #include "linux/stack/return_hooks.h"
+#include "linux/stack/saved_registers.h"
 #include "linux/stack/stack_areas.h"
 #include "memory/virtual_memory.h"
 #include "x86/registers.h"
@@ -47,12 +48,6 @@ struct StackFrame {
   bool reliable = true;               ///< no guess was needed up to here
 };
 
-/// A program's registers, as far as walking its stack needs them.
-struct UserState {
-  std::uint64_t ip = 0, sp = 0, bp = 0;
-  Gva saved_at;  ///< struct pt_regs; 0: they are the virtual CPU's own
-};
-
 struct KernelStack {
   /// Why it has no end although nothing is wrong: the entry code runs on its program's stack or on
   /// one of its own without rules; a switch takes the next task's stack before it says so.
@@ -65,15 +60,6 @@ struct KernelStack {
   std::optional<UserState> user;
   /// Why it ended before its end, a literal; empty if it did not.
   std::string_view broken;
-};
-
-/// Where this kernel keeps what is saved on stacks; offsets in bytes.
-struct SavedLayout {
-  std::uint32_t ip = 128, cs = 136, sp = 152, bp = 32, r10 = 56, r13 = 16, di = 112, dx = 96,
-                ss = 160;
-  std::uint32_t size = 168;  ///< struct pt_regs
-  std::uint32_t switched_bp = 40, switched_ip = 48,
-                switched_size = 56;  ///< struct inactive_task_frame
 };
 
 /// Threads: one at a time.

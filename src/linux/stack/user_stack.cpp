@@ -7,13 +7,13 @@
 
 #include "linux/kernel.h"
 #include "linux/type_catalogue.h"
+#include "x86/user_half.h"
 
 namespace vitrine::linux {
 namespace {
 
 constexpr std::uint64_t kExecutable = 4;        // VM_EXEC
 constexpr std::uint64_t kFarthest = 64 * kMiB;  // between two frames
-constexpr std::uint64_t kUserEnd = 1ull << 56;  // with five levels
 constexpr std::size_t kMaxFiles = 4096;
 constexpr std::size_t kMaxSymbolBytes = 512 * kMiB;  // of all files; of those beyond none is named
 
@@ -105,7 +105,8 @@ UserFrame UserStacks::name(Gva mm, const maps::Area& area, Gva address, bool exa
 Result<UserStack> UserStacks::read(Gva task, const UserState& from) {
   const auto mm = TRY(mm_.read(kernel_->memory(), task));
   if (!mm) return fail(Errc::not_found, task.value, "task_struct.mm");
-  const x86::AddressSpace memory(kernel_->ram(), TRY(kernel_->user_root(mm)));
+  const auto root = TRY(kernel_->user_root(mm));
+  const x86::AddressSpace memory(kernel_->ram(), root);
   const auto& areas = areas_of(mm);
   UserStack stack;
   const auto push = [&](Gva address, bool exact) {
@@ -122,7 +123,7 @@ Result<UserStack> UserStacks::read(Gva task, const UserState& from) {
   }
   for (std::uint64_t bp = from.bp, below = from.sp; stack.frames.size() < kMaxFrames;) {
     if (bp == 0) return stack;  // the outermost frame's, by the ABI
-    if (bp % 8 != 0 || bp < below || bp - below > kFarthest || bp >= kUserEnd) {
+    if (bp % 8 != 0 || bp < below || bp - below > kFarthest || bp >= x86::user_end(root).value) {
       stack.broken = "no frame pointer from here on";
       return stack;
     }

@@ -6,12 +6,14 @@
 #include "linux/kernel.h"
 #include "linux/kernel_code.h"
 #include "linux/modules_offsets.h"
+#include "linux/stack/saved_registers.h"
 #include "linux/stack/stack_areas.h"
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
 #include "linux/type_catalogue.h"
 #include "linux/views/all_views.h"
 #include "linux/views/maps_areas.h"
+#include "x86/user_half.h"
 
 namespace vitrine::linux {
 namespace {
@@ -39,14 +41,12 @@ constexpr ViewInfo kInfo = {
 };
 
 constexpr std::uint64_t kExecuted = 4, kWritten = 2;  // VM_EXEC, VM_WRITE
-constexpr std::uint64_t kUserEnd = 1ULL << 56;        // with five levels of page tables
-constexpr std::uint16_t kUserCode = 0x33;             // __USER_CS
 constexpr std::size_t kAround = 32;
 
 struct Fields {
   Field<Gva> mm;
   Field<std::string> comm;
-  std::uint64_t size = 0, ip = 0, cs = 0, call = 0;  // of pt_regs
+  SavedLayout saved;
 
   static Outcome<Fields> open(const TypeCatalogue& types) {
     Fields f;
@@ -54,12 +54,7 @@ struct Fields {
     bind(f.mm, "task_struct.mm");
     bind(f.comm, "task_struct.comm");
     TRY(bind.done());
-    Offsets of(types);
-    f.ip = of.need("pt_regs.ip");
-    f.cs = of.need("pt_regs.cs");
-    f.call = of.need("pt_regs.orig_ax");
-    f.size = of.need_size("pt_regs");
-    if (of.missing()) return std::unexpected(*of.missing());
+    f.saved = TRY(SavedLayout::open(types));
     return f;
   }
 };
@@ -102,8 +97,7 @@ class Reader final : public ViewReader {
  private:
   /// The vdso and its like are the kernel's, and have operations.
   static bool is_anonymous_code(const maps::Area& area) {
-    return !area.file && !area.operations && (area.flags & kExecuted) != 0 &&
-           area.start.value < kUserEnd;
+    return !area.file && !area.operations && (area.flags & kExecuted) != 0;
   }
 
   /// @returns false  no more rows are wanted
@@ -114,7 +108,7 @@ class Reader final : public ViewReader {
       return is_anonymous_code(one) && entered->ip > one.start && entered->ip <= one.end;
     });
     const auto root = area == areas.end() ? fail(Errc::not_found) : kernel_.user_root(mm);
-    if (!root) return true;
+    if (!root || entered->ip >= x86::user_end(*root)) return true;
     const x86::AddressSpace user(kernel_.read_ahead(), *root);
     std::array<std::byte, 2> instruction{};
     if (!user.read(entered->ip - 2, instruction) || !is_call(instruction)) return true;
@@ -138,16 +132,11 @@ class Reader final : public ViewReader {
   [[nodiscard]] std::optional<Entered> entered_from(Gva task) const {
     const auto stack = stacks_.of_task(task);
     if (!stack) return std::nullopt;
-    // They lie at the stack's end; with CONFIG_X86_FRED 16 bytes are left free above them (6.9).
-    for (const std::uint64_t padding : {0, 16}) {
-      const Gva at = stack->end() - padding - f_.size;
-      if (memory_.load<std::uint16_t>(at + f_.cs).value_or(0) != kUserCode) continue;
-      const auto ip = memory_.load<std::uint64_t>(at + f_.ip);
-      const auto call = memory_.load<std::int64_t>(at + f_.call);
-      if (!ip || !call || *call < 0 || *ip >= kUserEnd || *ip < 2) return std::nullopt;
-      return Entered{Gva(*ip), *call};
-    }
-    return std::nullopt;
+    const auto saved = saved_user_state(memory_, f_.saved, *stack);
+    if (!saved) return std::nullopt;
+    const auto call = memory_.load<std::int64_t>(saved->saved_at + f_.saved.call);
+    if (!call || *call < 0 || saved->ip < 2) return std::nullopt;
+    return Entered{Gva(saved->ip), *call};
   }
 
   /// syscall; int $0x80.

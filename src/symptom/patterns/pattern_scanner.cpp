@@ -12,13 +12,13 @@
 #include "linux/tasks.h"
 #include "linux/type_catalogue.h"
 #include "x86/paging.h"
+#include "x86/user_half.h"
 
 namespace vitrine::symptom {
 namespace {
 
 constexpr std::uint64_t kChunk = 4 * kMiB;
 constexpr int kSeconds = 60;  // of YARA in one call
-constexpr std::uint64_t kUserEnd = 0x0000'8000'0000'0000;
 
 bool is_zero(Bytes page) {
   // Eight words at a time; a page of zeros is read once, at the speed of memory.
@@ -245,7 +245,7 @@ std::vector<OwnedHits> PatternScanner::scan_processes(PatternTally& tally) {
       pieces.push_back({address, physical});
     };
     const auto walked = x86::for_each_mapping(
-        s.ram(), *root, Gva{0}, Gva{kUserEnd}, kMaxTables, [&](const x86::Mapping& mapping) {
+        s.ram(), *root, Gva{0}, x86::user_end(*root), kMaxTables, [&](const x86::Mapping& mapping) {
           for (std::uint64_t at = 0; at < mapping.size && !full; at += kPageSize) {
             const auto address = mapping.start.value + at;
             const Gpa physical = mapping.first.address + at;

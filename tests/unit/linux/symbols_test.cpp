@@ -7,6 +7,12 @@
 namespace vitrine::linux {
 namespace {
 
+SymbolTable table(std::initializer_list<std::pair<std::uint64_t, std::string_view>> symbols) {
+  SymbolTable::Builder builder;
+  for (const auto& [address, name] : symbols) builder.add(address, 'd', name);
+  return std::move(builder).build();
+}
+
 TEST(Symbols, TheKernelsFirstByAddressIsFoundElseAModules) {
   SymbolTable::Builder builder;
   const auto module = builder.module("ext4");
@@ -60,6 +66,25 @@ TEST(Symbols, ARawTableComesBackOrIsRefused) {
     const Bytes cut = Bytes(index).first(size);
     EXPECT_FALSE(SymbolTable::from_raw({raw.entries, cut, raw.names}, 0).has_value()) << size;
   }
+}
+
+TEST(Symbols, ASuffixOfLinkTimeOptimizationMayBeLeftOut) {
+  const auto symbols = table({{0x1000, "tk_core.llvm.7216389"},
+                              {0x2000, "modules"},
+                              {0x1800, "modules.llvm.1"},
+                              {0x3000, "twin.llvm.1"},
+                              {0x4000, "twin.llvm.2"},
+                              {0x5000, "odd.llvm.x1"}});
+  EXPECT_EQ(symbols.find("tk_core"), Gva{0x1000});
+  EXPECT_EQ(symbols.find("tk_core.llvm.7216389"), Gva{0x1000});
+  EXPECT_FALSE(symbols.find("tk_core.llvm.1"));
+  EXPECT_EQ(symbols.find("modules"), Gva{0x2000});  // the name itself comes first
+  EXPECT_EQ(symbols.all("twin").size(), 2U);
+  EXPECT_FALSE(symbols.find("odd"));
+  EXPECT_EQ(symbolize(symbols, Gva{0x1004}), "tk_core.llvm.7216389+0x4");
+  SymbolTable::Builder builder;
+  builder.add(0x1000, 'd', "tk_core.llvm.7216389");
+  EXPECT_EQ(builder.find("tk_core"), 0x1000U);
 }
 
 }  // namespace
