@@ -4,7 +4,6 @@
 
 #include "linux/kernel.h"
 #include "linux/type_catalogue.h"
-#include "linux/walk/xarray.h"
 
 namespace vitrine::linux {
 namespace {
@@ -23,6 +22,7 @@ Outcome<PageCache> PageCache::open(const Kernel& kernel) {
   bind(cache.head_, "address_space.i_pages.xa_head");
   bind(cache.page_index_, {"folio.index", "page.index"});
   TRY(bind.done());
+  cache.tree_ = XArrayLayout::of(types);
   cache.page_size_ = TRY(types.size_of("page"));
   if (!kernel.identity().vmemmap || cache.page_size_ == 0) {
     return std::unexpected(
@@ -49,7 +49,7 @@ Result<PageCache::Contents> PageCache::of_file(Gva file) const {
 Result<Gpa> PageCache::page(const Contents& contents, std::uint64_t index) const {
   const auto& memory = kernel_->memory();
   const auto head = TRY(head_.read(memory, contents.mapping));
-  const auto entry = TRY(find_in_xarray(memory, XArrayLayout{}, head.value, index));
+  const auto entry = TRY(find_in_xarray(memory, tree_, head.value, index));
   // 0: never read; odd: a note about a page that was dropped.
   if (entry == 0 || (entry & 1) != 0)
     return fail(Errc::not_present, contents.mapping.value, "page cache");

@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/problem.h"
 #include "linux/field.h"
+#include "linux/walk/xarray.h"
 #include "memory/physical_memory.h"
 
 namespace vitrine::linux {
@@ -46,6 +47,7 @@ class PageCache {
   const Kernel* kernel_;
   Field<Gva> mapping_, host_;
   Field<std::int64_t> size_;
+  XArrayLayout tree_;
   Field<Gva> head_;  // address_space.i_pages.xa_head
   Field<std::uint64_t> page_index_;
   std::uint64_t page_size_ = 64;  // of struct page

@@ -130,7 +130,7 @@ def compare_process(context, pid, process, row):
         "policy": {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline", 7: "ext"}[int(stat[38])],
         "exit_signal": int(stat[35]),
         "tracer": int(status["TracerPid"]),
-        "ns_pids": status["NSpid"].split(),
+        "ns_pids": status.get("NSpid", str(pid)).split(),  # no line without CONFIG_PID_NS
         "parents": parents_of(context, int(status["PPid"])),
         "oom_score_adj": int(process["oom_score_adj"]) if text(process.get("oom_score_adj")) else row["oom_score_adj"],
         "login_uid": unset(int(process["loginuid"])) if text(process.get("loginuid")) else row["login_uid"],

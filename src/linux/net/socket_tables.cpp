@@ -40,6 +40,7 @@ Outcome<SocketTables> SocketTables::open(const Kernel& kernel) {
   bind(tables.node_, "sock.__sk_common.skc_node");
   bind(tables.net_, "sock.__sk_common.skc_net.net");
   if (auto done = bind.done(); !done) return std::unexpected(std::move(done.error()));
+  if (!tables.net_.exists()) tables.only_net_ = TRY(kernel.symbol("init_net"));
   tables.bind_tcp();
   tables.bind_udp();
   tables.bind_raw_and_icmp();
@@ -255,7 +256,7 @@ class SocketTables::Finder {
     if (!seen_.insert(sock).second) return;  // it moved, and was met twice
     const auto net = tables_.net_.read(memory_, sock);
     if (net) {
-      found.push_back({sock, *net, table});
+      found.push_back({sock, *net ? **net : *tables_.only_net_, table});
     } else {
       ++tally_.dropped;
     }

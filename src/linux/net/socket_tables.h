@@ -76,8 +76,9 @@ class SocketTables {
   const Kernel* kernel_ = nullptr;
   std::vector<std::string> missing_;
 
-  Embedded node_;  ///< sock.__sk_common.skc_node
-  Field<Gva> net_;
+  Embedded node_;           ///< sock.__sk_common.skc_node
+  OptionalField<Gva> net_;  // without CONFIG_NET_NS there is one namespace, and no member
+  std::optional<Gva> only_net_;
 
   Counted established_, listening_;
   Embedded listening_array_;  ///< up to 5.18

@@ -75,7 +75,12 @@ Outcome<Unwinder> Unwinder::open(const Kernel& kernel) {
   const auto& types = kernel.types();
   const auto layout = TRY(SavedLayout::open(types));
   Unwinder unwinder(kernel.memory(), std::nullopt, layout);
-  if (orc) unwinder.orc_ = std::move(*orc);
+  if (orc) {
+    unwinder.orc_ = std::move(*orc);
+  } else if (const auto own = types.find("unwind_state")) {
+    // Its own unwinder keeps a frame pointer where there are any.
+    unwinder.scans_ = !own->find_member("bp").has_value();
+  }
   unwinder.kernel_ = &kernel;
   unwinder.areas_ = TRY(StackAreas::open(kernel));
   unwinder.hooks_ = ReturnHooks::open(kernel);
@@ -235,10 +240,29 @@ KernelStack Unwinder::run(State state) const {
 }
 
 /// Goes on to the caller. @returns empty; "end" at the end; else why it cannot
+/// The next word that could be a return address, as the kernel's own unwind_guess.c has it.
+std::string_view Unwinder::scan(State& state) const {
+  const auto* const area = state.area;
+  if (area == nullptr) return "its stack is not known";
+  for (auto at = state.sp; at + sizeof(std::uint64_t) <= area->end().value; at += 8) {
+    const auto word = memory_->load<std::uint64_t>(Gva{at});
+    if (!word) return "its stack cannot be read";
+    if (!is_code(Gva{*word})) continue;
+    state.ip = *word;
+    state.sp = at + sizeof(std::uint64_t);
+    state.exact = state.reliable = false;
+    state.source = FrameSource::guess;
+    state.own = nullptr;
+    return {};
+  }
+  return "end";
+}
+
 std::string_view Unwinder::step(State& state) const {
   if (const auto owner = hooks_.owner_of(Gva{state.ip}); !owner.empty() && !state.exact) {
     return "a tracer took the return address, and its record was not found";
   }
+  if (scans_) return scan(state);
   const Gva place{state.exact ? state.ip : state.ip - 1};
   OrcRule rule = format::frame_pointer_rule();
   bool guess = true;

@@ -2,7 +2,8 @@
 //
 // Walked by the kernel's own ORC tables, across the stacks of interrupts, exceptions and entry,
 // and through the registers that lie on them; by frame pointers where no table says more (BPF
-// programs, kernels without ORC), which is a guess and marked so.
+// programs, kernels without ORC), which is a guess and marked so. A kernel that was built with
+// neither guesses itself (CONFIG_UNWINDER_GUESS): all on the stack that could be a return address.
 //
 // The three types that matter: Unwinder, KernelStack, StackFrame.
 #pragma once
@@ -89,7 +90,9 @@ class Unwinder {
   [[nodiscard]] std::uint64_t activity(Gva task) const;
 
   /// The tables by which stacks are walked: "ORC tables", "frame pointers".
-  [[nodiscard]] std::string_view method() const { return orc_ ? "ORC tables" : "frame pointers"; }
+  [[nodiscard]] std::string_view method() const {
+    return orc_ ? "ORC tables" : scans_ ? "guesses" : "frame pointers";
+  }
 
   /// Modules may have come and gone. Call it before a new look.
   void forget();
@@ -107,9 +110,11 @@ class Unwinder {
   [[nodiscard]] bool is_code(Gva address) const;
   [[nodiscard]] bool starts_branch_thunk(Gva address) const;
   [[nodiscard]] std::string_view step(State& state) const;
+  [[nodiscard]] std::string_view scan(State& state) const;
   [[nodiscard]] KernelStack run(State state) const;
 
   const VirtualMemory* memory_;
+  bool scans_ = false;  // no tables, and no frame pointers
   std::optional<OrcTables> orc_;
   SavedLayout layout_;
   const Kernel* kernel_ = nullptr;

@@ -77,12 +77,12 @@ class Reader final : public ViewReader {
     left_ = kMaxAll;
     const auto head = memory_.load<std::uint64_t>(head_);
     if (!head) return std::unexpected(Problem(head.error().code, "prog_idr cannot be read"));
-    const auto walked =
-        walk_xarray(memory_, {}, *head, kMaxPrograms, [&](std::uint64_t id, std::uint64_t entry) {
-          const Gva program{entry};
-          if (!is_kernel_pointer(program)) return true;
-          return give(rows, tally, id, program);
-        });
+    const auto walked = walk_xarray(memory_, XArrayLayout::of(kernel_.types()), *head, kMaxPrograms,
+                                    [&](std::uint64_t id, std::uint64_t entry) {
+                                      const Gva program{entry};
+                                      if (!is_kernel_pointer(program)) return true;
+                                      return give(rows, tally, id, program);
+                                    });
     tally.truncated |= walked.truncated;
     if (walked.broken)
       tally.warnings.push_back(fmt::format("prog_idr breaks off: {}", describe(*walked.broken)));

@@ -98,7 +98,8 @@ struct Fields {
   Field<std::uint16_t> type, own_flags;
   Field<std::uint32_t> flags, promiscuity, mtu, operstate;
   Field<std::uint64_t> state;
-  Field<Gva> hardware_address, net;
+  Field<Gva> hardware_address;
+  OptionalField<Gva> net;
   Field<std::uint8_t> hardware_address_size;
   OptionalField<Gva> ipv4, ipv6, link_operations;
   OptionalField<std::string> kind;
@@ -238,7 +239,8 @@ class Reader final : public ViewReader {
 
   Result<void> fill(const net::NetNamespace& net, Gva device, Snapshot& copy, RowSink& rows) {
     TRY(copy.load(memory_, device));
-    if (TRY(fields_.net.read(copy)) != net.address)
+    // Without CONFIG_NET_NS there is one namespace, and no member.
+    if (const auto owner = TRY(fields_.net.read(copy)); owner && *owner != net.address)
       return fail(Errc::torn, device.value, "net_device.nd_net");
     const auto flags = TRY(fields_.flags.read(copy));
     const auto state = TRY(fields_.state.read(copy));

@@ -68,7 +68,8 @@ struct Fields {
   Field<std::string> comm;
   Field<std::uint32_t> flags;
   Field<Gva> leader, signal;
-  Embedded sibling, children, group_node, rt_list, cgroup_list;
+  Embedded sibling, children, group_node, rt_list;
+  std::optional<Embedded> cgroup_list;  // nothing without CONFIG_CGROUPS
   Span span;
 
   static Outcome<Fields> open(const TypeCatalogue& types) {
@@ -85,8 +86,8 @@ struct Fields {
     bind(f.children, "task_struct.children");
     bind(f.group_node, "task_struct.se.group_node");
     bind(f.rt_list, "task_struct.rt.run_list");
-    bind(f.cgroup_list, "task_struct.cg_list");
     TRY(bind.done());
+    if (auto list = Embedded::from(types, "task_struct.cg_list")) f.cgroup_list = *list;
     f.span = Span::covering(f.pid, f.tgid, f.exit_state, f.comm, f.flags, f.leader, f.signal);
     return f;
   }
@@ -266,7 +267,7 @@ class Reader final : public ViewReader {
                numbers = of_.find("pid.numbers");
     if (!space || !head || !tasks || !link || !number || !numbers) return;
     const auto walked = walk_xarray(
-        memory_, {}, word(*space + *head), TaskList::kMaxTasks,
+        memory_, XArrayLayout::of(kernel_.types()), word(*space + *head), TaskList::kMaxTasks,
         [&](std::uint64_t, std::uint64_t entry) {
           const Gva pid{entry};
           if (!is_kernel_pointer(pid)) return true;
@@ -287,7 +288,7 @@ class Reader final : public ViewReader {
     const auto set = of_.find("task_struct.cgroups"), members = of_.find("css_set.tasks");
     std::set<Gva> sets;
     for (const Gva parent : parents) {
-      if (set && members) {
+      if (set && members && f_.cgroup_list) {
         const Gva css{word(parent + *set)};
         if (is_kernel_pointer(css)) sets.insert(css);
       }
@@ -296,7 +297,7 @@ class Reader final : public ViewReader {
     }
     for (const Gva css : sets) {
       each(css + *members, tally,
-           [&](Gva node) { note(seen, f_.cgroup_list.owner(node), "cgroup"); });
+           [&](Gva node) { note(seen, f_.cgroup_list->owner(node), "cgroup"); });
     }
   }
 

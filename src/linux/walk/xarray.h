@@ -2,19 +2,36 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/address.h"
+#include "linux/type_catalogue.h"
 #include "linux/walk/walk.h"
 #include "memory/virtual_memory.h"
 
 namespace vitrine::linux {
 
 /// Where an xa_node keeps what the walk needs. The defaults are those of every 64-bit
-/// kernel from 4.20 to 7.3 without CONFIG_BASE_SMALL (which has 16 slots, not 64).
+/// kernel from 4.20 to 7.3 without CONFIG_BASE_SMALL (which has 16 slots, not 64) and without
+/// a structure layout that was shuffled.
 struct XArrayLayout {
+  /// As this kernel's types say; the defaults for what they do not.
+  [[nodiscard]] static XArrayLayout of(const TypeCatalogue& types) {
+    XArrayLayout layout;
+    const auto node = types.find("xa_node");
+    if (!node) return layout;
+    if (const auto shift = node->find_member("shift")) layout.shift = shift->offset();
+    if (const auto slots = node->find_member("slots")) {
+      layout.slots = slots->offset();
+      const auto count = slots->type.resolved().count();
+      if (std::has_single_bit(count) && count <= 64) layout.slot_count = count;
+    }
+    return layout;
+  }
+
   std::uint64_t shift = 0;   ///< xa_node.shift: bits of index below one slot
   std::uint64_t slots = 40;  ///< xa_node.slots
   unsigned slot_count = 64;  ///< a power of two, at most 64

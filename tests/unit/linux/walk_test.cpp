@@ -8,6 +8,7 @@
 #include "linux/walk/maple_tree.h"
 #include "linux/walk/rb_tree.h"
 #include "linux/walk/xarray.h"
+#include "support/btf_builder.h"
 
 namespace vitrine::linux {
 namespace {
@@ -194,18 +195,19 @@ TEST(WalkRbTree, ALoopCannotBeEntered) {
 struct XArrayLab {
   FakeMemory memory;
   std::uint64_t used = 0;
+  unsigned bits = 6;  // of index that a node's slots tell apart
 
   std::uint64_t build(const std::map<std::uint64_t, std::uint64_t>& entries, unsigned shift,
                       std::uint64_t base = 0) {
     const Gva at = kBase + 576 * used++;
     memory.write(at, std::vector<std::byte>(576));
     memory.put(at, static_cast<std::uint8_t>(shift));
-    for (std::uint64_t slot = 0; slot < 64; ++slot) {
+    for (std::uint64_t slot = 0; slot < (1U << bits); ++slot) {
       const auto low = base + (slot << shift);
       const auto high = low + (1ULL << shift);
       const auto first = entries.lower_bound(low);
       if (first == entries.end() || first->first >= high) continue;
-      const auto value = shift == 0 ? first->second : build(entries, shift - 6, low);
+      const auto value = shift == 0 ? first->second : build(entries, shift - bits, low);
       memory.put(at + 40 + 8 * slot, value);
     }
     return at.value + 2;
@@ -229,6 +231,30 @@ TEST(WalkXArray, VisitsEveryEntryInOrder) {
       });
   EXPECT_TRUE(walked.sound());
   EXPECT_EQ(seen, entries);
+}
+
+TEST(WalkXArray, NodesAreAsTheKernelsTypesSay) {
+  EXPECT_EQ(XArrayLayout::of(TypeCatalogue()).slot_count, 64U);
+  test::BtfBuilder types;  // CONFIG_BASE_SMALL: 16 slots
+  const auto byte = types.integer("unsigned char", 1);
+  types.structure(
+      "xa_node", 168,
+      {{"shift", byte, 0}, {"slots", types.array(types.integer("unsigned long", 8), 16), 320}});
+  const auto layout = XArrayLayout::of(TypeCatalogue(*btf::Btf::parse(types.build())));
+  EXPECT_EQ(layout.slots, 40U);
+  EXPECT_EQ(layout.slot_count, 16U);
+  const std::map<std::uint64_t, std::uint64_t> entries{{0, 3}, {15, 5}, {16, 7}, {4095, 9}};
+  XArrayLab lab;
+  lab.bits = 4;
+  const auto head = lab.build(entries, 8);
+  std::map<std::uint64_t, std::uint64_t> seen;
+  EXPECT_TRUE(walk_xarray(lab.memory, layout, head, 100, [&](std::uint64_t index, std::uint64_t e) {
+                seen[index] = e;
+                return true;
+              }).sound());
+  EXPECT_EQ(seen, entries);
+  EXPECT_EQ(find_in_xarray(lab.memory, layout, head, 4095), 9U);
+  EXPECT_EQ(find_in_xarray(lab.memory, layout, head, 17), 0U);
 }
 
 TEST(WalkXArray, ASingleEntryNeedsNoNode) {
