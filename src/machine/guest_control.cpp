@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -158,8 +159,14 @@ Outcome<std::string> GuestControl::snapshot(const std::string& path) {
             ? answer["status"].get<std::string>()
             : "";
     if (status == "completed") break;
-    if (status != "active")
-      return std::unexpected(Problem(Errc::io, fmt::format("QEMU did not write {}", path)));
+    if (status != "active") {
+      // QEMU says that it failed, not why.
+      struct statvfs disk{};
+      const bool full = ::fstatvfs(file.get(), &disk) == 0 && disk.f_bavail == 0;
+      return std::unexpected(Problem(
+          Errc::io, fmt::format("QEMU did not write all of {}{}: what is there is not whole", path,
+                                full ? ", the disk is full" : "")));
+    }
     std::this_thread::sleep_for(20ms);
   }
   return fmt::format(
