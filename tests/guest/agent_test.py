@@ -257,6 +257,23 @@ def writes(probe, guest):
     assert said == ["1337"], f"code that was written: {said}"
 
 
+def resumes(probe, guest):
+    """Blocks of OnResume that need the host, and the monitor through it: all CPUs stand meanwhile, QEMU's main loop does not."""
+    vitrine = str(Path(probe).with_name("vitrine"))
+    script = 'OnResume { @fired = count() @at[symbol(reg.rip)] = count() for (c in cpus) { @cpus = count() } }'
+    process = subprocess.Popen([vitrine, "run", "--json", "-e", script, guest.name, "--duration", "4s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        guest.run("sleep 0.2")
+        assert guest.qmp("query_status")["running"]
+    lines, told = process.communicate(timeout=60)
+    maps = {row["map"]: row["entries"] for row in map(json.loads, lines.splitlines()) if row["type"] == "map"}
+    fired = maps["fired"][0]["value"]
+    assert fired > 10 and maps["cpus"][0]["value"] == 2 * fired and sum(entry["value"] for entry in maps["at"]) > fired / 2, f"{fired} resumes: {maps}: {told}"
+    watch = Watch(probe, guest, "watch", CALLS)
+    act(guest, "calls", COUNT=100)
+    numbers(whole(watch.end()), 100, "after held resumes")
+
+
 def reset(probe, guest):
     """A reset under a script: no event of the kernel that comes is taken for one of the kernel that was."""
     watch = Watch(probe, guest, "watch", 'Syscall { Print("%d", syscall.number) }')
@@ -342,7 +359,7 @@ def main():
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
                          "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "slow": lambda: slow_reader(words.probe, guest), "late": lambda: late_host(words.probe, guest),
                          "memory": lambda: memory(words.probe, guest), "writes": lambda: writes(words.probe, guest),
-                         "reset": lambda: reset(words.probe, guest),
+                         "resumes": lambda: resumes(words.probe, guest), "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}
                 for name, test in tests.items():
                     if words.only and name not in words.only:

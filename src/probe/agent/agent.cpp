@@ -60,6 +60,7 @@ int install_agent(PluginId id, const PluginInfo& info, int argc, char** argv) {
   if (plain) {  // for tests: as in a QEMU that exports the interface alone
     api->cpu = nullptr;
     api->run_on_cpu = nullptr;
+    api->run_alone = nullptr;
     api->debug_memory = nullptr;
     api->on_machine_reset = nullptr;
   }

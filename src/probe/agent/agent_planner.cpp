@@ -511,7 +511,9 @@ AgentOffer AgentPlanner::look_at(const vmipl::Program& program, std::uint32_t in
   };
   if (needs.symbols || event_symbol()) why = "names of symbols";
   if (why.empty()) return result;
-  if (result.probe.event == AgentEvent::resume || result.probe.event == AgentEvent::sample) {
+  if (result.probe.event == AgentEvent::resume && (agent_.can & Welcome::run_alone) != 0) {
+    result.offer.reason = "all virtual CPUs stand while the host runs the block";
+  } else if (result.probe.event == AgentEvent::resume || result.probe.event == AgentEvent::sample) {
     result.offer = Offer::refuse(
         fmt::format(
             "its block needs the host ({}), and QEMU's main loop would wait with the virtual CPU",

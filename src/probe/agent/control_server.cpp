@@ -144,6 +144,7 @@ void ControlServer::accept_one() {
   welcome.plugin_api = static_cast<std::uint32_t>(api.version);
   if (api.memory_value != nullptr) welcome.can |= Welcome::memory_values;
   if (api.run_on_cpu != nullptr && api.cpu != nullptr) welcome.can |= Welcome::run_on_cpu;
+  if (api.run_alone != nullptr && api.cpu != nullptr) welcome.can |= Welcome::run_alone;
   if (api.write_memory != nullptr || api.debug_memory != nullptr)
     welcome.can |= Welcome::write_code;
   if (api.write_register != nullptr || api.cpu != nullptr) welcome.can |= Welcome::write_registers;

@@ -72,7 +72,8 @@ struct Welcome {
     run_on_cpu = 2,
     write_code = 4,
     write_registers = 8,
-    physical = 16
+    physical = 16,
+    run_alone = 32,  ///< work while all other virtual CPUs stand, and QEMU's main loop does not
   };
   std::uint32_t can = 0;
   bool operator==(const Welcome&) const = default;

@@ -86,6 +86,7 @@ Outcome<PluginApi> find_plugin_api(const PluginInfo& info, void* (*look_up)(cons
   of.find(api.physical_address, "qemu_plugin_hwaddr_phys_addr");
   of.find(api.cpu, "qemu_get_cpu");
   of.find(api.run_on_cpu, "async_run_on_cpu");
+  of.find(api.run_alone, "async_safe_run_on_cpu");
   of.find(api.debug_memory, "cpu_memory_rw_debug");
   of.find(api.on_machine_reset, "qemu_register_reset");
   return api;

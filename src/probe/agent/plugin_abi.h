@@ -125,6 +125,7 @@ struct PluginApi {
   // interface's own way stands beside it.
   void* (*cpu)(int index) = nullptr;                             ///< qemu_get_cpu
   void (*run_on_cpu)(void* cpu, CpuWork, void* data) = nullptr;  ///< async_run_on_cpu
+  void (*run_alone)(void* cpu, CpuWork, void* data) = nullptr;   ///< async_safe_run_on_cpu
   int (*debug_memory)(void* cpu, std::uint64_t, void*, std::size_t,
                       bool write) = nullptr;                   ///< cpu_memory_rw_debug
   void (*on_machine_reset)(void (*)(void*), void*) = nullptr;  ///< qemu_register_reset

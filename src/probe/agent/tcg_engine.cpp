@@ -28,7 +28,7 @@ TcgEngine::TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus,
     : api_(api), id_(id), max_vcpus_(std::max(max_vcpus, 1U)), patience_(patience) {
   the_engine = this;
   for (unsigned i = 0; i < max_vcpus_; ++i) {
-    slots_.push_back(std::make_unique<SampleSlot>());
+    slots_.push_back(std::make_unique<Slot>());
     slots_.back()->engine = this;
     slots_.back()->vcpu = i;
   }
@@ -193,7 +193,37 @@ void TcgEngine::vcpu_resumes(PluginId, unsigned vcpu) {
   auto* cpu = current->program().vcpu(vcpu);
   if (cpu == nullptr) return;
   cpu->registers.settle();
+  bool held = false;
   for (const auto* probe : current->resumes()) {
+    if (probe->held) {
+      held = true;
+      continue;
+    }
+    EventAt event;
+    event.probe = probe;
+    current->program().fire(*cpu, event);
+  }
+  if (!held || vcpu >= engine.slots_.size()) return;
+  // Here QEMU's main loop waits with us, the monitor with it, and the host may ask the monitor.
+  // Work that runs alone comes next on this thread, before any instruction, without that lock.
+  auto& slot = *engine.slots_[vcpu];
+  if (auto* qemu_cpu = engine.api_.cpu(static_cast<int>(vcpu));
+      qemu_cpu != nullptr && !slot.resumed.exchange(true))
+    engine.api_.run_alone(qemu_cpu, hold_resumed, &slot);
+}
+
+void TcgEngine::hold_resumed(void*, void* data) {
+  auto& slot = *static_cast<Slot*>(data);
+  slot.resumed.store(false);
+  auto& engine = *slot.engine;
+  const std::shared_lock outside(engine.outside_);
+  auto* current = engine.current_.load();
+  if (current == nullptr) return;
+  auto* cpu = current->program().vcpu(slot.vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  for (const auto* probe : current->resumes()) {
+    if (!probe->held) continue;
     EventAt event;
     event.probe = probe;
     current->program().fire(*cpu, event);
@@ -203,7 +233,7 @@ void TcgEngine::vcpu_resumes(PluginId, unsigned vcpu) {
 // ---- samples
 
 void TcgEngine::take_sample(void*, void* data) {
-  auto& slot = *static_cast<SampleSlot*>(data);
+  auto& slot = *static_cast<Slot*>(data);
   slot.queued.store(false);
   const auto due = slot.due.exchange(0);
   auto& engine = *slot.engine;

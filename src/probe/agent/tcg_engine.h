@@ -51,11 +51,12 @@ class TcgEngine {
   [[nodiscard]] unsigned max_vcpus() const { return max_vcpus_; }
 
  private:
-  struct SampleSlot {
+  struct Slot {
     TcgEngine* engine = nullptr;
     unsigned vcpu = 0;
     std::atomic<std::uint64_t> due{0};  ///< bits of samples() that are to be taken
     std::atomic<bool> queued{false};
+    std::atomic<bool> resumed{false};  ///< its held OnResume is under way
   };
 
   // Called by QEMU. The interface hands them no data of ours, so the engine is known to them.
@@ -68,6 +69,7 @@ class TcgEngine {
   static void machine_resets(void* engine);
   static void ask_for_reset(void* cpu, void* engine);
   static void take_sample(void* cpu, void* slot);
+  static void hold_resumed(void* cpu, void* slot);
 
   void nudge();
   void reset_if_wanted();
@@ -95,7 +97,7 @@ class TcgEngine {
   std::unique_ptr<Instrumentation> instrumentation_;
   std::atomic<Instrumentation*> current_{nullptr};
   bool looked_at_code_ = false;  // since QEMU started; written while all CPUs stand
-  std::vector<std::unique_ptr<SampleSlot>> slots_;
+  std::vector<std::unique_ptr<Slot>> slots_;
   std::jthread sampler_;
 };
 
