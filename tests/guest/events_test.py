@@ -158,7 +158,8 @@ SyscallReturn(clone) when (process.name == "family") { Print("%d %d", process.pi
 
 def returns(test, guest):
     """Functions that are entered on one CPU and left on another, one within the other, each as often as it was called."""
-    functions = ["ksys_read", "vfs_read", "pipe_read"]
+    names = {line.split()[2] for line in guest.kallsyms().splitlines()}
+    functions = ["ksys_read", "vfs_read", "pipe_read" if "pipe_read" in names else "anon_pipe_read"]
     script = "".join(f'Return({name}) when (process.name == "movers") {{ Print("%d %d", thread.tid, ret) }}\n' for name in functions)
     with Watch(test.program, guest, script) as watch:
         said = acts(guest, "movers", 100)
