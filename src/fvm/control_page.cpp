@@ -1,11 +1,18 @@
 #include "fvm/control_page.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sodium.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <climits>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace vitrine::fvm {
@@ -83,6 +90,9 @@ Result<void> ControlPage::write(const Orders& orders) {
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   sequence.store((before | 1) + 1, std::memory_order_release);
+  // Its lower half is what wait_for_orders() sleeps on.
+  ::syscall(SYS_futex, bytes_ + offsetof(Layout, sequence), FUTEX_WAKE, INT_MAX, nullptr, nullptr,
+            0);
   return {};
 }
 
@@ -102,6 +112,17 @@ Result<void> ControlPage::write_with_canary(Orders& orders) {
 
 std::uint64_t orders_sequence(const volatile std::byte* page) {
   return *reinterpret_cast<const volatile std::uint64_t*>(page + offsetof(Layout, sequence));
+}
+
+void wait_for_orders(const volatile std::byte* page, std::uint64_t seen,
+                     std::chrono::nanoseconds time, std::chrono::nanoseconds look_again) {
+  const timespec timeout{.tv_sec = static_cast<time_t>(time.count() / 1'000'000'000),
+                         .tv_nsec = static_cast<long>(time.count() % 1'000'000'000)};
+  if (::syscall(SYS_futex, page + offsetof(Layout, sequence), FUTEX_WAIT,
+                static_cast<std::uint32_t>(seen), &timeout, nullptr, 0) == 0 ||
+      errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
+    return;
+  std::this_thread::sleep_for(std::min(time, look_again));
 }
 
 std::optional<Orders> read_orders(const volatile std::byte* page,

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -71,5 +72,10 @@ class ControlPage {
 
 /// Whether a look is worth it: moves with every write.
 [[nodiscard]] std::uint64_t orders_sequence(const volatile std::byte* page);
+
+/// Sleeps until the sequence is no longer `seen`, or `time` is over. A page that shows another
+/// machine's memory wakes nobody: there it is looked at again after `look_again`.
+void wait_for_orders(const volatile std::byte* page, std::uint64_t seen,
+                     std::chrono::nanoseconds time, std::chrono::nanoseconds look_again);
 
 }  // namespace vitrine::fvm

@@ -56,6 +56,14 @@ class Collector {
     const auto stride = kernel_.types().size_of("dyn_ftrace");
     if (!start || !next || !records || !index || !ip || !stride || *stride > 64) return;
     std::unordered_set<Gva> seen;
+    // A vector that grows holds twice what it has, and half of that again while it does.
+    std::size_t expected = 1024;
+    for (Gva page{word(*start)}; is_kernel_pointer(page) && seen.insert(page).second &&
+                                 seen.size() <= kMaxPages && expected < PatchSites::kMaxSites;
+         page = Gva{word(page + *next)})
+      expected += memory_.load<std::uint32_t>(page + *index).value_or(0);
+    sites_.reserve(std::min(expected + expected / 4, PatchSites::kMaxSites));
+    seen.clear();
     std::vector<std::byte> block;
     for (Gva page{word(*start)}; page; page = Gva{word(page + *next)}) {
       if (full()) return;
@@ -71,8 +79,7 @@ class Collector {
         continue;
       }
       for (std::uint64_t i = 0; i < count; ++i) {
-        add({.kind = PatchSite::Kind::ftrace,
-             .at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}});
+        add({.at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}, .target = {}});
       }
     }
   }
@@ -95,10 +102,10 @@ class Collector {
         continue;
       }
       const bool is_short = *first == 0xeb || *first == 0x66;
-      add({.kind = PatchSite::Kind::static_key,
-           .at = site,
-           .size = static_cast<std::uint8_t>(is_short ? 2 : 5),
-           .target = start + at + 4 + static_cast<std::uint64_t>(target)});
+      add({.at = site,
+           .target = start + at + 4 + static_cast<std::uint64_t>(target),
+           .kind = PatchSite::Kind::static_key,
+           .size = static_cast<std::uint8_t>(is_short ? 2 : 5)});
     }
   }
 
@@ -125,8 +132,9 @@ class Collector {
     for (std::uint64_t at = 0; at < table.size(); at += kStaticCallSite) {
       const std::int64_t place = load<std::int32_t>(table, at).value_or(0);
       // A conditional tail call (0f 8x) is a byte longer.
-      add({.kind = PatchSite::Kind::static_call,
-           .at = start + at + static_cast<std::uint64_t>(place),
+      add({.at = start + at + static_cast<std::uint64_t>(place),
+           .target = {},
+           .kind = PatchSite::Kind::static_call,
            .size = 6});
     }
   }
@@ -153,15 +161,16 @@ class Collector {
         const bool dispatcher =
             symbol.name.starts_with("bpf_dispatcher_") && symbol.name.ends_with("_func");
         if (call || dispatcher)
-          add({.kind = PatchSite::Kind::trampoline,
-               .at = symbol.address,
+          add({.at = symbol.address,
+               .target = {},
+               .kind = PatchSite::Kind::trampoline,
                .size = static_cast<std::uint8_t>(call ? 8 : 16)});
       }
     };
     // Where ftrace's own entry calls whoever is registered, and may call the graph tracer.
     for (const char* name : {"ftrace_call", "ftrace_regs_call", "ftrace_graph_call"}) {
       if (const auto at = kernel_.symbols().find(name))
-        add({.kind = PatchSite::Kind::trampoline, .at = *at, .size = 5});
+        add({.at = *at, .target = {}, .kind = PatchSite::Kind::trampoline, .size = 5});
     }
     take(kernel_.symbols());
     take(kernel_.module_symbols());
@@ -177,7 +186,10 @@ class Collector {
       (void)walk_hlist(memory_, *table + i * 8, kMaxPages, [&](Gva node) {
         if (full()) return false;
         const Gva probe = node - *hlist;
-        PatchSite site{.kind = PatchSite::Kind::kprobe, .at = Gva{word(probe + *addr)}, .size = 1};
+        PatchSite site{.at = Gva{word(probe + *addr)},
+                       .target = {},
+                       .kind = PatchSite::Kind::kprobe,
+                       .size = 1};
         site.opcode = memory_.load<std::uint8_t>(probe + *opcode).value_or(0);
         if (memory_.load<std::uint8_t>(site.at).value_or(0) == 0xe9 && site.opcode != 0xe9 && kp &&
             copied) {

@@ -18,6 +18,7 @@
 
 namespace vitrine::linux {
 
+/// There are some sixty thousand: small ones first and last would be 40 bytes each.
 struct PatchSite {
   enum class Kind : std::uint8_t {
     ftrace,
@@ -25,10 +26,11 @@ struct PatchSite {
     static_call,
     trampoline /* of a static call, a BPF dispatcher */,
     kprobe
-  } kind;
+  };
   Gva at;
+  Gva target;  ///< static_key: where its jump leads
+  Kind kind = Kind::ftrace;
   std::uint8_t size = 5;                 ///< bytes that may change
-  Gva target;                            ///< static_key: where its jump leads
   std::uint8_t opcode = 0;               ///< kprobe: the byte that stood there
   std::array<std::uint8_t, 4> copied{};  ///< kprobe: those behind it, where a jump replaced them
 };

@@ -28,10 +28,26 @@ std::string_view source_name(std::string_view name) {
   return all_digits ? name.substr(0, at) : name;
 }
 
+constexpr std::uint64_t extended(std::uint32_t low) {
+  return static_cast<std::uint64_t>(std::int64_t{static_cast<std::int32_t>(low)});
+}
+
+constexpr std::size_t kLongestName = 1023;  // the kernel's own bound is 511
+constexpr std::uint16_t kMostModules = 16383;
+
+/// 12 bytes, as there are a hundred thousand: kernels and modules lie in the last 2 GiB, per-CPU
+/// symbols at the begin. An address that lies elsewhere stands among the names, 8 bytes.
+struct Entry {
+  std::uint32_t low;   // of the address, which is sign-extended; wide: where it stands
+  std::uint32_t name;  // offset into names
+  std::uint32_t size : 10, module : 14, type : 7, wide : 1;
+};
+static_assert(sizeof(Entry) == 12);
+
 }  // namespace
 
 struct SymbolTable::Data {
-  std::vector<Builder::Entry> entries;
+  std::vector<Entry> entries;
   std::string names;
   std::vector<std::string> modules;
   /// By hash: for each bucket where it starts in what follows, and one value more, the end; then
@@ -40,11 +56,34 @@ struct SymbolTable::Data {
 
   [[nodiscard]] std::size_t buckets() const { return index.size() - entries.size() - 1; }
 
-  [[nodiscard]] std::string_view name(const Builder::Entry& entry) const {
+  [[nodiscard]] std::uint64_t address(const Entry& entry) const {
+    if (!entry.wide) return extended(entry.low);
+    std::uint64_t address = 0;
+    std::memcpy(&address, names.data() + entry.low, sizeof address);
+    return address;
+  }
+  void set_address(Entry& entry, std::uint64_t address) {
+    if (!entry.wide && extended(static_cast<std::uint32_t>(address)) == address) {
+      entry.low = static_cast<std::uint32_t>(address);
+      return;
+    }
+    if (!entry.wide) {
+      entry.low = static_cast<std::uint32_t>(names.size());
+      entry.wide = 1;
+      names.append(sizeof address, '\0');
+    }
+    std::memcpy(names.data() + entry.low, &address, sizeof address);
+  }
+  [[nodiscard]] std::string_view name(const Entry& entry) const {
     return std::string_view(names).substr(entry.name, entry.size);
   }
-  [[nodiscard]] Symbol symbol(const Builder::Entry& entry) const {
-    return {Gva{entry.address}, entry.type, name(entry), modules[entry.module]};
+  [[nodiscard]] Symbol symbol(const Entry& entry) const {
+    return {Gva{address(entry)}, static_cast<char>(entry.type), name(entry), modules[entry.module]};
+  }
+  /// The first entry at or above `wanted`.
+  [[nodiscard]] auto lower_bound(std::uint64_t wanted) const {
+    return std::ranges::partition_point(
+        entries, [&](const Entry& entry) { return address(entry) < wanted; });
   }
   /// Calls `visit(entry)` for each entry of that name, or of that name in the source, until it
   /// answers false.
@@ -98,12 +137,24 @@ void SymbolTable::Builder::relocate(std::uint64_t delta) {
 SymbolTable SymbolTable::Builder::build() && {
   SymbolTable table;
   Data& data = *table.data_;
-  data.entries = std::move(entries_);
+  const auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
+  if (!std::ranges::is_sorted(entries_, by_address)) std::ranges::stable_sort(entries_, by_address);
+  names_.shrink_to_fit();
   data.names = std::move(names_);
   data.modules = std::move(modules_);
-  const auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
-  if (!std::ranges::is_sorted(data.entries, by_address))
-    std::ranges::stable_sort(data.entries, by_address);
+  data.entries.reserve(entries_.size());
+  for (const Entry& from : entries_) {
+    vitrine::linux::Entry entry{
+        0,
+        from.name,
+        static_cast<std::uint32_t>(std::min<std::size_t>(from.size, kLongestName)) & 0x3ffU,
+        std::min(from.module, kMostModules) & 0x3fffU,
+        static_cast<unsigned char>(from.type) & 0x7fU,
+        0};
+    data.set_address(entry, from.address);
+    data.entries.push_back(entry);
+  }
+  entries_ = {};
   // Counted, then placed: two passes, however many names are alike.
   const std::size_t buckets = std::bit_ceil(std::max<std::size_t>(data.entries.size(), 16));
   data.index.assign(buckets + 1 + data.entries.size(), 0);
@@ -143,10 +194,12 @@ Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
   data.modules = {""};
   for (auto& entry : data.entries) {
     if (entry.name > data.names.size() || data.names.size() - entry.name < entry.size ||
-        entry.module != 0) {
+        entry.module != 0 ||
+        (entry.wide && (entry.low > data.names.size() || data.names.size() - entry.low < 8))) {
       return fail(Errc::malformed, entry.name, "symbol name");
     }
-    if (entry.address >= kKernelHalf) entry.address += delta;
+    const auto address = data.address(entry);
+    if (address >= kKernelHalf) data.set_address(entry, address + delta);
   }
   if (data.index.size() <= data.entries.size() || !std::has_single_bit(data.buckets()))
     return fail(Errc::malformed, data.index.size(), "symbol index");
@@ -156,7 +209,8 @@ Result<SymbolTable> SymbolTable::from_raw(const Raw& raw, std::uint64_t delta) {
   for (const std::uint32_t entry : std::span(data.index).subspan(starts.size())) {
     if (entry >= data.entries.size()) return fail(Errc::malformed, entry, "symbol index");
   }
-  if (!std::ranges::is_sorted(data.entries, {}, &Builder::Entry::address)) {
+  if (!std::ranges::is_sorted(data.entries, {},
+                              [&](const Entry& entry) { return data.address(entry); })) {
     return fail(Errc::malformed, 0, "symbol order");
   }
   return table;
@@ -168,22 +222,22 @@ Symbol SymbolTable::at(std::size_t index) const { return data_->symbol(data_->en
 
 std::optional<Gva> SymbolTable::find(std::string_view name) const {
   // They come by address: the kernel's first of just that name ends the search.
-  const Builder::Entry* best = nullptr;
-  data_->each(name, [&](const Builder::Entry& entry) {
+  const Entry* best = nullptr;
+  data_->each(name, [&](const Entry& entry) {
     const bool whole = data_->name(entry) == name;
-    const auto rank = [&](const Builder::Entry& e) {
+    const auto rank = [&](const Entry& e) {
       return std::pair(e.module != 0, data_->name(e) != name);
     };
     if (best == nullptr || rank(entry) < rank(*best)) best = &entry;
     return !whole || entry.module != 0;
   });
   if (best == nullptr) return std::nullopt;
-  return Gva{best->address};
+  return Gva{data_->address(*best)};
 }
 
 std::vector<Symbol> SymbolTable::all(std::string_view name) const {
   std::vector<Symbol> found;
-  data_->each(name, [&](const Builder::Entry& entry) {
+  data_->each(name, [&](const Entry& entry) {
     found.push_back(data_->symbol(entry));
     return true;
   });
@@ -192,13 +246,12 @@ std::vector<Symbol> SymbolTable::all(std::string_view name) const {
 
 std::optional<Symbol> SymbolTable::nearest(Gva address, std::uint64_t reach) const {
   const auto after =
-      std::ranges::upper_bound(data_->entries, address.value, {}, &Builder::Entry::address);
+      address.value == UINT64_MAX ? data_->entries.end() : data_->lower_bound(address.value + 1);
   if (after == data_->entries.begin()) return std::nullopt;
   // Of several names for one address the first is the one people know (as kallsyms_lookup()).
-  const std::uint64_t found = std::prev(after)->address;
+  const std::uint64_t found = data_->address(*std::prev(after));
   if (address.value - found >= reach) return std::nullopt;
-  return data_->symbol(
-      *std::ranges::lower_bound(data_->entries, found, {}, &Builder::Entry::address));
+  return data_->symbol(*data_->lower_bound(found));
 }
 
 std::vector<std::string> SymbolTable::similar(std::string_view name, std::size_t most) const {

@@ -21,7 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kBeat{20};      ///< between heartbeats
 constexpr milliseconds kBusyBeat{10};  ///< while a pass or an attach is on: where engines hang
-constexpr milliseconds kListen{10};    ///< between looks at the control page, at rest
+constexpr milliseconds kListen{10};    ///< between looks at a control page that wakes nobody
+constexpr milliseconds kStep{30};      ///< at most between two steps at rest
 constexpr milliseconds kStandbyBeat{100};
 constexpr nanoseconds kSearchAgain = std::chrono::seconds(1);
 constexpr nanoseconds kSearchSeldom = std::chrono::seconds(15);
@@ -65,7 +66,7 @@ void Sensor::run(const std::function<Outcome<void>()>& ready) {
   while (!reporter_.closed()) {
     listen();
     if (orders_.generation == 0) {
-      wait(kListen);
+      wait(kStep);
       continue;
     }
     watch();
@@ -103,7 +104,7 @@ void Sensor::beat(const std::stop_token& stop) {
 /// Reads the control page if it moved, and answers a new challenge.
 void Sensor::listen() {
   pulse_.step();
-  const auto sequence = orders_sequence(page_);
+  const auto sequence = looked_sequence_ = orders_sequence(page_);
   if (sequence == seen_sequence_) return;
   std::array<std::byte, kCanaryArea> area;
   auto orders = read_orders(page_, area);
@@ -125,7 +126,7 @@ void Sensor::wait(nanoseconds time) {
     listen();
     const auto left = until - Clock::now();
     if (left.count() <= 0 || (pulse_.phase == Phase::standby && orders_.generation != 0)) return;
-    std::this_thread::sleep_for(std::min<nanoseconds>(left, kListen));
+    wait_for_orders(page_, looked_sequence_, std::min<nanoseconds>(left, kStep), kListen);
   }
 }
 

@@ -55,8 +55,9 @@ class Sensor {
   EngineMaker make_engine_;
 
   Orders orders_;
-  clockid_t engine_clock_{};  ///< CPU time of the thread that run() was called in
-  std::uint64_t seen_sequence_ = 0;
+  clockid_t engine_clock_{};           ///< CPU time of the thread that run() was called in
+  std::uint64_t seen_sequence_ = 0;    ///< what it said then is done
+  std::uint64_t looked_sequence_ = 0;  ///< as the last look found it
   std::uint64_t answered_round_ = 0;
 
   std::unique_ptr<AssignedMachine> machine_;

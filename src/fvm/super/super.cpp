@@ -41,11 +41,17 @@ std::chrono::nanoseconds cpu_time() {
 void SuperExaminer::add(const ExaminePacket& packet, std::vector<FileDescriptor> files, Time now) {
   const milliseconds age(std::min<std::uint64_t>(packet.age_ms, 1ULL << 40));
   Examined fvm{.what = packet, .looked = now - age, .moved = now, .stepped = now};
-  if (packet.isolation == Isolation::process && files.size() == 1) {
+  if (packet.isolation == Isolation::process && (files.size() == 1 || files.size() == 3)) {
     if (packet.text_offset > program_.size() ||
         program_.size() - packet.text_offset < packet.text_size)
       return;
-    fvm.memory = std::move(files[0]);
+    fvm.text = {packet.text_start, packet.text_offset,
+                program_.subspan(packet.text_offset, packet.text_size), device_, inode_};
+    fvm.process.memory = std::move(files[0]);
+    if (files.size() == 3) {
+      fvm.process.maps = std::move(files[1]);
+      fvm.process.pagemap = std::move(files[2]);
+    }
   } else if (packet.isolation == Isolation::microvm && files.size() == 2) {
     struct stat status{};
     if (::fstat(files[1].get(), &status) != 0 || status.st_size <= 0) return;
@@ -71,22 +77,6 @@ void SuperExaminer::add(const ExaminePacket& packet, std::vector<FileDescriptor>
 
 void SuperExaminer::forget(std::uint64_t serial) {
   std::erase_if(fvms_, [&](const Examined& fvm) { return fvm.what.serial == serial; });
-}
-
-bool SuperExaminer::text_intact(const Examined& fvm) {
-  constexpr std::size_t kPiece = 256 * 1024;
-  buffer_.resize(kPiece);
-  const auto measured = program_.subspan(fvm.what.text_offset, fvm.what.text_size);
-  for (std::size_t done = 0; done < measured.size();) {
-    const auto size = std::min(kPiece, measured.size() - done);
-    const auto got = ::pread(fvm.memory.get(), buffer_.data(), size,
-                             static_cast<off_t>(fvm.what.text_start + done));
-    if (got <= 0) return true;  // it is gone: others tell that
-    if (std::memcmp(buffer_.data(), measured.data() + done, static_cast<std::size_t>(got)) != 0)
-      return false;
-    done += static_cast<std::size_t>(got);
-  }
-  return true;
 }
 
 bool SuperExaminer::follow(Examined& fvm, Bytes pulse, Time now) {
@@ -125,13 +115,19 @@ std::optional<SuperExaminer::Verdict> SuperExaminer::look(Examined& fvm, bool te
       return verdict(Cause::altered, "its pulse is not its own");
   } else {
     std::array<std::byte, sizeof(Pulse)> pulse;
-    const auto got =
-        ::pread(fvm.memory.get(), pulse.data(), pulse.size(), static_cast<off_t>(kPulseAddress));
+    const auto got = ::pread(fvm.process.memory.get(), pulse.data(), pulse.size(),
+                             static_cast<off_t>(kPulseAddress));
     // Not there yet, or gone: others tell of its end.
     if (got == static_cast<ssize_t>(pulse.size()) && !follow(fvm, pulse, now))
       return verdict(Cause::altered, "its pulse is not its own");
-    if (text && !text_intact(fvm))
-      return verdict(Cause::altered, "its text is not what was measured");
+    if (text) {
+      fvm.text_due = now + kTextEvery;
+      const auto state = look_at_text(fvm.process, fvm.text, buffer_);
+      if (state == TextState::changed)
+        return verdict(Cause::altered, "its text is not what was measured");
+      if (state == TextState::foreign)
+        return verdict(Cause::altered, "it can execute what is not its program");
+    }
   }
   if (now - fvm.moved > kPulseLate) return verdict(Cause::silent);
   if (now - fvm.stepped > kPulseLate) return verdict(Cause::stuck);
@@ -141,12 +137,19 @@ std::optional<SuperExaminer::Verdict> SuperExaminer::look(Examined& fvm, bool te
 std::vector<SuperExaminer::Verdict> SuperExaminer::round(Time now) {
   std::vector<Verdict> verdicts;
   rare_work_ = {};
-  // One text a round, so that every pulse is looked at often, however many there are.
-  const auto turn = fvms_.empty() ? 0 : turn_++ % fvms_.size();
-  for (std::size_t i = 0; i < fvms_.size(); ++i) {
-    auto& fvm = fvms_[i];
+  // Few texts a round, so that every pulse is looked at often, however many there are.
+  std::size_t texts = 0;
+  const auto count = fvms_.size(), first = count == 0 ? 0 : turn_ % count;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = (first + i) % count;
+    auto& fvm = fvms_[at];
     if (fvm.told) continue;
-    if (auto verdict = look(fvm, i == turn, now)) {
+    const bool text = texts < kTextsARound && fvm.microvm == nullptr && now >= fvm.text_due;
+    if (text) {
+      ++texts;
+      turn_ = at + 1;
+    }
+    if (auto verdict = look(fvm, text, now)) {
       fvm.told = true;
       verdicts.push_back(std::move(*verdict));
     }
@@ -175,8 +178,8 @@ int run_super() {
     (void)!::write(kSupervisor, &told, sizeof told);
   };
   auto told_at = std::chrono::steady_clock::now();
-  SuperExaminer examiner(Bytes(static_cast<const std::byte*>(program), size),
-                         pack ? std::move(*pack) : symptom::Pack(), [&] {
+  SuperExaminer examiner(Bytes(static_cast<const std::byte*>(program), size), status.st_dev,
+                         status.st_ino, pack ? std::move(*pack) : symptom::Pack(), [&] {
                            const auto now = std::chrono::steady_clock::now();
                            if (now - told_at < kSayAlive) return;
                            told_at = now;

@@ -11,12 +11,13 @@
 #include "base/bytes.h"
 #include "fvm/messages.h"
 #include "fvm/super/microvm_examiner.h"
+#include "fvm/super/process_text.h"
 #include "memory/file_descriptor.h"
 
 namespace vitrine::fvm {
 
-/// What the supervisor says of an FVM; its memory comes beside it as a descriptor, and for a
-/// microVM its init as it was measured as another.
+/// What the supervisor says of an FVM. Descriptors beside it: of a process its mem, maps and
+/// pagemap; of a microVM its RAM, and its init as it was measured.
 struct ExaminePacket {
   PacketType type = PacketType::examine;
   Isolation isolation = Isolation::process;
@@ -48,13 +49,22 @@ class SuperExaminer {
   /// Guards notice silence in a tenth of that; this is for those that wait for a guest.
   static constexpr std::chrono::milliseconds kPulseLate{2000};
 
-  /// @param program  the bytes of the measured program
+  /// Texts of processes that are looked at in one round; each at every second round at most.
+  static constexpr std::size_t kTextsARound = 4;
+  static constexpr std::chrono::milliseconds kTextEvery{40};
+
+  /// @param program  the bytes of the measured program, and the file that holds them
   /// @param pack     whose rules about kernels are asked of microVMs
   /// @param alive    called often while long work is done
-  SuperExaminer(Bytes program, symptom::Pack pack, std::function<void()> alive)
-      : program_(program), pack_(std::move(pack)), alive_(std::move(alive)) {}
+  SuperExaminer(Bytes program, dev_t device, ino_t inode, symptom::Pack pack,
+                std::function<void()> alive)
+      : program_(program),
+        device_(device),
+        inode_(inode),
+        pack_(std::move(pack)),
+        alive_(std::move(alive)) {}
 
-  /// @param files  its memory; of a microVM its RAM and its init
+  /// @param files  as beside the packet; of a process its mem alone will do
   void add(const ExaminePacket& packet, std::vector<FileDescriptor> files, Time now);
   void forget(std::uint64_t serial);
 
@@ -71,7 +81,9 @@ class SuperExaminer {
  private:
   struct Examined {
     ExaminePacket what;
-    FileDescriptor memory;                     // of a process
+    ProcessFiles process;
+    TextPlace text;
+    Time text_due{};
     std::shared_ptr<const void> program;       // mapped; of a microVM
     std::unique_ptr<MicrovmExaminer> microvm;  // which looks into it
     std::uint64_t counter = 0, progress = 0;
@@ -79,18 +91,19 @@ class SuperExaminer {
     Time moved{}, stepped{};
     bool told = false;
   };
-  [[nodiscard]] bool text_intact(const Examined& fvm);
   /// Whether it is a pulse, of somebody who goes on from where he was.
   [[nodiscard]] static bool follow(Examined& fvm, Bytes pulse, Time now);
   /// @param text  its text, too
   [[nodiscard]] std::optional<Verdict> look(Examined& fvm, bool text, Time now);
 
   Bytes program_;
+  dev_t device_;
+  ino_t inode_;
   symptom::Pack pack_;
   std::function<void()> alive_;
   std::chrono::nanoseconds rare_work_{};
   std::vector<Examined> fvms_;
-  std::size_t turn_ = 0;  ///< whose text is compared next
+  std::size_t turn_ = 0;  ///< whose text is looked at next
   std::vector<std::byte> buffer_;
 };
 

@@ -48,7 +48,7 @@ void Supervisor::start_super(Time now) {
                                .words = {"vitrine-fvm", "super"},
                                .descriptors = {sockets->second.get(), program_.get(), pack_.get()},
                                .user = super_user_,
-                               .descriptor_limit = 1024,
+                               .descriptor_limit = 4096,
                                .file_limit = kLongestLog,
                                .nice = kWatcherNice,
                                .log = config_.state + "/fvms.log"});
@@ -85,10 +85,13 @@ void Supervisor::examine(FvmProcess& fvm) {
             .has_value();
     return;
   }
-  const FileDescriptor memory(
-      ::open(fmt::format("/proc/{}/mem", fvm.process.pid).c_str(), O_RDONLY | O_CLOEXEC));
+  const auto open = [&](std::string_view name) {
+    return FileDescriptor(
+        ::open(fmt::format("/proc/{}/{}", fvm.process.pid, name).c_str(), O_RDONLY | O_CLOEXEC));
+  };
+  const auto memory = open("mem"), its_maps = open("maps"), pagemap = open("pagemap");
   const auto maps = read_process_maps(fvm.process.pid);
-  if (!memory || !maps) return;
+  if (!memory || !its_maps || !pagemap || !maps) return;
   for (const auto& mapping : *maps) {
     if (!mapping.executable || mapping.inode == 0) continue;
     const ExaminePacket packet{.serial = fvm.serial,
@@ -96,8 +99,9 @@ void Supervisor::examine(FvmProcess& fvm) {
                                .text_size = mapping.size(),
                                .text_offset = mapping.offset,
                                .age_ms = age_ms};
-    fvm.examined =
-        send_packet(super_socket_.get(), packet_bytes(packet), {memory.get()}).has_value();
+    fvm.examined = send_packet(super_socket_.get(), packet_bytes(packet),
+                               {memory.get(), its_maps.get(), pagemap.get()})
+                       .has_value();
     return;
   }
 }

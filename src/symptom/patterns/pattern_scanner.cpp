@@ -17,7 +17,9 @@
 namespace vitrine::symptom {
 namespace {
 
-constexpr std::uint64_t kChunk = 4 * kMiB;
+/// What is looked at together: it stays in the processor's cache, and with what is looked at again
+/// before it, it is a window that every memory gives.
+constexpr std::uint64_t kChunk = 128 * kKiB;
 constexpr int kSeconds = 60;  // of YARA in one call
 
 bool is_zero(Bytes page) {
@@ -61,6 +63,12 @@ struct PatternScanner::State {
 
   State(const linux::Kernel& k, PatternRules& r) : kernel(k), rules(r) {}
   [[nodiscard]] const PhysicalMemory& ram() const { return kernel.ram(); }
+  /// 0: zeros, which nothing is searched for in.
+  [[nodiscard]] std::uint64_t hash(Bytes page) const {
+    if (!rules.needs_zeros() && is_zero(page)) return 0;
+    const auto hash = XXH3_64bits_withSeed(page.data(), page.size(), secret);
+    return hash == 0 ? 1 : hash;
+  }
 };
 
 PatternScanner::PatternScanner(const linux::Kernel& kernel, PatternRules& rules)
@@ -84,6 +92,7 @@ PatternScanner::~PatternScanner() = default;
 void PatternScanner::search_changes(PatternTally& tally) {
   auto& s = *state_;
   const auto overlap = s.rules.overlap();
+  const bool live = s.kernel.machine().live();
   std::vector<std::byte> buffer;
   s.changed.clear();
   for (auto from = s.ram().next_populated(Gpa{0}); from;
@@ -101,18 +110,32 @@ void PatternScanner::search_changes(PatternTally& tally) {
       const auto frame = [&](std::uint64_t offset) {
         return static_cast<std::size_t>((at + offset) / kPageSize);
       };
+      const auto content = [&](std::uint64_t page) {
+        return bytes.subspan(before + page, std::min(kPageSize, size - page));
+      };
+      // What is searched must be what was hashed: the guest may write between the two, and a page
+      // that is known by its hash is not searched again. So where something changed, a copy is.
+      if (live && bytes.data() != buffer.data()) {
+        bool changed = false;
+        for (std::uint64_t page = 0; page < size && !changed && frame(page) < s.pages.size();
+             page += kPageSize)
+          changed = s.hash(content(page)) != s.pages[frame(page)].hash;
+        if (changed) {
+          buffer.resize(size + before);
+          std::memcpy(buffer.data(), bytes.data(), buffer.size());
+          bytes = buffer;
+        } else {
+          tally.pages += size / kPageSize;
+          continue;
+        }
+      }
       for (std::uint64_t page = 0; page < size;) {
         // A run of pages that are not what they were, up to one that is.
         std::uint64_t end = page;
         for (; end < size && frame(end) < s.pages.size(); end += kPageSize) {
-          const auto content = bytes.subspan(before + end, std::min(kPageSize, size - end));
           auto& known = s.pages[frame(end)];
           ++tally.pages;
-          std::uint64_t hash = 0;
-          if (s.rules.needs_zeros() || !is_zero(content)) {
-            hash = XXH3_64bits_withSeed(content.data(), content.size(), s.secret);
-            hash += hash == 0 ? 1 : 0;
-          }
+          const auto hash = s.hash(content(end));
           if (hash == known.hash) break;
           known = {};
           known.hash = hash;

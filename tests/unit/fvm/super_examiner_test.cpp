@@ -61,7 +61,7 @@ class SuperExaminerTest : public testing::Test {
   }
 
   std::array<std::byte, 8192> program_{};
-  SuperExaminer examiner_{program_, symptom::Pack(), [] {}};
+  SuperExaminer examiner_{program_, 0, 0, symptom::Pack(), [] {}};
   SuperExaminer::Time now_{hours(100)};
   std::vector<FileDescriptor> kept_;
 };
