@@ -18,11 +18,11 @@
 namespace vitrine::fvm {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31474150434d5646;  // "FVMCPAG1"
+constexpr std::uint64_t kMagic = 0x32474150434d5646;  // "FVMCPAG2"
 
 /// As it lies in memory. `sequence` is odd while the rest is being written.
 struct Layout {
-  std::uint64_t magic, sequence, generation, cpu_share, canary_round;
+  std::uint64_t magic, sequence, generation, cpu_share, look_round, canary_round;
   CanaryToken canary;
   std::uint64_t segments;
   struct Segment {
@@ -81,6 +81,7 @@ Result<void> ControlPage::write(const Orders& orders) {
   page.magic = kMagic;
   page.generation = orders.generation;
   page.cpu_share = orders.cpu_share;
+  page.look_round = orders.look_round;
   page.canary_round = orders.canary_round;
   page.canary = orders.canary;
   page.segments = orders.segments.size();
@@ -140,6 +141,7 @@ std::optional<Orders> read_orders(const volatile std::byte* page,
     if (copy.magic != kMagic || copy.segments > kMostSegments) return std::nullopt;
     Orders orders{.generation = copy.generation,
                   .cpu_share = copy.cpu_share,
+                  .look_round = copy.look_round,
                   .canary_round = copy.canary_round,
                   .canary = copy.canary};
     for (std::size_t i = 0; i < copy.segments; ++i) {

@@ -31,6 +31,7 @@ struct Orders {
   std::uint64_t generation = 0;      ///< assignment; 0: none, wait
   std::uint64_t cpu_share = 10;      ///< thousandths of a core that passes may take in the long run
   std::vector<MapSegment> segments;  ///< of the guest's RAM; backing: the number of the file or BAR
+  std::uint64_t look_round = 0;      ///< moves: something happened in the guest, look now
   std::uint64_t canary_round = 0;
   CanaryToken canary{};  ///< to be found in the area
 

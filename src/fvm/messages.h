@@ -29,6 +29,7 @@ enum class PacketType : std::uint32_t {
   forget,   ///< supervisor to Super FVM: that one is no more
   super,    ///< Super FVM to supervisor: an FVM is bad, or: I live
   leave,    ///< supervisor to guard: write what there is and end
+  words,    ///< supervisor to guard: a herald; with the pipe that it writes to
 };
 
 /// Why an FVM is replaced.
@@ -92,6 +93,11 @@ struct WatchedPacket {
   PacketType type = PacketType::watched;
   std::uint32_t zero = 0;
   std::uint64_t generation = 0;
+};
+
+struct WordsPacket {
+  PacketType type = PacketType::words;
+  std::uint32_t zero = 0;
 };
 
 struct StatusPacket {

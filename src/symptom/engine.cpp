@@ -111,8 +111,8 @@ class PackEngine final : public Engine {
       }
       run(task, now, report, looked);
     }
-    const bool patterns_due =
-        patterns_ != nullptr && scope.pids.empty() && (scope.all || patterns_due_ <= start);
+    const bool patterns_due = patterns_ != nullptr && scope.patterns && scope.pids.empty() &&
+                              (scope.all || patterns_due_ <= start);
     if (patterns_due && !late) {
       run_patterns(now, report, looked);
       patterns_due_ = start + kPatternPeriod;

@@ -31,6 +31,7 @@ struct EngineOptions {
 /// What a pass looks at.
 struct PassScope {
   bool all = false;                ///< every symptom; else those whose Every() is due
+  bool patterns = true;            ///< and YARA's rules, if these are due or it is all
   std::vector<std::int64_t> pids;  ///< what an event touched: these processes first, due or not
 };
 

@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "guest"))
 
+import guard_events  # noqa: E402
 import guard_footprint  # noqa: E402
 import guard_isolation  # noqa: E402
 import guard_microvm  # noqa: E402
@@ -58,6 +59,7 @@ def scan(programs: Path, mebibytes: int) -> None:
 SECTIONS = {
     "detection": [("every fixture found by an FVM of either kind, on 6.1, 6.12 and 7.x, and told as gone; finding to freeze", 3, 1, detection),
                   ("a full Debian with bpftrace in it, as it boots and at rest: no finding", 2, 1, debian)],
+    "events": [("what the agent says is looked at at once, until it is in the evidence", 20, 3, guard_events.events)],
     "scan": [("what scanning costs, beside yara on the same memory, in MiB", 1024, 256, scan)],
     "isolation": [("what guards and FVMs have", 1, 1, lambda programs, _: guard_isolation.isolation(programs)),
                   ("an FVM that has fallen: hangs, falls silent, floods, forges, breaks out (target 150 ms)", 20, 3, guard_isolation.attacker)],

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from guard_events import events
 from guard_footprint import footprint, lifecycle, whole_pack
 from guard_isolation import attacker, isolation, traitor
 from guard_lab import Failure, be_punctual
@@ -25,6 +26,7 @@ GROUPS = {
     "Flood": lambda a: flood(a.programs),
     "Hangs": lambda a: hangs(a.programs, a.times or 3),
     "Pack": lambda a: whole_pack(a.programs, a.times or 6),
+    "Events": lambda a: events(a.programs, a.times or 3),
     "Lifecycle": lambda a: lifecycle(a.programs, a.times or 12),
 }
 

@@ -63,15 +63,17 @@ Outcome<void> Guard::watch() {
     const auto before = std::chrono::steady_clock::now();
     auto wake = std::min(before + kTurn, next_status_);
     if (const auto next = response_.next()) wake = std::min(wake, *next);
+    if (const auto next = wish_.next()) wake = std::min(wake, *next);
     const auto left =
         std::max<std::chrono::nanoseconds>(wake - before, std::chrono::nanoseconds(0));
     const timespec timeout{
         .tv_sec = 0,
         .tv_nsec = static_cast<long>(std::min<std::int64_t>(left.count(), 999'999'999))};
-    pollfd ready[3] = {{supervisor_.get(), POLLIN, 0},
+    pollfd ready[4] = {{supervisor_.get(), POLLIN, 0},
                        {response_.qmp().socket(), POLLRDHUP, 0},
-                       {fvm_ && !fvm_->reported_bad ? fvm_->channel.get() : -1, POLLIN, 0}};
-    ::ppoll(ready, 3, &timeout, nullptr);
+                       {fvm_ && !fvm_->reported_bad ? fvm_->channel.get() : -1, POLLIN, 0},
+                       {herald_ ? herald_.get() : -1, POLLIN, 0}};
+    ::ppoll(ready, 4, &timeout, nullptr);
     const auto now = std::chrono::steady_clock::now();
     // Whoever did not get a CPU in time has not heard the others: it is no sign of theirs.
     const auto late =
@@ -87,6 +89,7 @@ Outcome<void> Guard::watch() {
       (void)notebook_.flush();
       return std::unexpected(Problem(Errc::vanished, "the guest is gone"));
     }
+    if (ready[3].revents != 0) hear_herald(now);
     if (fvm_) {
       const bool heard_all = ready[2].revents == 0 || hear_fvm(now);
       watch_fvm(now, late, heard_all);
@@ -194,6 +197,8 @@ Outcome<bool> Guard::hear_supervisor() {
     if (type == static_cast<std::uint32_t>(PacketType::leave)) return false;
     if (const auto layout = ranges_packet(bytes, PacketType::layout)) {
       take_layout(*layout, std::move((*packet)->descriptors));
+    } else if (packet_as<WordsPacket>(bytes) && (*packet)->descriptors.size() == 1) {
+      herald_ = std::move((*packet)->descriptors[0]);
     } else if (const auto employment = packet_as<EmployPacket>(bytes)) {
       if (const auto done = employ(*employment, std::move((*packet)->descriptors)); !done) {
         const BadPacket bad{.cause = Cause::never,
@@ -263,6 +268,16 @@ bool Guard::hear_fvm(Time now) {
   return heard_all;
 }
 
+/// Each byte means that something happened; what it says is nobody's business here.
+void Guard::hear_herald(Time now) {
+  std::array<std::byte, 4096> words;
+  const auto got = ::read(herald_.get(), words.data(), words.size());
+  if (got > 0)
+    wish_.hear(now);
+  else if (got == 0 || errno != EAGAIN)
+    herald_.reset();
+}
+
 void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
   auto& fvm = *fvm_;
   if (fvm.reported_bad) return;
@@ -291,6 +306,10 @@ void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
       body["gap_ms"] = gap;
     }
     notebook_.write(evidence::Kind::watcher, "fvm", dump(body));
+  }
+  if (fvm.watch.watching() && wish_.take(now)) {
+    ++fvm.orders.look_round;
+    (void)fvm.page.write(fvm.orders);
   }
   // Heartbeats that are still on their way must not be taken for ones that came after the
   // challenge.

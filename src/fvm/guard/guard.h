@@ -9,6 +9,7 @@
 
 #include "fvm/control_page.h"
 #include "fvm/guard/fvm_watch.h"
+#include "fvm/guard/look_wish.h"
 #include "fvm/guard/notebook.h"
 #include "fvm/guard/policy.h"
 #include "fvm/guard/response.h"
@@ -68,6 +69,7 @@ class Guard {
   Outcome<void> employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors);
   /// @returns whether all that the FVM said so far was heard
   bool hear_fvm(Time now);
+  void hear_herald(Time now);
   void watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all);
   void handle(const Message& message, Time now);
   void found(const symptom::Finding& finding, Time now);
@@ -82,6 +84,8 @@ class Guard {
   std::vector<RamFile> files_;
   std::uint64_t cpu_share_ = 10;
   std::unique_ptr<Employed> fvm_;
+  FileDescriptor herald_;  ///< a pipe; there is none where the guest has no agent
+  LookWish wish_;
   std::map<std::string, Known> known_;
   RateLimit finding_rate_;
   std::uint64_t findings_ = 0, actions_ = 0, refused_ = 0;

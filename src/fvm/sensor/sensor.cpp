@@ -24,6 +24,9 @@ constexpr milliseconds kBusyBeat{10};  ///< while a pass or an attach is on: whe
 constexpr milliseconds kListen{10};    ///< between looks at a control page that wakes nobody
 constexpr milliseconds kStep{30};      ///< at most between two steps at rest
 constexpr milliseconds kStandbyBeat{100};
+/// Thousandths of a core that looks out of turn may take, beside those in turn.
+constexpr std::int64_t kWishShare = 50;
+constexpr nanoseconds kWishMost = milliseconds(500);  ///< at once, after a rest
 constexpr nanoseconds kSearchAgain = std::chrono::seconds(1);
 constexpr nanoseconds kSearchSeldom = std::chrono::seconds(15);
 constexpr nanoseconds kLongestRest = std::chrono::seconds(60);
@@ -112,6 +115,7 @@ void Sensor::listen() {
   // Only the first assignment counts; what follows are challenges.
   if (orders_.generation == 0) orders_ = *orders;
   orders_.cpu_share = orders->cpu_share;
+  orders_.look_round = orders->look_round;
   // An answer says "I have the guest": not before the RAM is there.
   if (orders_.generation != 0 && machine_ == nullptr) return;
   seen_sequence_ = sequence;
@@ -120,12 +124,23 @@ void Sensor::listen() {
   reporter_.report(FrameType::canary, answer_canary(*orders, area), pulse_.generation);
 }
 
+/// Something happened, and its looks have not taken their share of time yet.
+bool Sensor::is_wished() {
+  if (orders_.look_round == looked_round_ || kernel_ == nullptr) return false;
+  const auto now = Clock::now();
+  wish_budget_ = std::min(kWishMost, wish_budget_ + (now - wish_counted_) * kWishShare / 1000);
+  wish_counted_ = now;
+  return wish_budget_.count() > 0;
+}
+
 void Sensor::wait(nanoseconds time) {
   const auto until = Clock::now() + time;
   while (!reporter_.closed()) {
     listen();
     const auto left = until - Clock::now();
-    if (left.count() <= 0 || (pulse_.phase == Phase::standby && orders_.generation != 0)) return;
+    if (left.count() <= 0 || is_wished() ||
+        (pulse_.phase == Phase::standby && orders_.generation != 0))
+      return;
     wait_for_orders(page_, looked_sequence_, std::min<nanoseconds>(left, kStep), kListen);
   }
 }
@@ -163,9 +178,12 @@ void Sensor::watch() {
           std::clamp<nanoseconds>((Clock::now() - begin) * 20, kSearchAgain, kSearchSeldom));
     }
   }
-  look();
+  if (pulse_.passes > 0 && Clock::now() < pass_due_)
+    look_out_of_turn();
+  else
+    look();
   pulse_.phase = Phase::resting;
-  wait(rest_);
+  wait(pass_due_ - Clock::now());
 }
 
 bool Sensor::attach() {
@@ -199,19 +217,38 @@ bool Sensor::attach() {
   return true;
 }
 
-void Sensor::look() {
-  const auto before = cpu_time(CLOCK_THREAD_CPUTIME_ID);
-  kernel_->refresh();
-  const bool first = pulse_.passes == 0;
-  // The first pass compiles patterns and learns what is usual: as long as an attach.
-  pulse_.phase = first ? Phase::attaching : Phase::scanning;
-  const auto report = engine_->pass({.all = first});
+void Sensor::tell(const symptom::PassReport& report) {
   for (const auto& finding : report.fresh)
     reporter_.report(FrameType::finding, finding, orders_.generation);
   for (const auto& finding : report.gone)
     reporter_.report(FrameType::gone, finding, orders_.generation);
   pulse_.standing = static_cast<std::uint32_t>(report.known);
   pulse_.dropped = static_cast<std::uint32_t>(report.dropped);
+}
+
+/// All that a look at the kernel and its processes tells, at once; memory is searched for patterns
+/// in turn. A guest that makes things happen all the time is looked at as often as its share
+/// allows.
+void Sensor::look_out_of_turn() {
+  looked_round_ = orders_.look_round;
+  const auto before = cpu_time(CLOCK_THREAD_CPUTIME_ID);
+  kernel_->refresh();
+  pulse_.phase = Phase::scanning;
+  tell(engine_->pass({.all = true, .patterns = false, .pids = {}}));
+  ::malloc_trim(0);
+  pulse_.passes.fetch_add(1);
+  wish_budget_ -= cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
+}
+
+void Sensor::look() {
+  looked_round_ = orders_.look_round;
+  const auto before = cpu_time(CLOCK_THREAD_CPUTIME_ID);
+  kernel_->refresh();
+  const bool first = pulse_.passes == 0;
+  // The first pass compiles patterns and learns what is usual: as long as an attach.
+  pulse_.phase = first ? Phase::attaching : Phase::scanning;
+  const auto report = engine_->pass({.all = first, .pids = {}});
+  tell(report);
   pulse_.pass_ns = static_cast<std::uint64_t>(report.took.count());
   const auto passes = pulse_.passes.fetch_add(1) + 1;
   if (first) {
@@ -226,7 +263,8 @@ void Sensor::look() {
   const auto share = std::clamp<std::uint64_t>(orders_.cpu_share, 1, 1000);
   const auto pause =
       took * static_cast<std::int64_t>(1000 - share) / static_cast<std::int64_t>(share);
-  rest_ = std::min(kLongestRest, std::max<nanoseconds>(engine_->next_due(), pause));
+  pass_due_ =
+      Clock::now() + std::min(kLongestRest, std::max<nanoseconds>(engine_->next_due(), pause));
 }
 
 }  // namespace vitrine::fvm

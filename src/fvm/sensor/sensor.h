@@ -47,6 +47,9 @@ class Sensor {
   void watch();
   bool attach();
   void look();
+  void look_out_of_turn();
+  void tell(const symptom::PassReport& report);
+  [[nodiscard]] bool is_wished();
 
   const volatile std::byte* page_;
   Pulse& pulse_;
@@ -63,8 +66,12 @@ class Sensor {
   std::unique_ptr<AssignedMachine> machine_;
   std::unique_ptr<linux::Kernel> kernel_;
   std::unique_ptr<symptom::Engine> engine_;
-  std::chrono::nanoseconds rest_{};
-  std::string no_kernel_;  ///< why none was found, as it was told
+  std::chrono::steady_clock::time_point pass_due_{};  ///< in turn
+  /// CPU time that looks out of turn may take, as it was at that time; below 0: too much was taken.
+  std::chrono::nanoseconds wish_budget_{};
+  std::chrono::steady_clock::time_point wish_counted_{};
+  std::uint64_t looked_round_ = 0;  ///< which wish for a look was granted
+  std::string no_kernel_;           ///< why none was found, as it was told
   std::chrono::steady_clock::time_point boots_since_{};
 };
 

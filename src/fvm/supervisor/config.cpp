@@ -34,9 +34,9 @@ class ConfigReader {
   ConfigReader(std::string path, Config& config) : path_(std::move(path)), config_(config) {}
 
   void read(const toml::table& root) {
-    constexpr std::array<std::string_view, 15> kKeys = {
+    constexpr std::array<std::string_view, 16> kKeys = {
         "machines",   "state", "runtime",  "rules", "policy", "isolation",   "standby", "cpu_share",
-        "first_user", "guest", "programs", "watch", "image",  "accelerator", "libvirt"};
+        "first_user", "guest", "programs", "watch", "image",  "accelerator", "libvirt", "events"};
     for (const auto& [key, node] : root) {
       const auto name = key.str();
       if (name == "machines")
@@ -78,7 +78,7 @@ class ConfigReader {
       }
       auto own = config_.usual;
       for (const auto& [key, value] : *table) {
-        constexpr std::array<std::string_view, 3> kOwn = {"isolation", "policy", "watch"};
+        constexpr std::array<std::string_view, 4> kOwn = {"isolation", "policy", "watch", "events"};
         if (!guest_key(key.str(), value, own)) unknown(key, kOwn);
       }
       config_.guests.emplace(name.str(), std::move(own));
@@ -144,11 +144,11 @@ class ConfigReader {
   }
 
   bool guest_key(std::string_view key, const toml::node& node, GuestConfig& guest) {
-    if (key == "watch") {
+    if (key == "watch" || key == "events") {
       if (const auto value = node.value_exact<bool>())
-        guest.watch = *value;
+        (key == "watch" ? guest.watch : guest.events) = *value;
       else
-        mistake(node.source(), "watch is true or false");
+        mistake(node.source(), fmt::format("{} is true or false", key));
     } else if (key == "isolation") {
       const auto word = node.value_exact<std::string>().value_or("");
       guest.automatic = word == "auto";

@@ -16,6 +16,7 @@
 //   isolation = "process"
 //   policy = "web.toml"
 //   watch = true
+//   events = true                       # looked at when something happens; takes its QEMU's agent
 #pragma once
 
 #include <map>
@@ -35,6 +36,7 @@ struct GuestConfig {
   std::string policy_text;  ///< checked; empty: Policy::usual()
   std::string policy_name;
   bool watch = true;
+  bool events = false;  ///< the agent, where its QEMU has one, says when to look
 };
 
 struct Config {

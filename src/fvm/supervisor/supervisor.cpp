@@ -144,6 +144,7 @@ Supervisor::~Supervisor() {
   for (auto& [name, guest] : guests_) {
     if (guest->fvm) destroy(*guest->fvm);
     if (guest->guard) kill_at_once(*guest->guard);
+    end_herald(*guest);
   }
   for (auto& fvm : pool_) destroy(fvm);
   if (super_) kill_at_once(*super_);
@@ -215,7 +216,12 @@ void Supervisor::hear_children(Time now) {
     const pid_t pid = child.si_pid;
     const bool stopped = child.si_code == CLD_STOPPED;
     for (auto& [name, guest] : guests_) {
-      if (guest->fvm && guest->fvm->process.pid == pid) {
+      if (guest->herald == pid && !stopped) {
+        guest->herald = -1;
+        if (guest->guard)
+          say(fmt::format("{}: nobody says any more that something happens: its herald ended",
+                          guest->name));
+      } else if (guest->fvm && guest->fvm->process.pid == pid) {
         fvm_lost(*guest, stopped ? Cause::stopped : Cause::exited, now, now,
                  fmt::format(" ({} {})", child.si_code == CLD_EXITED ? "status" : "signal",
                              child.si_status));

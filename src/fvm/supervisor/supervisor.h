@@ -58,6 +58,9 @@ class Supervisor {
     double last_gap_ms = 0;
     std::string trouble;  ///< why it is not watched, in words
     std::string logged_head;
+    pid_t herald = -1;  ///< its process; -1: none
+    Time herald_again{};
+    std::string herald_trouble;
   };
 
   explicit Supervisor(Config config) : config_(std::move(config)) {}
@@ -74,6 +77,8 @@ class Supervisor {
   [[nodiscard]] Outcome<Started> start_guard_as(const Guest& guest, uid_t user,
                                                 const FileDescriptor& socket) const;
   void employ(Guest& guest, Time now);
+  void want_herald(Guest& guest, Time now);
+  static void end_herald(Guest& guest);
   void fill_pool(Time now);
 
   void start_super(Time now);

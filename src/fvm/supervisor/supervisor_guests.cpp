@@ -17,6 +17,7 @@
 #include "evidence/moment.h"
 #include "evidence/signing_key.h"
 #include "fvm/packet.h"
+#include "fvm/supervisor/herald.h"
 #include "fvm/supervisor/libvirt_domains.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "fvm/supervisor/supervisor.h"
@@ -175,6 +176,32 @@ void Supervisor::advance(Guest& guest, Time now) {
     }
   }
   if (guest.stage == Stage::unwatched && guest.guard && now >= guest.next_try) employ(guest, now);
+  if (guest.stage == Stage::watched) want_herald(guest, now);
+}
+
+/// One that says when something happens, for who wants it and has the agent.
+void Supervisor::want_herald(Guest& guest, Time now) {
+  if (!config_.guest(guest.name).events || guest.herald > 0 || !guest.guard ||
+      now < guest.herald_again)
+    return;
+  guest.herald_again = now + std::chrono::seconds(10);
+  auto herald =
+      start_herald(config_.programs + "/vitrine", guest.monitor.pid, config_.state + "/guards.log");
+  const auto trouble = herald ? std::string() : herald.error().message;
+  if (trouble != guest.herald_trouble)
+    say(fmt::format("{}: {}", guest.name,
+                    trouble.empty() ? "what happens in it is heard now"
+                                    : fmt::format("it is looked at in turn alone: {}", trouble)));
+  guest.herald_trouble = trouble;
+  if (!herald) return;
+  guest.herald = herald->pid;
+  (void)send_packet(guest.guard_socket.get(), packet_bytes(WordsPacket{}), {herald->words.get()});
+}
+
+void Supervisor::end_herald(Guest& guest) {
+  if (guest.herald > 0) ::kill(guest.herald, SIGKILL);  // the agent takes out what it had put in
+  guest.herald = -1;
+  guest.herald_again = {};
 }
 
 Outcome<void> Supervisor::own_evidence(const std::string& folder, uid_t user) const {
@@ -301,6 +328,7 @@ void Supervisor::employ(Guest& guest, Time now) {
 
 void Supervisor::guard_lost(Guest& guest, int status, Time now) {
   free_user(guest.guard_user);
+  end_herald(guest);  // what it says went to that guard
   guest.guard.reset();
   guest.guard_socket.reset();
   guest.ram.reset();
@@ -334,6 +362,7 @@ void Supervisor::guard_lost(Guest& guest, int status, Time now) {
 
 /// Ends the watch over a guest: its guard writes what it has, then goes.
 void Supervisor::let_go(Guest& guest, std::string_view why) {
+  end_herald(guest);
   if (guest.guard) {
     const auto leave = PacketType::leave;
     (void)send_packet(guest.guard_socket.get(), std::as_bytes(std::span(&leave, 1)));
