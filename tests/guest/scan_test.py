@@ -32,7 +32,7 @@ from vitrine_guests import LABELS, Guest  # noqa: E402
 from vitrine_guests import fixtures  # noqa: E402
 
 # Actors of the test guest that show a symptom by themselves, and which.
-ACTORS = {("executable_memfd", "maps"), ("executable_memfd", "exe-memfd"), ("writable_and_executable", "maps"),
+ACTORS = {("executable_memfd", "maps"), ("writable_and_executable", "maps"),
           ("kernel_thread_impersonated", "exe-memfd"), ("kernel_thread_impersonated", "comms")}  # fmt: skip
 # Looked for in QEMU's own memory: images and FVMs, which have the guest's RAM alone, cannot.
 BEYOND_RAM = {"system_call_entry_changed"}
@@ -99,6 +99,12 @@ GROUPS = [
         program("clean-borrowed-rights", ""),
         program("clean-loader", ""),
         program("clean-shellcode", ""),
+        program("clean-memfd", ""),
+        program("clean-traced", ""),
+        program("clean-hollowed", ""),
+        program("clean-dev-shm", ""),
+        program("clean-covered", ""),
+        module("same_entries", ""),
         program("wait", "", title="preload_clean", before="LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 "),
     ]),
     Group("shown", [
@@ -117,6 +123,7 @@ GROUPS = [
         program("credentials kernel_credentials", "credentials_raised", {"raised": "true", "uid": "0", "exec_uid": "1000", "foreign_user": "false"}, "kernel_credentials", account=ROOT_NOW),
         program("credentials stolen_credentials 1", "credentials_shared", {"shared": "true"}, "stolen_credentials"),
         program("patched", "program_text_changed", {"changed": "1", "path": "/tmp/fixture", "uprobe": "false"}, account=PATCHED),
+        program("injected", "program_text_changed", {"path": "/tmp/fixture", "debugger": "false"}),
         program("memfd", "executable_memfd", {"path": "/memfd:payload"}),
         program("deleted", "deleted_program", {"path": "/tmp/fixture-gone (deleted)"}),
         program("writable-executable", "writable_and_executable", {"permissions": "rwxp"}),

@@ -1,8 +1,13 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <map>
+#include <memory>
+#include <optional>
 
+#include "linux/file_twins.h"
 #include "linux/kernel.h"
+#include "linux/page_cache.h"
 #include "linux/path.h"
 #include "linux/tasks.h"
 #include "linux/tasks_row.h"
@@ -30,6 +35,8 @@ enum ColumnIndex : std::size_t {
   kAnonymous,
   kRwx,
   kDeleted,
+  kDeviceFile,
+  kCopied,
   kFlags,
   kAddress,
   kColumnCount
@@ -58,6 +65,12 @@ constexpr std::array<Column, kColumnCount> kColumns{{
      Column::hidden},
     {"rwx", ColumnType::boolean, "writable and executable at once", Column::hidden},
     {"deleted", ColumnType::boolean, "the file's name is gone (dentry unhashed)", Column::hidden},
+    {"device_file", ColumnType::boolean, "the file is a device, not one of bytes (inode.i_mode)",
+     Column::hidden},
+    {"copied", ColumnType::boolean,
+     "executed from a memfd that is, byte for byte, a copy of a file that has a name: both lie in "
+     "the page cache (super_block.s_inodes)",
+     Column::hidden},
     {"flags", ColumnType::mask, "vm_area_struct.vm_flags as they are", Column::hidden},
     {"address", ColumnType::address, "its vm_area_struct", Column::hidden},
 }};
@@ -78,7 +91,9 @@ constexpr std::uint64_t kMayShare = 0x80;
 constexpr std::uint32_t kKernelThreadFlag = 0x0020'0000;  // PF_KTHREAD
 constexpr std::uint64_t kHasVsyscall = 2;                 // MM_CONTEXT_HAS_VSYSCALL
 constexpr std::uint32_t kVsyscallNone = 2;                // vsyscall_mode NONE
-constexpr std::size_t kMaxName = 256;                     // ANON_VMA_NAME_MAX_LEN is 80
+constexpr std::uint16_t kTypeMask = 0170000;              // include/uapi/linux/stat.h
+constexpr std::uint16_t kCharacterDevice = 0020000, kBlockDevice = 0060000;
+constexpr std::size_t kMaxName = 256;  // ANON_VMA_NAME_MAX_LEN is 80
 
 struct Fields {
   Field<Gva> mm, brk, start_brk, start_stack;
@@ -87,6 +102,7 @@ struct Fields {
   OptionalField<Gva> user_path;  // backing_file.user_path, by its first member
   Field<Gva> inode, dentry_inode, dentry_superblock, mount_superblock;
   Field<std::uint64_t> number;
+  Field<std::uint16_t> mode;
   OptionalField<Gva> vm_name;  // vm_operations_struct.name
   OptionalField<Gva> special_name;
   OptionalField<std::uint64_t> context_flags;
@@ -109,6 +125,7 @@ struct Fields {
     bind(f.dentry_inode, "dentry.d_inode");
     bind(f.device, "inode.i_sb->s_dev");
     bind(f.number, "inode.i_ino");
+    bind(f.mode, "inode.i_mode");
     bind(f.vm_name, "vm_operations_struct.name");
     bind(f.special_name, "vm_special_mapping.name");
     bind(f.context_flags, "mm_struct.context.flags");
@@ -136,12 +153,18 @@ class MapsReader final : public ViewReader {
     gate_vma_name_ = at("gate_vma_name");
     gate_ = at("gate_vma");
     vsyscall_mode_ = at("vsyscall_mode");
+    // Without these no memfd is a copy of anything, and each is told.
+    if (auto cache = PageCache::open(kernel)) {
+      cache_ = std::make_unique<PageCache>(*std::move(cache));
+      if (auto twins = FileTwins::open(kernel, *cache_)) twins_ = *std::move(twins);
+    }
   }
 
   Outcome<Tally> read(RowSink& rows) override {
     const ReadAhead::Look look(ahead_, plan_);
     Tally tally;
     paths_.forget();
+    copies_.clear();
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
     for (const auto& process : processes.tasks) {
@@ -251,6 +274,8 @@ class MapsReader final : public ViewReader {
       rows.set(kDevice, std::string("0:0"));
       rows.set(kInode, std::int64_t{0});
       rows.set(kDeleted, false);
+      rows.set(kDeviceFile, false);
+      rows.set(kCopied, false);
       if (!rows.wants(kPath)) return;
       if (auto name = name_of(area)) {
         rows.set(kPath, *std::move(name));
@@ -279,21 +304,38 @@ class MapsReader final : public ViewReader {
         if (const auto device = f_.device.read(memory_, *inode))
           rows.set(kDevice, device_text(*device));
       }
+      if (rows.wants(kDeviceFile)) {
+        if (const auto mode = f_.mode.read(memory_, *inode)) {
+          const auto type = *mode & kTypeMask;
+          rows.set(kDeviceFile, type == kCharacterDevice || type == kBlockDevice);
+        }
+      }
       if (rows.wants(kInode)) rows.set(kInode, integer_value(f_.number.read(memory_, *inode)));
     }
-    if (!rows.wants_any(kPath, kDeleted)) return;
+    if (!rows.wants_any(kPath, kDeleted, kCopied)) return;
     const auto text = point ? paths_.text(*point) : std::unexpected(point.error());
     if (!text) {
       rows.doubt("its path cannot be read");
       return;
     }
     rows.set(kDeleted, text->deleted);
+    rows.set(kCopied, (area.flags & kExecute) != 0 && text->text.starts_with("/memfd:") &&
+                          is_copy(area.file));
     const auto given = given_name(area);
     if (!given) {
       rows.doubt("its name cannot be read");
       return;
     }
     rows.set(kPath, given->empty() ? text->text : fmt::format("[anon_shmem:{}]", *given));
+  }
+
+  bool is_copy(Gva file) {
+    if (!twins_) return false;
+    const auto contents = cache_->of_file(file);
+    if (!contents) return false;
+    const auto known = copies_.find(contents->mapping);
+    if (known != copies_.end()) return known->second;
+    return copies_[contents->mapping] = twins_->has_twin(*contents);
   }
 
   /// Where overlayfs and its like map a file of theirs, /proc shows theirs, not the one
@@ -351,6 +393,9 @@ class MapsReader final : public ViewReader {
   PathReader paths_;
   AreaFinder areas_;
   ReadPlan plan_;
+  std::unique_ptr<PageCache> cache_;
+  std::optional<FileTwins> twins_;
+  std::map<Gva, bool> copies_;  // of this reading, by address_space
   Gva special_mapping_name_, gate_vma_name_, gate_, vsyscall_mode_;
   int exec_retries_ = 0;
   Snapshot mm_{f_.mm_span};

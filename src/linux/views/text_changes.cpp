@@ -19,7 +19,18 @@
 namespace vitrine::linux {
 namespace {
 
-enum : std::size_t { kPid, kName, kPath, kStart, kOffset, kChanged, kMemory, kFile, kUprobe };
+enum : std::size_t {
+  kPid,
+  kName,
+  kPath,
+  kStart,
+  kOffset,
+  kChanged,
+  kMemory,
+  kFile,
+  kUprobe,
+  kDebugger
+};
 
 constexpr Column kColumns[] = {
     {"pid", ColumnType::integer, "of the process"},
@@ -32,6 +43,8 @@ constexpr Column kColumns[] = {
     {"file_bytes", ColumnType::text, "the same of the file in the page cache"},
     {"uprobe", ColumnType::boolean,
      "what differs is a probe that the kernel itself keeps there (uprobes_tree)"},
+    {"debugger", ColumnType::boolean,
+     "what differs are breakpoints (int3), and the process is being traced (task_struct.ptrace)"},
 };
 
 constexpr ViewInfo kInfo = {
@@ -47,12 +60,14 @@ constexpr ViewInfo kInfo = {
 constexpr std::size_t kMaxPages = 1U << 22;   // looked at in one reading
 constexpr std::size_t kMaxTables = 1U << 14;  // of one process's page tables
 constexpr std::uint64_t kExecute = 4;
+constexpr std::byte kInt3{0xcc};
 constexpr std::size_t kShownBytes = 16;
 constexpr std::uint64_t kProbeBytes = 5;  // a call, where uprobes are optimised
 
 struct Fields {
   Field<Gva> mm, inode;
   Field<std::string> comm;
+  Field<std::uint32_t> ptrace;
   Embedded path;
   std::uint64_t page_mapping = 0, page_head = 0, page_size = 0;
 
@@ -61,6 +76,7 @@ struct Fields {
     FieldBinder bind(types);
     bind(f.mm, "task_struct.mm");
     bind(f.comm, "task_struct.comm");
+    bind(f.ptrace, "task_struct.ptrace");
     bind(f.path, "file.f_path");
     bind(f.inode, "file.f_inode");
     TRY(bind.done());
@@ -213,11 +229,12 @@ class Reader final : public ViewReader {
   bool tell(RowSink& rows, const TaskRef& process, Gva mm, const maps::Area& area, Gva at,
             std::uint64_t index, Bytes here, Bytes there, std::size_t first) {
     std::size_t changed = 0;
-    bool probed = true;
+    bool probed = true, breakpoints = true;
     const auto inode = f_.inode.read(memory_, area.file).value_or(Gva{});
     for (std::size_t i = first; i < here.size(); ++i) {
       if (here[i] == there[i]) continue;
       ++changed;
+      breakpoints = breakpoints && here[i] == kInt3;
       const auto offset = index * kPageSize + i;
       probed = probed && is_probed({inode, offset});
     }
@@ -237,6 +254,7 @@ class Reader final : public ViewReader {
     rows.set(kMemory, hexadecimal(here.subspan(first, shown)));
     rows.set(kFile, hexadecimal(there.subspan(first, shown)));
     rows.set(kUprobe, probed);
+    rows.set(kDebugger, breakpoints && f_.ptrace.read(memory_, process.address).value_or(0) != 0);
     return rows.end();
   }
 
