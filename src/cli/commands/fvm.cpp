@@ -39,7 +39,8 @@ enum : std::size_t {
   kFvmPid,
   kGuardPid,
   kQemuPid,
-  kRam
+  kRam,
+  kEvents
 };
 
 constexpr Column kColumns[] = {
@@ -65,6 +66,8 @@ constexpr Column kColumns[] = {
     {"guard_pid", ColumnType::integer, "of the guard", Column::hidden},
     {"qemu_pid", ColumnType::integer, "of the guest", Column::hidden},
     {"ram", ColumnType::text, "how the FVM has the guest's memory", Column::hidden},
+    {"events", ColumnType::text, "heard: it is looked at when something happens; else why not",
+     Column::hidden},
 };
 constexpr linux::ViewInfo kInfo = {"fvms", "the guarded guests of this host", kColumns, "by name",
                                    "guest"};
@@ -108,7 +111,7 @@ Outcome<Status> status(Context& context, const Arguments& words) {
                {std::pair{kGuest, "guest"}, std::pair{kState, "state"},
                 std::pair{kIsolation, "isolation"}, std::pair{kPhase, "phase"},
                 std::pair{kApplied, "applied"}, std::pair{kTrouble, "trouble"},
-                std::pair{kRam, "ram"}}) {
+                std::pair{kRam, "ram"}, std::pair{kEvents, "events"}}) {
             rows.set(column, text(guest, key));
           }
           for (const auto& [column, key] :

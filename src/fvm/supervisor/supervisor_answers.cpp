@@ -64,6 +64,7 @@ std::string Supervisor::status() const {
                       {"entries", status.entries},
                       {"takeovers", guest->takeovers},
                       {"last_gap_ms", guest->last_gap_ms},
+                      {"events", guest->herald > 0 ? "heard" : guest->herald_trouble},
                       {"ram", guest->ram ? guest->ram->how : ""},
                       {"trouble", guest->trouble}});
   }
