@@ -6,7 +6,7 @@
 #include "linux/kernel.h"
 #include "linux/modules_offsets.h"
 #include "linux/type_catalogue.h"
-#include "linux/walk/walk.h"
+#include "linux/walk/list.h"
 
 namespace vitrine::linux {
 namespace {

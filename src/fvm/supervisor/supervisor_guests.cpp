@@ -179,21 +179,23 @@ void Supervisor::advance(Guest& guest, Time now) {
   if (guest.stage == Stage::watched) want_herald(guest, now);
 }
 
-/// One that says when something happens, for who wants it and has the agent.
+/// One that says when something happens, for who wants it and has the agent, once its kernel is
+/// known.
 void Supervisor::want_herald(Guest& guest, Time now) {
   if (!config_.guest(guest.name).events || guest.herald > 0 || !guest.guard ||
-      now < guest.herald_again)
+      guest.status.attached == 0 || now < guest.herald_again)
     return;
   guest.herald_again = now + std::chrono::seconds(10);
   auto herald =
       start_herald(config_.programs + "/vitrine", guest.monitor.pid, config_.state + "/guards.log");
-  const auto trouble = herald ? std::string() : herald.error().message;
-  if (trouble != guest.herald_trouble)
-    say(fmt::format("{}: {}", guest.name,
-                    trouble.empty() ? "what happens in it is heard now"
-                                    : fmt::format("it is looked at in turn alone: {}", trouble)));
-  guest.herald_trouble = trouble;
-  if (!herald) return;
+  if (!herald) {
+    if (guest.herald_trouble != herald.error().message)
+      say(fmt::format("{}: it is looked at in turn alone: {}", guest.name, herald.error().message));
+    guest.herald_trouble = herald.error().message;
+    return;
+  }
+  say(fmt::format("{}: what happens in it is heard", guest.name));
+  guest.herald_trouble.clear();
   guest.herald = herald->pid;
   (void)send_packet(guest.guard_socket.get(), packet_bytes(WordsPacket{}), {herald->words.get()});
 }

@@ -23,8 +23,8 @@ TEST(Control, WhatIsWrittenIsRead) {
   EXPECT_FALSE(read_orders(mapped, area)) << "an empty page is none of ours";
   Orders orders{.generation = 3,
                 .cpu_share = 20,
-                .look_round = 3,
-                .segments = {{{Gpa{0}, 4096}, 1, 8192}, {{Gpa{1 << 20}, 4096}, 0, 0}}};
+                .segments = {{{Gpa{0}, 4096}, 1, 8192}, {{Gpa{1 << 20}, 4096}, 0, 0}},
+                .look_round = 3};
   ASSERT_TRUE(page.write_with_canary(orders));
   const auto read = read_orders(mapped, area);
   ASSERT_TRUE(read);
