@@ -16,27 +16,25 @@ class LookWish {
 
   /// Something was said.
   void hear(Time now) {
-    if (!again_) due_ = now;
+    if (!again_) due_ = now, is_due_ = true;
     last_ = now;
   }
   /// Whether to wish for a look now; once.
   [[nodiscard]] bool take(Time now) {
-    if (!due_ || now < *due_) return false;
-    due_.reset();
-    if (!again_ || last_ > asked_) {
-      again_ = true;
-      due_ = now + kAgain;
-    } else {
-      again_ = false;
-    }
+    if (!is_due_ || now < due_) return false;
+    again_ = !again_ || last_ > asked_;
+    is_due_ = again_;
+    due_ = now + kAgain;
     asked_ = now;
     return true;
   }
-  [[nodiscard]] std::optional<Time> next() const { return due_; }
+  [[nodiscard]] std::optional<Time> next() const {
+    return is_due_ ? std::optional(due_) : std::nullopt;
+  }
 
  private:
-  std::optional<Time> due_;
-  Time last_{}, asked_{};
+  Time due_{}, last_{}, asked_{};
+  bool is_due_ = false;
   bool again_ = false;  ///< due_ is a second look's
 };
 
