@@ -90,7 +90,8 @@ Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
 }
 
 /// The kernel counts pages up to max_pfn: that page must be RAM in our map, and RAM must
-/// end soon after it. (What an image holds further up is firmware.)
+/// end soon after it. (What an image holds further up is firmware; what another backend holds
+/// there is an NVDIMM, or a DIMM that the kernel has not taken yet.)
 Health::Check check_memory(const Kernel& kernel) {
   constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
   const auto symbol = kernel.symbols().find("max_pfn");
@@ -100,7 +101,7 @@ Health::Check check_memory(const Kernel& kernel) {
   const Gpa last{(*pages - 1) * kPageSize};
   std::optional<Gpa> end;
   for (const auto& range : kernel.ram().ram()) {
-    if (range.contains(last) || (end && range.start == *end)) end = range.end();
+    if (range.contains(last)) end = range.end();
   }
   if (!end)
     return {"memory map", false,

@@ -119,6 +119,10 @@ def compare_views(vitrine, machine, truth, report, only=None, qmp=True):
             report.uncompared(view, len(rows))
             continue
         differences = list(comparison.compare(truth, rows))
+        if not qmp:  # registers are QEMU's to tell: a CPU's own row says that it has none
+            differences = [text for text in differences if not str(text).endswith(": no registers")]
+            if view in BY_REGISTERS:
+                rows = [row for row in rows if row.get("cpu") is None or row.get("address") is not None]
         differences += [f"doubtful: {row}" for row in rows if row.get("doubt") and not getattr(comparison, "DOUBTS", False)]
         report.compared(view, rows, differences, remarks)
     return seen
