@@ -177,6 +177,17 @@ def late_host(probe, guest):
     assert took < 15, f"the guest waited {took:.1f} s"
 
 
+def asked(probe, guest):
+    """A block that needs the host holds its CPU only for the calls that its predicate wants."""
+    for script in ('Syscall(lseek) when (process.name == "calls" && arg1 % 100 == 7) { Print("%s", symbol(reg.rip)) }',
+                   'Syscall(lseek) { if (arg1 % 100 != 7) { return } Print("%s", kstack) }'):  # fmt: skip
+        watch = Watch(probe, guest, "watch", script)
+        act(guest, "calls", COUNT=2000)
+        rows = watch.end()
+        held = len([row for row in rows if "held" in row])
+        assert held == 20 and rows[-1]["firings_lost"] == 0, f"{held} of 20 were held: {rows[-1]}: {script}"
+
+
 def thinned(probe, guest):
     """A limit of the user's, and the default for what takes more than half of a CPU's time: both are told."""
     by_host = 'Syscall(lseek) { Print("%s %d", symbol(reg.rip), arg1) }'
@@ -357,7 +368,7 @@ def main():
                 path = f"{folder}/agent-{guest.pid}.sock"
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
-                         "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "slow": lambda: slow_reader(words.probe, guest), "late": lambda: late_host(words.probe, guest),
+                         "asked": lambda: asked(words.probe, guest), "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "slow": lambda: slow_reader(words.probe, guest), "late": lambda: late_host(words.probe, guest),
                          "memory": lambda: memory(words.probe, guest), "writes": lambda: writes(words.probe, guest),
                          "resumes": lambda: resumes(words.probe, guest), "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}

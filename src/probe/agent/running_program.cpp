@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
@@ -32,7 +33,11 @@ RunningProgram::Vcpu::Vcpu(RunningProgram& program, const PluginApi& api, unsign
       environment(*program.program_, program.plan_, program.layout_, *program.ram_, registers,
                   RingWriter(program.rings_, number), number),
       interpreter(*program.program_, *program.maps_),
-      throttles(program.plan_.probes.size()) {}
+      throttles(program.plan_.probes.size()) {
+  const auto& probes = program.plan_.probes;
+  if (std::any_of(probes.begin(), probes.end(), [](const AgentProbe& one) { return one.held; }))
+    look = std::make_unique<BlockLook>(*program.program_, environment, *program.maps_);
+}
 
 RunningProgram::~RunningProgram() = default;
 
@@ -151,7 +156,10 @@ void RunningProgram::fire(Vcpu& cpu, EventAt& event) noexcept {
 void RunningProgram::run(Vcpu& cpu, EventAt& event) noexcept {
   const auto& probe = *event.probe;
   cpu.environment.begin(event);
-  if (probe.held) return hold(cpu, event);
+  if (probe.held) {
+    if (cpu.look->may_act(probe.probe)) hold(cpu, event);
+    return;
+  }
   const auto firing = cpu.interpreter.run(probe.probe, cpu.environment);
   if (firing.end == Firing::End::over_budget) add(cpu.over_budget);
 }

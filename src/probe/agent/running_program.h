@@ -10,6 +10,7 @@
 
 #include "base/problem.h"
 #include "probe/agent/agent_environment.h"
+#include "probe/agent/block_look.h"
 #include "probe/agent/counters.h"
 #include "probe/agent/message.h"
 #include "probe/agent/plan.h"
@@ -79,6 +80,7 @@ class RunningProgram {
     VcpuRegisters registers;
     AgentEnvironment environment;
     Interpreter interpreter;
+    std::unique_ptr<BlockLook> look;  ///< where the plan holds any probe's CPU
     // Written by this CPU alone, read by whoever asks.
     std::atomic<std::uint64_t> fired{0}, thinned{0}, late{0}, over_budget{0};
     std::vector<Throttle> throttles;  ///< by probe of the plan
