@@ -100,6 +100,7 @@ Outcome<ViewPlan> plan(const linux::ViewInfo& info, const Shape& shape, const Ar
   const auto people = plan.format == ViewPlan::table;
   plan.columns = people ? columns_for_people(info) : columns_for_programs(info);
   if (const auto columns = words.value("--columns")) {
+    plan.named = true;
     plan.columns = TRY(select_columns(*columns, info, plan.columns));
     plan.bound = bound_columns(plan.columns, info);
   } else {
@@ -178,7 +179,9 @@ Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& w
   for (const auto& missing : (*reader)->missing_columns()) {
     const auto name = std::string_view(missing).substr(0, missing.find(':'));
     for (std::size_t i = 0; i < plan.info->columns.size(); ++i) {
-      if (plan.info->columns[i].name != name || !plan.query.wanted[i]) continue;
+      const auto& column = plan.info->columns[i];
+      if (column.name != name || !plan.query.wanted[i]) continue;
+      if (column.of_some_kernels && !plan.named) continue;
       context.console.remark("! " + escape(missing, context.console.charset));
     }
   }

@@ -36,6 +36,7 @@ struct ViewPlan {
   enum Format { table, json, csv } format = table;
   Selection columns;               ///< of json and csv
   std::vector<BoundColumn> bound;  ///< of tables
+  bool named = false;              ///< the user chose columns
   Table::Options table_options;
 };
 

@@ -22,7 +22,8 @@ struct Symbol {
   std::string_view module;  ///< empty for the kernel itself
 };
 
-/// Sorted by address; names are found by an index. Names may repeat (static functions).
+/// Sorted by address; names are found by an index. Names may repeat (static functions). The suffix
+/// of Clang's link-time optimization (".llvm.123") may be left out of a name that is asked for.
 /// Threads: immutable once built, free to share.
 class SymbolTable {
  public:

@@ -49,6 +49,8 @@ struct Column {
   /// shown: in the human table by default. hidden: in --json and by --columns.
   /// on_request: costs extra or is private (environ): only where named in --columns.
   enum Show : std::uint8_t { shown, hidden, on_request } show = shown;
+  /// Kernels without it are ordinary: that it is missing is said only to who names columns.
+  bool of_some_kernels = false;
 };
 
 struct ViewInfo {

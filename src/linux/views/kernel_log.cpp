@@ -43,7 +43,7 @@ constexpr Column kColumns[] = {
      Column::hidden},
     {"cpu", ColumnType::integer, "CPU that printed it, where the kernel noted it", Column::hidden},
     {"thread_name", ColumnType::text,
-     "that thread's name; Linux 7.0 on, with CONFIG_PRINTK_EXECUTION_CTX", Column::hidden},
+     "that thread's name; Linux 7.0 on, with CONFIG_PRINTK_EXECUTION_CTX", Column::hidden, true},
 };
 
 constexpr ViewInfo kInfo = {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -17,7 +18,9 @@ namespace vitrine::probe {
 /// Threads: requests from any; receive(), kept(), answered() and ended() from the one that listens.
 class AgentExchange {
  public:
-  explicit AgentExchange(AgentLink link) : link_(std::move(link)) {}
+  /// @param limit  how long a request waits for its answer
+  explicit AgentExchange(AgentLink link, std::chrono::milliseconds limit = std::chrono::seconds(10))
+      : link_(std::move(link)), limit_(limit) {}
 
   [[nodiscard]] const Welcome& welcome() const { return link_.welcome(); }
 
@@ -42,7 +45,11 @@ class AgentExchange {
   void ended();
 
  private:
+  /// Whether this answers a request that has given up waiting. The agent answers each, in order.
+  [[nodiscard]] bool is_late(MessageKind kind);
+
   AgentLink link_;
+  std::chrono::milliseconds limit_;
   std::atomic<std::thread::id> listener_;
   std::mutex send_mutex_;
   std::mutex request_mutex_;  ///< one request at a time
@@ -51,6 +58,7 @@ class AgentExchange {
   std::mutex answer_mutex_;
   std::condition_variable came_;
   std::optional<MessageKind> wanted_;
+  std::deque<MessageKind> owed_;  ///< to those that gave up
   std::optional<AgentLink::Received> answer_;
   std::string refusal_;
   bool refused_ = false;

@@ -20,21 +20,22 @@ std::optional<MapReply> RemoteMaps::ask(MapRequest::Operation operation, unsigne
 }
 
 void RemoteMaps::keep() {
-  if (kept_) return;
+  if (kept() != nullptr) return;
   auto made = LocalMaps::create(shapes_);
   if (!made) return;
   for (unsigned i = 0; i < shapes_.size(); ++i) (*made)->restore(i, save(i));
-  kept_ = std::move(*made);
+  copy_ = std::move(*made);
+  kept_.store(copy_.get(), std::memory_order_release);
 }
 
 std::optional<std::uint64_t> RemoteMaps::get(unsigned map, Keys keys) noexcept {
-  if (kept_) return kept_->get(map, keys);
+  if (auto* maps = kept()) return maps->get(map, keys);
   const auto reply = ask(MapRequest::get, map, keys);
   return reply ? std::optional(reply->number) : std::nullopt;
 }
 std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
                                                 std::span<char> into) noexcept {
-  if (kept_) return kept_->get_text(map, keys, into);
+  if (auto* maps = kept()) return maps->get_text(map, keys, into);
   const auto reply = ask(MapRequest::get_text, map, keys);
   if (!reply) return std::nullopt;
   const auto size = std::min(reply->text.size(), into.size());
@@ -42,17 +43,17 @@ std::optional<std::size_t> RemoteMaps::get_text(unsigned map, Keys keys,
   return size;
 }
 std::uint64_t RemoteMaps::length(unsigned map) noexcept {
-  if (kept_) return kept_->length(map);
+  if (auto* maps = kept()) return maps->length(map);
   const auto reply = ask(MapRequest::length, map, {});
   return reply ? reply->number : 0;
 }
 std::vector<MapRow> RemoteMaps::snapshot(unsigned map) {
-  if (kept_) return kept_->snapshot(map);
+  if (auto* maps = kept()) return maps->snapshot(map);
   auto reply = ask(MapRequest::snapshot, map, {});
   return reply ? std::move(reply->rows) : std::vector<MapRow>{};
 }
 std::uint64_t RemoteMaps::lost(unsigned map) {
-  if (kept_) return kept_->lost(map);
+  if (auto* maps = kept()) return maps->lost(map);
   const auto reply = ask(MapRequest::lost, map, {});
   return reply ? reply->number : 0;
 }

@@ -22,27 +22,27 @@ class RemoteMaps final : public MapStore {
   std::optional<std::size_t> get_text(unsigned map, Keys keys,
                                       std::span<char> into) noexcept override;
   void set(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    if (kept_) return kept_->set(map, keys, value);
+    if (auto* maps = kept()) return maps->set(map, keys, value);
     (void)ask(MapRequest::set, map, keys, ValueView::of(value));
   }
   void set_text(unsigned map, Keys keys, std::string_view value) noexcept override {
-    if (kept_) return kept_->set_text(map, keys, value);
+    if (auto* maps = kept()) return maps->set_text(map, keys, value);
     (void)ask(MapRequest::set_text, map, keys, ValueView::of(value));
   }
   void add(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    if (kept_) return kept_->add(map, keys, value);
+    if (auto* maps = kept()) return maps->add(map, keys, value);
     (void)ask(MapRequest::add, map, keys, ValueView::of(value));
   }
   void update(unsigned map, Keys keys, std::uint64_t value) noexcept override {
-    if (kept_) return kept_->update(map, keys, value);
+    if (auto* maps = kept()) return maps->update(map, keys, value);
     (void)ask(MapRequest::update, map, keys, ValueView::of(value));
   }
   void remove(unsigned map, Keys keys) noexcept override {
-    if (kept_) return kept_->remove(map, keys);
+    if (auto* maps = kept()) return maps->remove(map, keys);
     (void)ask(MapRequest::remove, map, keys);
   }
   void clear(unsigned map) noexcept override {
-    if (kept_) return kept_->clear(map);
+    if (auto* maps = kept()) return maps->clear(map);
     (void)ask(MapRequest::clear, map, {});
   }
   std::uint64_t length(unsigned map) noexcept override;
@@ -61,7 +61,9 @@ class RemoteMaps final : public MapStore {
   std::optional<MapReply> ask(MapRequest::Operation operation, unsigned map, Keys keys,
                               ValueView value = {}) noexcept;
   std::vector<vmipl::MapInfo> shapes_;
-  std::unique_ptr<LocalMaps> kept_;
+  [[nodiscard]] LocalMaps* kept() const noexcept { return kept_.load(std::memory_order_acquire); }
+  std::unique_ptr<LocalMaps> copy_;
+  std::atomic<LocalMaps*> kept_{nullptr};  ///< copy_, once it is whole: other threads look
   std::vector<SavedMap> restored_;
   std::atomic<std::uint64_t> generation_{0};
   AgentExchange& agent_;
