@@ -180,9 +180,16 @@ Outcome<void> lock_down(std::span<const Rule> rules) {
   return {};
 }
 
+namespace {
+long landlock_version() noexcept {
+  return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+}  // namespace
+
+bool has_landlock() noexcept { return landlock_version() >= 1; }
+
 Outcome<bool> restrict_files(std::span<const std::string_view> folders) {
-  const long version =
-      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  const long version = landlock_version();
   if (version < 1) return false;
   constexpr std::uint64_t kAll = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;  // the first version's
   const std::uint64_t handled = version >= 2 ? kAll | (kAll + 1) : kAll;  // and REFER

@@ -31,6 +31,9 @@ struct Rule {
 /// @returns unsupported, io
 [[nodiscard]] Outcome<void> lock_down(std::span<const Rule> rules);
 
+/// Whether this kernel has Landlock, and it is on.
+[[nodiscard]] bool has_landlock() noexcept;
+
 /// Landlock: nothing in any file system may be opened from here on but below `folders`
 /// (there: everything but executing). An older kernel without Landlock is told by false;
 /// the empty root and seccomp still hold.

@@ -20,6 +20,7 @@
 
 #include "evidence/entry.h"
 #include "fvm/log_line.h"
+#include "fvm/sandbox/seccomp.h"
 #include "fvm/supervisor/policy_remarks.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "symptom/pack.h"
@@ -119,6 +120,8 @@ Outcome<void> Supervisor::prepare() {
   const auto pack = symptom::Pack::load(config_.rules);
   for (const auto& problem : pack.problems()) say(fmt::format("rules: {}", problem.message));
   for (const auto& remark : policy_remarks(config_, pack)) say(remark);
+  if (!has_landlock())
+    say("this kernel has no Landlock: empty roots and seccomp alone hold guards and FVMs");
   if (pack.files().empty()) say("no rules: FVMs will watch for nothing but their own health");
   pack_ = TRY(sealed_file("vitrine-pack", pack.to_bytes()));
   // Some ten descriptors a guest: the usual 1,024 serve a hundred.
