@@ -49,7 +49,7 @@ class Test:
         for actions, permission in ((control, "--allow-control"), (writes, "--allow-writes")):
             for action in actions:
                 probe = "ExecuteAt(do_exit)" if "Register" in action else "Start"
-                said = self.script(f"// a comment\n{probe} {{ {action} }}", status=2)
+                said = self.script(f"// a comment\n{probe} {{ {action} }}", status=1)
                 assert permission in said and "<-e>:2:" in said, said
         assert "cannot be called from outside" in self.script("Start { Kill(1) }", "--allow-control", status=1)
         # The plan says the same, whatever is allowed.

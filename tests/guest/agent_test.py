@@ -203,7 +203,8 @@ def thinned(probe, guest):
         lost = rows[-1]["firings_lost"]
         assert ran + lost >= count and lost > 0 and ran > 0, f"{what}: {ran} ran and {lost} were thinned, of {count}"
         if what == "RATE_LIMIT":
-            assert ran <= 100 * (seconds + 2), f"{ran} ran in {seconds:.1f} s"
+            # A limit is of one virtual CPU and of the seconds of its clock that the calls fell in.
+            assert ran <= 2 * 100 * (int(seconds) + 2), f"{ran} ran in {seconds:.1f} s"
 
 
 def notes(watch, kind, count=1, seconds=30):

@@ -181,21 +181,23 @@ Outcome<void> Source::load(Assignment mine) {
 void Source::stop() noexcept {
   if (!pump_.joinable()) return;
   memory_watch_ = {};
-  if (running_) {
-    if (const auto last = link_.request(MessageKind::losses, {}, MessageKind::losses_reply); last) {
-      if (const auto losses = decode_message<AgentLosses>(last->body)) last_losses_ = *losses;
-    }
-    keep_maps();
-    (void)link_.request(MessageKind::unload, {}, MessageKind::unloaded);
-  }
-  running_ = false;
-  ending_ = true;
+  // First nothing fires any more, then what the host has of it ends: counts and maps are of one
+  // moment. The agent has them until the connection ends.
+  if (running_) (void)link_.request(MessageKind::unload, {}, MessageKind::unloaded);
   {
     const std::lock_guard lock(held_mutex_);
     held_ending_ = true;
   }
   held_came_.notify_one();
   holder_.join();
+  if (running_) {
+    if (const auto last = link_.request(MessageKind::losses, {}, MessageKind::losses_reply); last) {
+      if (const auto losses = decode_message<AgentLosses>(last->body)) last_losses_ = *losses;
+    }
+    keep_maps();
+  }
+  running_ = false;
+  ending_ = true;
   pump_.join();
   pump_ = {};
   link_.listens({});
