@@ -145,6 +145,8 @@ bool Parser::foreign_statement(std::vector<StmtId>& into) {
   using Before = StatementHabit::Before;
   for (const auto& habit : statement_habits()) {
     if (word() != habit.word) continue;
+    // On a line of its own it is a name: so it stays when the formatter puts it there.
+    if (lexer_.peek().first_on_line) return false;
     const auto next = lexer_.peek().kind;
     const bool fits = habit.before == Before::call ? next == TokenKind::left_paren
                       : habit.before == Before::arrow
@@ -199,14 +201,23 @@ void Parser::written_type(TokenKind end) {
 /// `open*`, `*_open`, `vfs_?ead` where a name stands: a pattern that lacks its quotes.
 std::optional<ExprId> Parser::bare_pattern() {
   if (!is(TokenKind::name) && !is(TokenKind::star)) return std::nullopt;
+  static constexpr std::string_view kPattern =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_*?";
   const auto rest = source_.text().substr(token_.span.begin);
-  const auto length =
-      rest.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_*?");
-  if (length == std::string_view::npos || (rest[length] != ')' && rest[length] != ',') ||
+  // What a star is drawn to by spaces alone is not multiplied by it: there is nothing before.
+  const auto first = std::min(rest.find_first_not_of("* \t\r\n"), rest.size());
+  const auto length = is(TokenKind::star) && first < rest.size() &&
+                              kPattern.find(rest[first]) != std::string_view::npos
+                          ? rest.find_first_not_of(kPattern, first)
+                          : rest.find_first_not_of(kPattern);
+  const auto behind = rest.find_first_not_of(" \t\r\n", std::min(length, rest.size()));
+  if (behind == std::string_view::npos || (rest[behind] != ')' && rest[behind] != ',') ||
       rest.substr(0, length).find_first_of("*?") == std::string_view::npos)
     return std::nullopt;
   const Span span{token_.span.begin, token_.span.begin + static_cast<std::uint32_t>(length)};
-  const auto ours = fmt::format("\"{}\"", source_.text(span));
+  std::string pattern(source_.text(span));
+  std::erase_if(pattern, [](char c) { return kPattern.find(c) == std::string_view::npos; });
+  const auto ours = fmt::format("\"{}\"", pattern);
   fail({.code = Code::wrong_argument,
         .span = span,
         .message = "a pattern stands in quotes",

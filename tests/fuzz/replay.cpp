@@ -4,8 +4,9 @@
 //
 // With VITRINE_FUZZ_SECONDS=N it then goes on for N seconds with random mutations: bytes changed,
 // pieces cut, doubled and taken from another file, words of the corpus put in. It is blind to
-// coverage; ./dev fuzz is not. An input that crashes, or takes longer than 20 s, is left in the
-// file that is named on standard error.
+// coverage; ./dev fuzz is not. VITRINE_FUZZ_SEED=N does what an earlier run did that named N. An
+// input that crashes, or takes longer than 20 s, is left in the file that is named on standard
+// error.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -139,7 +140,9 @@ class Mutator {
 
 std::size_t mutate_for(int seconds, const std::vector<Input>& corpus) {
   if (corpus.empty()) return 0;
-  const auto seed = std::random_device{}();
+  const char* again = std::getenv("VITRINE_FUZZ_SEED");
+  const auto seed = again != nullptr ? static_cast<std::uint32_t>(std::strtoul(again, nullptr, 10))
+                                     : std::random_device{}();
   std::printf("random mutations for %d s, seed %u\n", seconds, seed);
   std::fflush(stdout);
   Mutator mutator(corpus, seed);
