@@ -11,6 +11,7 @@ Figures are medians, taken in turn with their control; results are checked, not 
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -166,6 +167,9 @@ def fuzz(seconds):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([str(ROOT / "build/bin" / target), *map(str, corpus)], capture_output=True, cwd=folder,
                                   env={**os.environ, "VITRINE_REPLAY": "0", "VITRINE_FUZZ_SECONDS": str(seconds)}, timeout=seconds + 120)
+            found = Path(folder) / "crash-input"
+            if found.exists():
+                print(f"  it is kept: {shutil.copy(found, ROOT / 'build' / f'{target}-crash-input')}")
         row(f"{target}: {done.stdout.decode().strip().splitlines()[-1] if done.stdout.strip() else 'crashes'}", done.returncode != 0, "", 0)
 
 
