@@ -341,9 +341,11 @@ StmtId Parser::simple() {
 
   const Expr& call = at(stmt.a);
   const bool is_call = stmt.kind == Stmt::Kind::expression && call.kind == Expr::Kind::call;
-  if (is(TokenKind::left_brace) && is_call) {
-    const auto* probe = find_probe(call.text);
-    if (probe != nullptr && probe->kind != ProbeKind::filter) {
+  const auto* probe = is_call ? find_probe(call.text) : nullptr;
+  const bool filters = probe != nullptr && probe->kind == ProbeKind::filter;
+  // A block that begins a line is a filter's, or one of its own.
+  if (is(TokenKind::left_brace) && is_call && (filters || !token_.first_on_line)) {
+    if (probe != nullptr && !filters) {
       fail({.code = Code::wrong_use,
             .span = token_.span,
             .message = fmt::format("{} has no block", call.text)});
