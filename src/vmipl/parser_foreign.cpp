@@ -205,12 +205,12 @@ std::optional<ExprId> Parser::bare_pattern() {
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_*?";
   const auto rest = source_.text().substr(token_.span.begin);
   // What a star is drawn to by spaces alone is not multiplied by it: there is nothing before.
-  const auto first = std::min(rest.find_first_not_of("* \t\r\n"), rest.size());
+  const auto first = std::min(rest.find_first_not_of("* \t\r\n\v\f"), rest.size());
   const auto length = is(TokenKind::star) && first < rest.size() &&
                               kPattern.find(rest[first]) != std::string_view::npos
                           ? rest.find_first_not_of(kPattern, first)
                           : rest.find_first_not_of(kPattern);
-  const auto behind = rest.find_first_not_of(" \t\r\n", std::min(length, rest.size()));
+  const auto behind = rest.find_first_not_of(" \t\r\n\v\f", std::min(length, rest.size()));
   if (behind == std::string_view::npos || (rest[behind] != ')' && rest[behind] != ',') ||
       rest.substr(0, length).find_first_of("*?") == std::string_view::npos)
     return std::nullopt;
