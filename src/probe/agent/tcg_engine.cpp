@@ -21,6 +21,21 @@ bool runs_under_kvm() {
   return allowed != nullptr && *allowed;
 }
 
+/// The program's side of a virtual CPU, on that CPU's thread, its registers ready to be read. Null
+/// if nothing runs.
+RunningProgram::Vcpu* settled(Instrumentation* current, unsigned vcpu) {
+  auto* cpu = current != nullptr ? current->program().vcpu(vcpu) : nullptr;
+  if (cpu != nullptr) cpu->registers.settle();
+  return cpu;
+}
+
+/// An event that nothing but its probe is known of.
+void fire(Instrumentation& current, RunningProgram::Vcpu& cpu, const AgentProbe& probe) {
+  EventAt event;
+  event.probe = &probe;
+  current.program().fire(cpu, event);
+}
+
 }  // namespace
 
 TcgEngine::TcgEngine(PluginApi api, PluginId id, unsigned max_vcpus,
@@ -189,19 +204,15 @@ void TcgEngine::vcpu_resumes(PluginId, unsigned vcpu) {
   engine.reset_if_wanted();
   const std::shared_lock outside(engine.outside_);
   auto* current = engine.current_.load();
-  if (current == nullptr) return;
-  auto* cpu = current->program().vcpu(vcpu);
+  auto* cpu = settled(current, vcpu);
   if (cpu == nullptr) return;
-  cpu->registers.settle();
   bool held = false;
   for (const auto* probe : current->resumes()) {
     if (probe->held) {
       held = true;
       continue;
     }
-    EventAt event;
-    event.probe = probe;
-    current->program().fire(*cpu, event);
+    fire(*current, *cpu, *probe);
   }
   if (!held || vcpu >= engine.slots_.size()) return;
   // Here QEMU's main loop waits with us, the monitor with it, and the host may ask the monitor.
@@ -218,15 +229,11 @@ void TcgEngine::hold_resumed(void*, void* data) {
   auto& engine = *slot.engine;
   const std::shared_lock outside(engine.outside_);
   auto* current = engine.current_.load();
-  if (current == nullptr) return;
-  auto* cpu = current->program().vcpu(slot.vcpu);
+  auto* cpu = settled(current, slot.vcpu);
   if (cpu == nullptr) return;
-  cpu->registers.settle();
   for (const auto* probe : current->resumes()) {
     if (!probe->held) continue;
-    EventAt event;
-    event.probe = probe;
-    current->program().fire(*cpu, event);
+    fire(*current, *cpu, *probe);
   }
 }
 
@@ -239,16 +246,12 @@ void TcgEngine::take_sample(void*, void* data) {
   auto& engine = *slot.engine;
   const std::shared_lock outside(engine.outside_);
   auto* current = engine.current_.load();
-  if (current == nullptr) return;
-  auto* cpu = current->program().vcpu(slot.vcpu);
+  auto* cpu = settled(current, slot.vcpu);
   if (cpu == nullptr) return;
-  cpu->registers.settle();
   const auto& samples = current->samples();
   for (std::size_t i = 0; i < samples.size() && i < 64; ++i) {
     if ((due >> i & 1) == 0) continue;
-    EventAt event;
-    event.probe = samples[i];
-    current->program().fire(*cpu, event);
+    fire(*current, *cpu, *samples[i]);
   }
 }
 
