@@ -188,13 +188,22 @@ static void put_network(struct json* out) {
   put_dump(out, "addresses", RTM_GETADDR, put_address_message);
 }
 
+// A kernel without CONFIG_NET_NS has one network, which no file names: its key is empty.
+static void put_the_network(struct json* out) {
+  json_open(out, "", '{');
+  put_network(out);
+  json_close(out, '}');
+}
+
 void put_networks(struct json* out) {
   network_count = 0;
   note_network("/proc/thread-self/ns/net");
+  int named = network_count != 0;
   each_name("/proc", 1, note_of_process, NULL);
   each_name("/run/netns", 0, note_held, NULL);
   int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   json_open(out, "networks", '{');
+  if (!named && access("/proc/net", F_OK) == 0) put_the_network(out);
   for (size_t i = 0; i < network_count; ++i) {
     char key[32];
     snprintf(key, sizeof key, "%llu", (unsigned long long)networks[i].inode);
@@ -210,6 +219,7 @@ void put_networks(struct json* out) {
     json_close(out, '}');
   }
   json_close(out, '}');
+  if (home < 0) return;
   setns(home, CLONE_NEWNET);
   close(home);
 }

@@ -18,7 +18,7 @@
 namespace vitrine::linux {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x344e'4c4b'5254'5631;  // changes with the format
+constexpr std::uint64_t kMagic = 0x354e'4c4b'5254'5631;  // changes with the format
 constexpr std::size_t kMaxKept = 64;                     // kernels, the newest
 constexpr std::uint64_t kMaxFile = 256 * kMiB;
 constexpr std::uint64_t kMaxDirectory = kGiB;  // all files together, the newest first

@@ -19,7 +19,8 @@ namespace {
 /// Far above any real tree of mounts; a chain of them that is longer leads in a circle.
 constexpr std::size_t kMaxMounts = 10'000;
 constexpr std::size_t kMaxTold = 16'384;
-constexpr std::size_t kLongestTold = 4096;  // PATH_MAX
+constexpr std::size_t kMostOfDentry = 1024;  // 192 bytes, and its lock's where that is debugged
+constexpr std::size_t kLongestTold = 4096;   // PATH_MAX
 
 }  // namespace
 
@@ -45,6 +46,17 @@ Outcome<PathLayout> PathLayout::of(const TypeCatalogue& types) {
   place(layout.dentry_operations, {"dentry.d_op"});
   place(layout.dentry_superblock, {"dentry.d_sb"});
   place(layout.dentry_fsdata, {"dentry.d_fsdata"});
+  layout.dentry_size = 0;
+  for (const auto& [at, size] :
+       {std::pair(layout.dentry_hash_pprev, 8U), std::pair(layout.dentry_parent, 8U),
+        std::pair(layout.dentry_name, 8U), std::pair(layout.dentry_name_length, 4U),
+        std::pair(layout.dentry_inode, 8U), std::pair(layout.dentry_operations, 8U),
+        std::pair(layout.dentry_superblock, 8U), std::pair(layout.dentry_fsdata, 8U),
+        std::pair(layout.dentry_inline_name, layout.dentry_inline_size)}) {
+    layout.dentry_size = std::max(layout.dentry_size, at + size);
+  }
+  if (bind.done() && layout.dentry_size > kMostOfDentry)
+    return std::unexpected(Problem(Errc::implausible, "this kernel's struct dentry is not one"));
   place(layout.operations_dname, {"dentry_operations.d_dname"});
   place(layout.mount_parent, {"mount.mnt_parent"});
   place(layout.mount_mountpoint, {"mount.mnt_mountpoint"});
@@ -122,9 +134,9 @@ Result<PathPoint> PathReader::point_at(Gva at) const {
 
 Result<PathReader::Entry> PathReader::entry_at(Gva dentry) const {
   if (!is_kernel_pointer(dentry)) return fail(Errc::malformed, dentry.value, "dentry");
-  // One read takes in all members; they lie within the first 192 bytes, the size of a
-  // dentry since 2.6.
-  std::array<std::byte, 192> bytes;
+  // One read takes in all members.
+  std::array<std::byte, kMostOfDentry> room;
+  const auto bytes = MutableBytes(room).first(layout_.dentry_size);
   TRY(memory_->read(dentry, bytes));
   const auto pointer = [&](std::uint32_t offset) {
     return Gva{load<std::uint64_t>(bytes, offset).value_or(0)};

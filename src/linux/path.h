@@ -44,6 +44,7 @@ struct PathLayout {
   std::uint32_t dentry_hash_pprev = 0;  ///< dentry.d_hash.pprev; 0 there: unhashed
   std::uint32_t dentry_parent = 0, dentry_name = 0, dentry_name_length = 0, dentry_inode = 0;
   std::uint32_t dentry_inline_name = 0, dentry_inline_size = 0;  ///< d_iname or d_shortname
+  std::uint32_t dentry_size = 192;  ///< what of a dentry holds these; more with lock debugging
   std::uint32_t dentry_operations = 0, dentry_superblock = 0, dentry_fsdata = 0;
   std::uint32_t operations_dname = 0;  ///< dentry_operations.d_dname
   std::uint32_t mount_parent = 0, mount_mountpoint = 0, mount_mnt = 0, mnt_root = 0;

@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "linux/field.h"
+#include "linux/stack/saved_registers.h"
+#include "linux/stack/stack_areas.h"
 #include "linux/tasks.h"
 #include "linux/views/maps_areas.h"
 #include "x86/address_space.h"
@@ -19,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t kMostPages = 16ULL << 20;  // looked at
 constexpr std::size_t kMostSegments = 60'000;      // an ELF header counts to 65,535
-constexpr std::uint64_t kThreadSize = 16 * kKiB, kPtRegs = 21 * 8;
+constexpr std::size_t kSavedWords = 21;            // of struct pt_regs
 // Source: include/linux/mm.h.
 enum AreaFlag : std::uint64_t {
   kRead = 1,
@@ -37,14 +39,20 @@ struct Segment {
 };
 
 struct Fields {
-  Field<Gva> mm, stack;
+  Field<Gva> mm;
   Field<std::string> comm;
   Field<std::uint64_t> fs_base;
-  static Outcome<Fields> from(const TypeCatalogue& types) {
-    Fields fields;
+  StackAreas stacks;
+  SavedLayout saved;
+  static Outcome<Fields> from(const Kernel& kernel) {
+    const auto& types = kernel.types();
+    Fields fields{.mm = {},
+                  .comm = {},
+                  .fs_base = {},
+                  .stacks = TRY(StackAreas::open(kernel)),
+                  .saved = TRY(SavedLayout::open(types))};
     FieldBinder bind(types);
     bind(fields.mm, "task_struct.mm");
-    bind(fields.stack, "task_struct.stack");
     bind(fields.comm, "task_struct.comm");
     bind(fields.fs_base, "task_struct.thread.fsbase");
     TRY(bind.done());
@@ -76,14 +84,15 @@ void note(std::string& into, std::uint32_t type, const void* bytes, std::size_t 
 
 /// What a thread has saved when it entered the kernel. False if that is no such frame.
 bool user_registers(const Kernel& kernel, const Fields& fields, Gva task, elf_gregset_t& into) {
-  const auto stack = fields.stack.read(kernel.memory(), task);
+  const auto stack = fields.stacks.of_task(task);
   if (!stack) return false;
+  const auto state = saved_user_state(kernel.memory(), fields.saved, *stack);
+  if (!state) return false;
   std::array<std::uint64_t, 27> words{};
-  if (!kernel.memory().read(*stack + kThreadSize - kPtRegs,
-                            std::as_writable_bytes(std::span(words).first(21))))
+  if (!kernel.memory().read(state->saved_at,
+                            std::as_writable_bytes(std::span(words).first(kSavedWords))))
     return false;
-  constexpr std::size_t kCs = 17, kSs = 20, kFsBase = 21;
-  if ((words[kCs] & 3) != 3 || (words[kSs] & 3) != 3) return false;
+  constexpr std::size_t kFsBase = kSavedWords;
   if (const auto base = fields.fs_base.read(kernel.memory(), task)) words[kFsBase] = *base;
   static_assert(sizeof into == sizeof words);
   std::memcpy(&into, words.data(), sizeof words);
@@ -124,7 +133,7 @@ std::vector<Segment> segments_of(const x86::AddressSpace& memory,
 }  // namespace
 
 Outcome<ProcessCore> write_process_core(const Kernel& kernel, std::int64_t pid, int descriptor) {
-  const auto fields = TRY(Fields::from(kernel.types()));
+  const auto fields = TRY(Fields::from(kernel));
   const auto tasks = TRY(TaskList::open(kernel));
   const auto listing = tasks.processes();
   const auto leader = std::find_if(listing.tasks.begin(), listing.tasks.end(),

@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_set>
 
 #include "linux/field.h"
+#include "linux/system_ram.h"
 #include "linux/type_catalogue.h"
 
 namespace vitrine::linux {
@@ -89,16 +91,49 @@ Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
   return check;
 }
 
-/// The kernel counts pages up to max_pfn: that page must be RAM in our map, and RAM must
-/// end soon after it. (What an image holds further up is firmware; what another backend holds
-/// there is an NVDIMM, or a DIMM that the kernel has not taken yet.)
-Health::Check check_memory(const Kernel& kernel) {
-  constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
+/// The last page of RAM that the kernel has, and where what it has does not lie in our map.
+struct KernelRam {
+  Gpa last;
+  std::optional<Gpa> outside;
+};
+
+/// By its resources; by max_pfn, which never goes back when memory is unplugged, where they cannot
+/// be had.
+std::optional<KernelRam> ram_of_kernel(const Kernel& kernel) {
+  const auto in_map = [&](Gpa at) {
+    return std::ranges::any_of(kernel.ram().ram(),
+                               [&](const GpaRange& range) { return range.contains(at); });
+  };
+  const auto told = read_system_ram(kernel);
+  if (told) {
+    KernelRam ram{told->back().end() - kPageSize, std::nullopt};
+    for (const auto& range : *told) {
+      for (const Gpa at : {range.start, range.end() - 1}) {
+        if (!in_map(at) && !ram.outside) ram.outside = at;
+      }
+    }
+    return ram;
+  }
   const auto symbol = kernel.symbols().find("max_pfn");
   const auto pages =
       symbol ? kernel.memory().load<std::uint64_t>(*symbol) : Result<std::uint64_t>(0);
-  if (!pages || *pages == 0) return {"memory map", false, "max_pfn cannot be read"};
+  if (!pages || *pages == 0) return std::nullopt;
   const Gpa last{(*pages - 1) * kPageSize};
+  return KernelRam{last, in_map(last) ? std::nullopt : std::optional(last)};
+}
+
+/// All RAM that the kernel has must be RAM in our map, and that must end soon after its last page.
+/// (What an image holds further up is firmware; what another backend holds there is an NVDIMM, or a
+/// DIMM that the kernel has not taken yet.)
+Health::Check check_memory(const Kernel& kernel) {
+  constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
+  const auto ram = ram_of_kernel(kernel);
+  if (!ram) return {"memory map", false, "max_pfn cannot be read"};
+  if (ram->outside) {
+    return {"memory map", false,
+            fmt::format("the kernel has RAM at {:#x}, our map has not", ram->outside->value)};
+  }
+  const Gpa last = ram->last;
   std::optional<Gpa> end;
   for (const auto& range : kernel.ram().ram()) {
     if (range.contains(last)) end = range.end();

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -17,15 +18,21 @@ std::uint32_t hash_of(std::string_view name) {
   return static_cast<std::uint32_t>(hash ^ hash >> 32);
 }
 
-/// The name in the source. Clang's link-time optimization gives local symbols that it shares
-/// between files a suffix of their own: "tk_core.llvm.1234567".
+/// The name in the source. Link-time optimization gives local symbols that it shares between
+/// files a suffix of their own: "tk_core.llvm.1234567" by Clang, "tk_core.lto_priv.0" by GCC;
+/// Clang's -funique-internal-linkage-names one to all local symbols, "tk_core.__uniq.1234".
 std::string_view source_name(std::string_view name) {
-  constexpr std::string_view kMark = ".llvm.";
-  const auto at = name.rfind(kMark);
-  if (at == std::string_view::npos) return name;
-  const auto digits = name.substr(at + kMark.size());
-  const bool all_digits = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
-  return all_digits ? name.substr(0, at) : name;
+  constexpr std::array<std::string_view, 3> kMarks{".llvm", ".lto_priv", ".__uniq"};
+  for (;;) {
+    const auto dot = name.rfind('.');
+    if (dot == std::string_view::npos) return name;
+    const auto digits = name.substr(dot + 1), front = name.substr(0, dot);
+    if (!std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; })) return name;
+    const auto mark =
+        std::ranges::find_if(kMarks, [&](std::string_view one) { return front.ends_with(one); });
+    if (mark == kMarks.end()) return name;
+    name = front.substr(0, front.size() - mark->size());
+  }
 }
 
 constexpr std::uint64_t extended(std::uint32_t low) {

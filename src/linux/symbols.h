@@ -23,8 +23,8 @@ struct Symbol {
 };
 
 /// Sorted by address; names are found by an index. Names may repeat (static functions). The suffix
-/// of Clang's link-time optimization (".llvm.123") may be left out of a name that is asked for.
-/// Threads: immutable once built, free to share.
+/// of link-time optimization (".llvm.123", ".lto_priv.0") may be left out of a name that is asked
+/// for. Threads: immutable once built, free to share.
 class SymbolTable {
  public:
   class Builder {

@@ -63,8 +63,8 @@ Outcome<MemoryFields> MemoryFields::open(const Kernel& kernel) {
     fields.per_cpu_ = true;
     fields.counter_count_ = static_cast<std::uint32_t>(
         TRY(Embedded::from(types, "percpu_counter.count")).offset().value_or(0));
-    fields.counter_cpus_ = static_cast<std::uint32_t>(
-        TRY(Embedded::from(types, "percpu_counter.counters")).offset().value_or(0));
+    if (const auto cpus = Embedded::from(types, "percpu_counter.counters"))
+      fields.counter_cpus_ = static_cast<std::uint32_t>(cpus->offset().value_or(0));
   }
   const auto index = [&](std::string_view name, std::uint32_t fallback) {
     return static_cast<std::uint32_t>(types.find_enumerator(name).value_or(fallback));
@@ -91,7 +91,7 @@ Result<std::int64_t> MemoryFields::counter(const Snapshot& mm, std::uint32_t whi
   };
   if (!per_cpu_) return std::max<std::int64_t>(0, TRY(word(at)));
   auto sum = static_cast<std::uint64_t>(TRY(word(at + counter_count_)));  // forged ones wrap
-  const Gva parts{static_cast<std::uint64_t>(TRY(word(at + counter_cpus_)))};
+  const Gva parts{counter_cpus_ ? static_cast<std::uint64_t>(TRY(word(at + *counter_cpus_))) : 0};
   if (parts) {
     for (unsigned cpu = 0; cpu < kernel_->cpu_count(); ++cpu) {
       const Gva part = TRY(kernel_->per_cpu(parts, cpu));

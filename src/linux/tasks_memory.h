@@ -77,8 +77,8 @@ class MemoryFields {
   OptionalField<std::uint64_t> flags_;
   Embedded counters_;  // rss_stat.count[] or rss_stat[]
   bool per_cpu_ = false;
-  std::uint32_t counter_count_ = 0;  // percpu_counter.count
-  std::uint32_t counter_cpus_ = 0;   // percpu_counter.counters
+  std::uint32_t counter_count_ = 0;            // percpu_counter.count
+  std::optional<std::uint32_t> counter_cpus_;  // percpu_counter.counters: with CONFIG_SMP
   std::uint32_t file_pages_ = 0, anonymous_pages_ = 1, shared_pages_ = 3;
 
   [[nodiscard]] Result<std::int64_t> counter(const Snapshot& mm, std::uint32_t which) const;

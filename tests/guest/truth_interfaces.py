@@ -1,5 +1,7 @@
 """The view `interfaces` against rtnetlink's links and addresses, and /proc/net/dev, of every namespace."""
 
+from truth_values import networks_of
+
 FLAGS = [
     "UP", "BROADCAST", "DEBUG", "LOOPBACK", "POINTOPOINT", "NOTRAILERS", "RUNNING", "NOARP", "PROMISC", "ALLMULTI",
     "MASTER", "SLAVE", "MULTICAST", "PORTSEL", "AUTOMEDIA", "DYNAMIC", "LOWER_UP", "DORMANT", "ECHO",
@@ -29,7 +31,7 @@ def compare(truth, rows):
             differences.append(f"listed twice: {key}")
         seen[key] = row
     named = set()
-    for netns, network in truth["networks"].items():
+    for netns, network in networks_of(truth, rows).items():
         if "links" not in network:
             continue
         names = {link["index"]: link["name"] for link in network["links"]}

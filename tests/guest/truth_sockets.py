@@ -4,6 +4,8 @@ import ipaddress
 import re
 from collections import Counter
 
+from truth_values import networks_of
+
 STATES = {
     1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 6: "TIME_WAIT",
     7: "CLOSE", 8: "CLOSE_WAIT", 9: "LAST_ACK", 10: "LISTEN", 11: "CLOSING", 12: "NEW_SYN_RECV",
@@ -36,11 +38,12 @@ def compare(truth, rows):
             differences.append(f"backlog of port {row['local_port']} is {row['backlog']}")
         if row.get("doubt"):
             differences.append(f"a doubtful row on a paused guest: {row}")
-    for netns, network in truth["networks"].items():
+    networks = networks_of(truth, rows)
+    for netns, network in networks.items():
         if "files" not in network or not isinstance(network["files"], dict):
             continue
         differences += compare_network(netns, network, by_namespace.get(netns, []))
-    unknown = set(by_namespace) - set(truth["networks"])
+    unknown = set(by_namespace) - set(networks)
     if unknown:
         differences.append(f"sockets in network namespaces that the guest did not name: {sorted(unknown)}")
     addresses = Counter(row["address"] for row in rows)

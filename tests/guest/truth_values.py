@@ -32,3 +32,15 @@ def differ(differences, where, column, expected, seen):
 
 def doubts(rows):
     return [f"a doubtful row on a paused guest: {row}" for row in rows if row.get("doubt")]
+
+
+def networks_of(truth, rows):
+    """The guest's networks by their namespace's inode, as text.
+
+    A kernel without CONFIG_NET_NS names its one network nowhere: that is then the one that all rows name.
+    """
+    networks = truth["networks"]
+    named = {str(row["netns"]) for row in rows}
+    if set(networks) == {""} and len(named) == 1:
+        return {named.pop(): networks[""]}
+    return networks

@@ -30,6 +30,10 @@ constexpr std::uint64_t kImageSize = 6 * kMiB;
 // The lab's task_struct.
 constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList = 64;
 
+// The lab's struct resource.
+constexpr std::uint64_t kResourceSize = 64, kResourceEnd = 8, kResourceFlags = 24,
+                        kResourceSibling = 48, kResourceChild = 56;
+
 constexpr std::string_view kBanner = "Linux version 6.9.0-lab (lab@lab) (gcc) #1 SMP\n";
 
 /// vmlinux's BTF, as far as the lab's kernel goes.
@@ -52,6 +56,14 @@ std::vector<std::byte> build_btf() {
   const auto pgd = btf.structure("pgd_t", 8, {{"pgd", wide, 0}});
   const auto pgd_pointer = btf.pointer(pgd);
   (void)btf.structure("mm_struct", 64, {{"pgd", pgd_pointer, 0}});
+  const auto resource = btf.next() + 1;
+  (void)btf.pointer(resource);
+  (void)btf.structure("resource", kResourceSize,
+                      {{"start", wide, 0},
+                       {"end", wide, 64},
+                       {"flags", wide, 192},
+                       {"sibling", resource - 1, 384},
+                       {"child", resource - 1, 448}});
   return btf.build();
 }
 
@@ -105,6 +117,11 @@ Lab::Lab(const LabOptions& options)
   build_tasks(options);
   build_page_tables(options);
   build_image(options);
+}
+
+Gva Lab::symbol(std::string_view name) const {
+  const auto found = std::ranges::find(symbols_, name, &BuiltSymbol::name);
+  return found == symbols_.end() ? Gva{} : Gva{found->address};
 }
 
 std::uint64_t Lab::btf_offset() { return kBtfOffset; }
@@ -208,7 +225,7 @@ void Lab::build_image(const LabOptions& options) {
   const std::uint64_t map_base = frames + 8;
   memory_.put(text_physical_ + current, tasks_.back().address.value);
   memory_.put(text_physical_ + cpus, std::uint32_t{1});
-  memory_.put(text_physical_ + frames, (4 * kGiB + 2 * kMiB) / kPageSize);
+  memory_.put(text_physical_ + frames, (4 * kGiB + 2 * kMiB + options.unplugged) / kPageSize);
   memory_.put(text_physical_ + map_base, direct_map_.value);
 
   // struct e820_table: a count, then packed entries of address, size, type.
@@ -223,6 +240,30 @@ void Lab::build_image(const LabOptions& options) {
     memory_.put(entry + 16, std::uint32_t{1});
   }
   memory_.put(text_physical_ + e820_pointer, (text_ + e820).value);
+
+  // iomem_resource: RAM, and between it a device's region that holds RAM, too.
+  const std::uint64_t resources = kVariablesOffset + 0xa00;
+  const auto put_resource = [&](std::uint64_t number, GpaRange range, std::uint64_t flags,
+                                std::uint64_t sibling, std::uint64_t child) {
+    const Gpa at = text_physical_ + resources + number * kResourceSize;
+    const auto pointer = [&](std::uint64_t to) {
+      return to == 0 ? 0 : (text_ + resources + to * kResourceSize).value;
+    };
+    memory_.put(at, range.start.value);
+    memory_.put(at + kResourceEnd, range.end().value - 1);
+    memory_.put(at + kResourceFlags, flags);
+    memory_.put(at + kResourceSibling, pointer(sibling));
+    memory_.put(at + kResourceChild, pointer(child));
+  };
+  if (options.resources_end != 0) {
+    constexpr std::uint64_t kDevice = 0x200, kRam = 0x8100'0200;
+    put_resource(0, {Gpa{0}, 1ULL << 52}, kDevice, 0, 1);
+    put_resource(1, {Gpa{kPageSize}, 636 * kKiB}, kRam, 2, 0);
+    put_resource(2, {Gpa{kMiB}, 8 * kMiB}, kDevice, 3, 4);
+    put_resource(3, {Gpa{9 * kMiB}, 39 * kMiB}, kRam, 5, 0);
+    put_resource(4, {Gpa{2 * kMiB}, kMiB}, kRam, 0, 0);
+    put_resource(5, {Gpa{4 * kGiB}, options.resources_end - 4 * kGiB}, kRam, 0, 0);
+  }
 
   symbols_ = make_symbols(options.symbols, text_.value);
   const auto add = [&](std::uint64_t offset, char type, const char* symbol) {
@@ -244,6 +285,7 @@ void Lab::build_image(const LabOptions& options) {
   }
   add(current, 'D', "current_task");
   add(frames, 'B', "max_pfn");
+  add(resources, 'D', "iomem_resource");
   add(map_base, 'D', "page_offset_base");
   add(e820_pointer, 'D', "e820_table_firmware");
   add(kTasksOffset, 'D', "init_task");

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "machine/machine.h"
@@ -60,7 +61,9 @@ struct LabOptions {
   bool registers = true;
   std::uint64_t tables = 40 * kMiB;  ///< where page tables are taken from
   MapSource map_source = MapSource::told;
-  std::uint64_t e820_end = 4 * kGiB + 2 * kMiB;  ///< what the kernel was told of its RAM's end
+  std::uint64_t e820_end = 4 * kGiB + 2 * kMiB;       ///< what the kernel was told of its RAM's end
+  std::uint64_t resources_end = 4 * kGiB + 2 * kMiB;  ///< where iomem_resource has it; 0: has none
+  std::uint64_t unplugged = 0;  ///< bytes of RAM that were there beyond its end
 };
 
 class Lab final : public Machine {
@@ -87,6 +90,8 @@ class Lab final : public Machine {
   [[nodiscard]] Gva direct_map() const { return direct_map_; }
   [[nodiscard]] const std::vector<LabTask>& tasks() const { return tasks_; }  ///< init_task first
   [[nodiscard]] const std::vector<BuiltSymbol>& symbols() const { return symbols_; }
+  /// Of one of its own symbols; 0: it has none of that name.
+  [[nodiscard]] Gva symbol(std::string_view name) const;
   /// Where its tables begin, from its text.
   [[nodiscard]] static std::uint64_t btf_offset();
   [[nodiscard]] static std::uint64_t kallsyms_offset();

@@ -28,6 +28,9 @@ Outcome<DeviceCounters> DeviceCounters::open(const Kernel& kernel) {
   bind(c.operations_, "net_device.netdev_ops");
   bind(c.get_stats64_, "net_device_ops.ndo_get_stats64");
   bind(c.get_stats_, "net_device_ops.ndo_get_stats");
+  bind(c.get_link_, "net_device_ops.ndo_get_iflink");
+  bind(c.tunnel_link_, "ip_tunnel.parms.link");
+  bind(c.tunnel6_link_, "ip6_tnl.parms.link");
   bind(c.per_cpu_, "net_device.tstats");  // lstats and dstats share its place
   bind(c.per_cpu_kind_, "net_device.pcpu_stat_type");
   bind(c.index_, "net_device.ifindex");
@@ -150,6 +153,7 @@ Result<Counters> DeviceCounters::read(Gva device) {
   const Gva get_stats64 = operations ? TRY(get_stats64_.read(memory, operations)) : Gva{};
   const Gva get_stats = operations ? TRY(get_stats_.read(memory, operations)) : Gva{};
   counters.source = name_of(get_stats64 ? get_stats64 : get_stats);
+  if (operations) counters.link = TRY(tunnel_link(device, operations));
   const Gva per_cpu = TRY(per_cpu_.read(memory, device));
   const auto kind = TRY(per_cpu_kind_.read(memory, device)).value_or(0);
   const auto each_cpu = [&](const Layout& layout, Gva variable,
@@ -190,6 +194,18 @@ Result<Counters> DeviceCounters::read(Gva device) {
   }
   if (!done) return std::unexpected(done.error());
   return counters;
+}
+
+/// Source: ip_tunnel_get_iflink() in net/ipv4/ip_tunnel.c, ip6_tnl_get_iflink() in
+/// net/ipv6/ip6_tunnel.c, 5.10 to 7.3.
+Result<std::optional<std::int32_t>> DeviceCounters::tunnel_link(Gva device, Gva operations) const {
+  const auto& memory = kernel_->memory();
+  const auto function = TRY(get_link_.read(memory, operations));
+  if (!function || !*function) return std::optional<std::int32_t>();
+  const auto name = name_of(*function);
+  if (name == "ip_tunnel_get_iflink") return tunnel_link_.read(memory, private_of(device));
+  if (name == "ip6_tnl_get_iflink") return tunnel6_link_.read(memory, private_of(device));
+  return std::optional<std::int32_t>();
 }
 
 Result<void> DeviceCounters::add(const Layout& layout, Gva at, Traffic& sum) const {

@@ -29,7 +29,7 @@ struct Counters {
   /// "device", "lstats", "tstats", "dstats", "vlan", "bridge", "veth", "virtio_net": where they
   /// were read; else the name of the driver's function.
   std::string source;
-  /// The interface at the other end of a veth pair, or below a VLAN: IFLA_LINK.
+  /// The interface at the other end of a veth pair, below a VLAN or under a tunnel: IFLA_LINK.
   std::optional<std::int32_t> link;
 };
 
@@ -62,6 +62,8 @@ class DeviceCounters {
   Result<Traffic> of_lstats(Gva device) const;
   Result<void> read_veth(Gva device, Counters& counters);
   Result<void> read_virtio(Gva device, Counters& counters);
+  /// Of a tunnel over IPv4 or IPv6. 0: any.
+  [[nodiscard]] Result<std::optional<std::int32_t>> tunnel_link(Gva device, Gva operations) const;
   Result<void> read_vlan(Gva device, Counters& counters) const;
   [[nodiscard]] bool uses_tstats(Gva device) const;
   [[nodiscard]] Gva private_of(Gva device) const { return device + private_offset_; }
@@ -74,6 +76,8 @@ class DeviceCounters {
   std::uint64_t private_offset_ = 0;
 
   Field<Gva> operations_, get_stats64_, get_stats_;
+  OptionalField<Gva> get_link_;
+  OptionalField<std::int32_t> tunnel_link_, tunnel6_link_;
   Field<Gva> per_cpu_;
   OptionalField<std::uint8_t> per_cpu_kind_;
   Field<std::int32_t> index_;

@@ -12,7 +12,8 @@
 namespace vitrine::linux {
 namespace {
 
-// THREAD_SIZE of x86-64 without KASAN; with CONFIG_VMAP_STACK the kernel itself tells.
+// THREAD_SIZE of x86-64 without KASAN; with CONFIG_VMAP_STACK the kernel itself tells, and where
+// its types have the union, that.
 constexpr std::uint64_t kUsualPages = 4;
 constexpr std::uint64_t kMaxPages = 64;
 constexpr std::uint64_t kEndOfStack = 0x57ac6e9d;  // STACK_END_MAGIC
@@ -53,6 +54,12 @@ Outcome<StackAreas> StackAreas::open(const Kernel& kernel) {
   bind(areas.pages_, "task_struct.stack_vm_area->nr_pages");
   TRY(bind.done());
 
+  areas.usual_pages_ = kUsualPages;
+  if (const auto size = types.size_of("thread_union");
+      size && *size % kPageSize == 0 && *size / kPageSize <= kMaxPages && *size != 0) {
+    areas.usual_pages_ = *size / kPageSize;
+  }
+
   const auto variable = [&](std::string_view name) { return kernel.symbols().find(name); };
   // A variable of its own, but for 6.2 to 6.14, where pcpu_hot holds it (d7b6d709a76a,
   // c8f1ac2bd707).
@@ -90,7 +97,7 @@ Result<StackArea> StackAreas::of_task(Gva task) const {
   const auto start = TRY(stack_.read(memory, task));
   if (!start) return fail(Errc::not_found, task.value, "task_struct.stack");
   if (!is_kernel_pointer(start)) return fail(Errc::implausible, task.value, "task_struct.stack");
-  std::uint64_t pages = kUsualPages;
+  std::uint64_t pages = usual_pages_;
   if (const auto told = pages_.find(memory, task);
       told && *told && **told != 0 && **told <= kMaxPages) {
     pages = **told;

@@ -62,7 +62,8 @@ class StackAreas {
 
   const Kernel* kernel_;
   Field<Gva> stack_;
-  OptionalField<std::uint64_t> pages_;    // task_struct.stack_vm_area->nr_pages
+  OptionalField<std::uint64_t> pages_;  // task_struct.stack_vm_area->nr_pages
+  std::uint64_t usual_pages_ = 0;
   std::optional<Gva> interrupt_pointer_;  // per-CPU
   std::uint64_t interrupt_size_ = 0;
   std::optional<Gva> exception_pointer_;  // per-CPU

@@ -63,7 +63,8 @@ constexpr Column kColumns[] = {
     {"master", ColumnType::text, "the bridge, bond or team it belongs to", Column::hidden},
     {"lower", ColumnType::list, "interfaces that it stands upon or is made of", Column::hidden},
     {"link", ColumnType::integer,
-     "of a vlan: ifindex of the interface below; of a veth: of the other end, in its namespace",
+     "of a vlan or a tunnel: ifindex of the interface below (0: any); of a veth: of the other end, "
+     "in its namespace",
      Column::hidden},
     {"rx_bytes", ColumnType::size, "bytes received", Column::hidden},
     {"rx_packets", ColumnType::integer, "packets received", Column::hidden},

@@ -160,11 +160,13 @@ class Reader final : public ViewReader {
     return *value;
   }
 
-  // Before struct new_utsname there may be a reference count (until 5.10): its first
-  // member tells where it starts, with types or without.
+  // Without types: before struct new_utsname there may be a reference count (until 5.10); its
+  // first member tells where it starts.
   void set_names(RowSink& rows) const {
-    const auto start = kernel_.symbols().find("init_uts_ns");
+    auto start = kernel_.symbols().find("init_uts_ns");
     if (!start) return;
+    if (const auto names = Embedded::from(kernel_.types(), "uts_namespace.name"))
+      start = names->in(*start);
     std::array<std::byte, 64 + 6 * kNameSize> bytes;
     if (!memory_.read(*start, bytes)) return;
     for (std::uint64_t offset = 0; offset <= 64; offset += 4) {

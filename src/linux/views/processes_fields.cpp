@@ -112,6 +112,8 @@ Outcome<Fields> Fields::open(const Kernel& kernel) {
   absent("seccomp", f.seccomp.exists(), "task_struct.seccomp.mode");
   absent("login_uid", f.login_uid.exists(), "task_struct.loginuid");
   absent("audit_session", f.audit_session.exists(), "task_struct.sessionid");
+  absent("ns_ipc", f.ns_ipc.exists(), "nsproxy.ipc_ns");
+  absent("ns_net", f.ns_net.exists(), "nsproxy.net_ns");
   absent("ns_cgroup", f.ns_cgroup.exists(), "nsproxy.cgroup_ns");
   absent("ns_time", f.ns_time.exists(), "nsproxy.time_ns");
   absent("ns_time_for_children", f.ns_time_for_children.exists(), "nsproxy.time_ns_for_children");

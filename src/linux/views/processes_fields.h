@@ -45,8 +45,8 @@ struct Fields : TaskMembers {
   Span cred;
 
   // nsproxy and what hangs on it
-  Field<std::uint32_t> ns_mnt, ns_uts, ns_ipc, ns_pid_for_children, ns_net;
-  OptionalField<std::uint32_t> ns_cgroup, ns_time, ns_time_for_children;
+  Field<std::uint32_t> ns_mnt, ns_uts, ns_pid_for_children;
+  OptionalField<std::uint32_t> ns_ipc, ns_net, ns_cgroup, ns_time, ns_time_for_children;
   Span nsproxy_span;
 
   // pid, upid, tty_struct
@@ -54,8 +54,8 @@ struct Fields : TaskMembers {
   Embedded pid_numbers;
   Field<std::int32_t> upid_number;
   Field<Gva> upid_ns;
-  Field<std::string> tty_name;
-  Field<Gva> tty_process_group;
+  OptionalField<std::string> tty_name;
+  OptionalField<Gva> tty_process_group;
 
   // fs_struct, file
   Embedded fs_root, fs_pwd, file_path;

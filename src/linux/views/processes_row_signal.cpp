@@ -65,13 +65,14 @@ void ProcessRow::fill_terminal(RowSink& rows) {
     rows.set(kTpgid, std::int64_t{-1});
     return;
   }
-  if (const auto name = f_.tty_name.read(memory_, *tty)) rows.set(kTty, tty_name(*name));
+  if (const auto name = f_.tty_name.read(memory_, *tty); name && *name)
+    rows.set(kTty, tty_name(**name));
   const auto group = f_.tty_process_group.read(memory_, *tty);
-  if (!group) return;
-  if (!*group) {
+  if (!group || !*group) return;
+  if (!**group) {
     rows.set(kTpgid, std::int64_t{-1});  // task_tgid of no pid
   } else {
-    rows.set(kTpgid, integer_value(number_of(*group)));
+    rows.set(kTpgid, integer_value(number_of(**group)));
   }
 }
 

@@ -95,7 +95,7 @@ constexpr TaskMembers::Columns kMembers{.name = kName,
                                         .started = kStarted};
 
 struct Fields : TaskMembers {
-  Field<std::uint32_t> cpu;
+  OptionalField<std::uint32_t> cpu;  // CONFIG_SMP
   Field<std::uint64_t> told_utime, told_stime, nvcsw, nivcsw;
   Embedded cpus;
   Span task, second_look;
@@ -191,9 +191,9 @@ class ThreadsReader final : public ViewReader {
     rows.set(kTid, std::int64_t{ref.pid});
     rows.set(kAddress, ref.address.value);
     f_.fill(rows, task_, kMembers, boot_time_);
-    rows.set(kCpu, integer_value(f_.cpu.read(task_)));
-    if (const auto cpu = f_.cpu.read(task_); cpu && *cpu >= cpu_count_) {
-      rows.doubt("its CPU does not exist");
+    if (const auto cpu = f_.cpu.read(task_)) {
+      rows.set(kCpu, std::int64_t{cpu->value_or(0)});
+      if (cpu->value_or(0) >= cpu_count_) rows.doubt("its CPU does not exist");
     }
     fill_cpu_time(rows);
     if (rows.wants(kCpusAllowed)) fill_cpus(rows, ref.address);

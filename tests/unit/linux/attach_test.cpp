@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 
 #include "linux/find_kernel.h"
 #include "linux/kernel.h"
@@ -87,6 +88,50 @@ TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
     ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
     EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
   }
+}
+
+Health::Check memory_check(
+    const LabOptions& options, const std::function<void(Lab&)>& change = [](Lab&) {}) {
+  Lab lab(options);
+  change(lab);
+  const auto kernel = Kernel::attach(lab, {});
+  if (!kernel) return {"attach", false, kernel.error().message};
+  for (const auto& check : (*kernel)->health().checks) {
+    if (check.name == "memory map") return check;
+  }
+  return {"memory map", false, "not tested"};
+}
+
+TEST(AttachMemory, RamThatWasUnpluggedIsNotMissed) {
+  const auto gone = memory_check({.unplugged = 128 * kMiB});
+  EXPECT_TRUE(gone.ok) << gone.detail;
+  // A kernel whose resources cannot be had counts by max_pfn alone, which does not go back.
+  const auto unknown = memory_check({.resources_end = 0, .unplugged = 128 * kMiB});
+  EXPECT_FALSE(unknown.ok) << unknown.detail;
+  EXPECT_TRUE(memory_check({.resources_end = 0}).ok);
+}
+
+TEST(AttachMemory, RamThatTheMapLacksIsTold) {
+  const auto more = memory_check({.resources_end = 4 * kGiB + 4 * kMiB});
+  EXPECT_FALSE(more.ok);
+  EXPECT_EQ(more.detail, "the kernel has RAM at 0x1003fffff, our map has not");
+}
+
+TEST(AttachMemory, ForgedResourcesEndTheWalk) {
+  constexpr std::uint64_t kSibling = 48, kChild = 56, kEnd = 8;
+  const auto forged = [](std::uint64_t number, std::uint64_t member, std::uint64_t value) {
+    return memory_check({}, [&](Lab& lab) {
+      const Gva base = lab.symbol("iomem_resource");
+      lab.forge().put(lab.physical(base + number * 64 + member),
+                      value < 64 ? (base + value * 64).value : value);
+    });
+  };
+  // What cannot be walked is passed over for max_pfn, which agrees here.
+  EXPECT_TRUE(forged(5, kSibling, 1).ok);  // a circle
+  EXPECT_TRUE(forged(2, kChild, 2).ok);    // its own child
+  EXPECT_TRUE(forged(3, kSibling, 0x1234).ok);
+  EXPECT_TRUE(forged(3, kEnd, 100).ok);  // ends before it begins
+  EXPECT_TRUE(forged(3, kEnd, UINT64_MAX).ok);
 }
 
 TEST(AttachEnded, AKernelThatNoCpuRunsIsPassedOver) {

@@ -113,6 +113,20 @@ TEST_F(Paths, ClimbsAcrossMounts) {
   EXPECT_EQ(reader.within_filesystem(disk).value(), "/");
 }
 
+TEST_F(Paths, AnEntryWithADebuggedLockIsLonger) {
+  PathLayout long_layout = kLayout;
+  long_layout.dentry_size = 256;
+  long_layout.dentry_operations = 216;
+  long_layout.dentry_superblock = 224;
+  long_layout.dentry_fsdata = 248;
+  PathReader wide{memory, long_layout, kNamers};
+  wide.set_root(on_root(root));
+  const auto point = odd("", kNamers.sockets);
+  memory.write(point.dentry + 192, std::vector<std::byte>(64));
+  memory.put(point.dentry + 216, memory.load<Gva>(point.dentry + 96).value());
+  EXPECT_EQ(wide.text(point)->text, "socket:[4711]");
+}
+
 TEST_F(Paths, EndsAtTheRootAskedFor) {
   EXPECT_EQ(reader.text(on_root(disk_point), on_root(mnt))->text, "/disk");
   EXPECT_EQ(reader.text(on_disk(disk), on_root(mnt))->text, "/disk");

@@ -74,13 +74,22 @@ TEST(Symbols, ASuffixOfLinkTimeOptimizationMayBeLeftOut) {
                               {0x1800, "modules.llvm.1"},
                               {0x3000, "twin.llvm.1"},
                               {0x4000, "twin.llvm.2"},
-                              {0x5000, "odd.llvm.x1"}});
+                              {0x5000, "odd.llvm.x1"},
+                              {0x6000, "by_gcc.lto_priv.0"},
+                              {0x7000, "both.__uniq.81.llvm.7"},
+                              {0x8000, "cold.part.0"},
+                              {0x9000, "llvm.3"}});
   EXPECT_EQ(symbols.find("tk_core"), Gva{0x1000});
   EXPECT_EQ(symbols.find("tk_core.llvm.7216389"), Gva{0x1000});
   EXPECT_FALSE(symbols.find("tk_core.llvm.1"));
   EXPECT_EQ(symbols.find("modules"), Gva{0x2000});  // the name itself comes first
   EXPECT_EQ(symbols.all("twin").size(), 2U);
   EXPECT_FALSE(symbols.find("odd"));
+  EXPECT_EQ(symbols.find("by_gcc"), Gva{0x6000});
+  EXPECT_EQ(symbols.find("both"), Gva{0x7000});
+  EXPECT_EQ(symbols.find("both.__uniq.81"), std::nullopt);
+  EXPECT_FALSE(symbols.find("cold"));  // a part of a function is not the function
+  EXPECT_EQ(symbols.find("llvm.3"), Gva{0x9000});
   EXPECT_EQ(symbolize(symbols, Gva{0x1004}), "tk_core.llvm.7216389+0x4");
   SymbolTable::Builder builder;
   builder.add(0x1000, 'd', "tk_core.llvm.7216389");
