@@ -49,6 +49,26 @@ class Collector {
   /// No more are taken: nothing is read for them.
   [[nodiscard]] bool full() const { return sites_.size() >= PatchSites::kMaxSites; }
 
+  /// How many the tables beside ftrace's claim, and as many trampolines as kernels have. A vector
+  /// that grows holds twice what it has, and half of that again while it does.
+  [[nodiscard]] std::size_t other_sites() const {
+    constexpr std::size_t kTrampolines = 4096;
+    std::uint64_t sites = 0;
+    constexpr std::uint64_t kMost = PatchSites::kMaxSites;
+    const auto table = [&](std::string_view first, std::string_view last, std::uint64_t entry) {
+      const auto start = kernel_.symbols().find(first), end = kernel_.symbols().find(last);
+      if (start && end && *end > *start) sites += std::min((*end - *start) / entry, kMost);
+    };
+    table("__start___jump_table", "__stop___jump_table", kJumpEntry);
+    table("__start_static_call_sites", "__stop_static_call_sites", kStaticCallSite);
+    for (const char* member : {"module.num_jump_entries", "module.num_static_call_sites"}) {
+      const auto count = of_.find(member);
+      for (const Module& module : code_.modules())
+        if (count) sites += memory_.load<std::uint32_t>(module.address + *count).value_or(0);
+    }
+    return static_cast<std::size_t>(std::min(sites, kMost)) + kTrampolines;
+  }
+
   void ftrace() {
     const auto start = kernel_.symbols().find("ftrace_pages_start");
     const auto next = of_.find("ftrace_page.next"), records = of_.find("ftrace_page.records"),
@@ -56,13 +76,12 @@ class Collector {
     const auto stride = kernel_.types().size_of("dyn_ftrace");
     if (!start || !next || !records || !index || !ip || !stride || *stride > 64) return;
     std::unordered_set<Gva> seen;
-    // A vector that grows holds twice what it has, and half of that again while it does.
-    std::size_t expected = 1024;
+    std::size_t expected = other_sites();
     for (Gva page{word(*start)}; is_kernel_pointer(page) && seen.insert(page).second &&
                                  seen.size() <= kMaxPages && expected < PatchSites::kMaxSites;
          page = Gva{word(page + *next)})
       expected += memory_.load<std::uint32_t>(page + *index).value_or(0);
-    sites_.reserve(std::min(expected + expected / 4, PatchSites::kMaxSites));
+    sites_.reserve(std::min(expected, PatchSites::kMaxSites));
     seen.clear();
     std::vector<std::byte> block;
     for (Gva page{word(*start)}; page; page = Gva{word(page + *next)}) {
@@ -79,7 +98,7 @@ class Collector {
         continue;
       }
       for (std::uint64_t i = 0; i < count; ++i) {
-        add({.at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}, .target = {}});
+        add({.at = Gva{load<std::uint64_t>(block, i * *stride + *ip).value_or(0)}});
       }
     }
   }
@@ -102,10 +121,11 @@ class Collector {
         continue;
       }
       const bool is_short = *first == 0xeb || *first == 0x66;
-      add({.at = site,
-           .target = start + at + 4 + static_cast<std::uint64_t>(target),
-           .kind = PatchSite::Kind::static_key,
-           .size = static_cast<std::uint8_t>(is_short ? 2 : 5)});
+      PatchSite key{.at = site,
+                    .kind = PatchSite::Kind::static_key,
+                    .size = static_cast<std::uint8_t>(is_short ? 2 : 5)};
+      key.jump_to(start + at + 4 + static_cast<std::uint64_t>(target));
+      add(key);
     }
   }
 
@@ -133,7 +153,6 @@ class Collector {
       const std::int64_t place = load<std::int32_t>(table, at).value_or(0);
       // A conditional tail call (0f 8x) is a byte longer.
       add({.at = start + at + static_cast<std::uint64_t>(place),
-           .target = {},
            .kind = PatchSite::Kind::static_call,
            .size = 6});
     }
@@ -162,7 +181,6 @@ class Collector {
             symbol.name.starts_with("bpf_dispatcher_") && symbol.name.ends_with("_func");
         if (call || dispatcher)
           add({.at = symbol.address,
-               .target = {},
                .kind = PatchSite::Kind::trampoline,
                .size = static_cast<std::uint8_t>(call ? 8 : 16)});
       }
@@ -170,7 +188,7 @@ class Collector {
     // Where ftrace's own entry calls whoever is registered, and may call the graph tracer.
     for (const char* name : {"ftrace_call", "ftrace_regs_call", "ftrace_graph_call"}) {
       if (const auto at = kernel_.symbols().find(name))
-        add({.at = *at, .target = {}, .kind = PatchSite::Kind::trampoline, .size = 5});
+        add({.at = *at, .kind = PatchSite::Kind::trampoline, .size = 5});
     }
     take(kernel_.symbols());
     take(kernel_.module_symbols());
@@ -186,16 +204,13 @@ class Collector {
       (void)walk_hlist(memory_, *table + i * 8, kMaxPages, [&](Gva node) {
         if (full()) return false;
         const Gva probe = node - *hlist;
-        PatchSite site{.at = Gva{word(probe + *addr)},
-                       .target = {},
-                       .kind = PatchSite::Kind::kprobe,
-                       .size = 1};
+        PatchSite site{.at = Gva{word(probe + *addr)}, .kind = PatchSite::Kind::kprobe, .size = 1};
         site.opcode = memory_.load<std::uint8_t>(probe + *opcode).value_or(0);
         if (memory_.load<std::uint8_t>(site.at).value_or(0) == 0xe9 && site.opcode != 0xe9 && kp &&
             copied) {
           site.size = 5;
-          site.copied = memory_.load<std::array<std::uint8_t, 4>>(probe - *kp + *copied)
-                            .value_or(std::array<std::uint8_t, 4>{});
+          site.copy(memory_.load<std::array<std::uint8_t, 4>>(probe - *kp + *copied)
+                        .value_or(std::array<std::uint8_t, 4>{}));
         }
         add(site);
         return true;
@@ -243,7 +258,7 @@ void PatchSites::undo(Gva start, MutableBytes text) const {
       const auto here = std::to_integer<std::uint8_t>(text[at]);
       if (here != 0xcc && !(here == 0xe9 && site.size == 5)) continue;
       text[at] = std::byte{site.opcode};
-      for (std::size_t i = 1; i < room; ++i) text[at + i] = std::byte{site.copied[i - 1]};
+      for (std::size_t i = 1; i < room; ++i) text[at + i] = std::byte{site.copied()[i - 1]};
       continue;
     }
     std::ranges::fill(text.subspan(at, room), std::byte{0});

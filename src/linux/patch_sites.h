@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -18,7 +19,7 @@
 
 namespace vitrine::linux {
 
-/// There are some sixty thousand: small ones first and last would be 40 bytes each.
+/// There are some sixty thousand: what no two kinds have at once shares its room.
 struct PatchSite {
   enum class Kind : std::uint8_t {
     ftrace,
@@ -28,11 +29,21 @@ struct PatchSite {
     kprobe
   };
   Gva at;
-  Gva target;  ///< static_key: where its jump leads
+  std::uint32_t detail = 0;  ///< see jump_to(), copy()
   Kind kind = Kind::ftrace;
-  std::uint8_t size = 5;                 ///< bytes that may change
-  std::uint8_t opcode = 0;               ///< kprobe: the byte that stood there
-  std::array<std::uint8_t, 4> copied{};  ///< kprobe: those behind it, where a jump replaced them
+  std::uint8_t size = 5;    ///< bytes that may change
+  std::uint8_t opcode = 0;  ///< kprobe: the byte that stood there
+
+  /// static_key: where its jump leads, within 2 GiB as every jump.
+  [[nodiscard]] Gva target() const {
+    return at + static_cast<std::uint64_t>(std::int64_t{std::bit_cast<std::int32_t>(detail)});
+  }
+  void jump_to(Gva place) { detail = static_cast<std::uint32_t>(place - at); }
+  /// kprobe: the bytes behind its first, where a jump replaced them.
+  [[nodiscard]] std::array<std::uint8_t, 4> copied() const {
+    return std::bit_cast<std::array<std::uint8_t, 4>>(detail);
+  }
+  void copy(std::array<std::uint8_t, 4> bytes) { detail = std::bit_cast<std::uint32_t>(bytes); }
 };
 
 class PatchSites {

@@ -23,12 +23,18 @@ namespace {
 constexpr std::size_t kLongestMessage = 60 * 1024;
 constexpr auto kPatience = std::chrono::seconds(20);
 
-// A message: "+NUMBER" or "-NUMBER", then pairs of command and arguments, all ended by NULs.
+// A message: "+NUMBER" or "-NUMBER", then threes of a kind (a file to be written, a command of the
+// monitor) with its two parts, all ended by NULs.
+constexpr std::string_view kFile = "w", kCommand = "c";
+
 std::string message_of(char kind, std::uint64_t number, const Undo* undo) {
   std::string text = kind + std::to_string(number) + '\0';
   if (undo != nullptr) {
-    for (const auto& command : undo->commands)
-      text += command.command + '\0' + command.arguments + '\0';
+    const auto add = [&](std::string_view what, std::string_view first, std::string_view second) {
+      for (const auto part : {what, first, second}) (text += part) += '\0';
+    };
+    for (const auto& file : undo->files) add(kFile, file.path, file.text);
+    for (const auto& command : undo->commands) add(kCommand, command.command, command.arguments);
   }
   return text;
 }
@@ -73,18 +79,32 @@ bool receive_message(int socket, std::vector<Promise>& promises) {
   promise.number = std::strtoull(words[0].c_str() + 1, nullptr, 10);
   std::erase_if(promises, [&](const Promise& other) { return other.number == promise.number; });
   if (words[0][0] == '-') return true;
-  for (std::size_t i = 1; i + 1 < words.size(); i += 2)
-    promise.undo.commands.push_back({words[i], words[i + 1]});
+  for (std::size_t i = 1; i + 2 < words.size(); i += 3) {
+    if (words[i] == kFile)
+      promise.undo.files.push_back({words[i + 1], words[i + 2]});
+    else
+      promise.undo.commands.push_back({words[i + 1], words[i + 2]});
+  }
   promises.push_back(std::move(promise));
   return true;
 }
 
 void undo_all(const Monitor& monitor, std::vector<Promise>& promises) {
   std::reverse(promises.begin(), promises.end());
+  for (const auto& promise : promises) {
+    for (const auto& file : promise.undo.files) {
+      const FileDescriptor opened(::open(file.path.c_str(), O_WRONLY | O_CLOEXEC));
+      if (opened) (void)!::write(opened.get(), file.text.data(), file.text.size());
+    }
+  }
   bool heard = true;
   for (const auto& promise : promises) {
     if (promise.gdb) heard = farewell_to_gdbstub(promise.gdb.get()) && heard;
   }
+  const bool files_alone = std::ranges::all_of(promises, [](const Promise& promise) {
+    return promise.undo.commands.empty() && !promise.gdb;
+  });
+  if (files_alone) return;
   auto qmp = monitor.talk(kPatience);
   if (!qmp) return;
   for (const auto& promise : promises) {

@@ -17,12 +17,16 @@
 
 namespace vitrine {
 
-/// How to undo one effect: monitor commands in their order, each of which may fail.
+/// How to undo one effect: files first, then monitor commands in their order; each may fail.
 struct Undo {
   struct Command {
     std::string command;    ///< "object-del"
     std::string arguments;  ///< a JSON object, or empty
   };
+  struct File {
+    std::string path, text;  ///< what is written into a file that is there
+  };
+  std::vector<File> files;
   std::vector<Command> commands;
   /// Our end of a gdbstub's connection: first its breakpoints are removed and the guest goes on.
   int gdb_socket = -1;

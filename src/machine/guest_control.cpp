@@ -80,19 +80,21 @@ Outcome<bool> GuestControl::throttle_by_group(unsigned percent) {
       return false;
     group_before_ = file_text(folder + "/cpu.max");
     if (group_before_.empty()) return false;
+    // Promised before it is done: who is killed leaves no limit behind.
+    guardian_ = TRY(Guardian::start(monitor_));
+    Undo undo;
+    undo.files.push_back({folder + "/cpu.max", group_before_});
+    promise_ = TRY(guardian_->promise(undo));
     group_file_ = folder + "/cpu.max";
   }
-  const bool done =
-      percent >= 100
-          ? write_file(group_file_, group_before_)
-          : write_file(group_file_,
-                       fmt::format("{} 100000", percent * 1000 * monitor_.process().options.vcpus));
-  if (!done) group_file_.clear();
+  const bool done = write_file(
+      group_file_, fmt::format("{} 100000", percent * 1000 * monitor_.process().options.vcpus));
+  if (!done) end_throttle();
   return done;
 }
 
 void GuestControl::end_throttle() {
-  if (!group_file_.empty()) (void)write_file(group_file_, group_before_);
+  if (!group_file_.empty() && write_file(group_file_, group_before_)) guardian_->kept(promise_);
   group_file_.clear();
   throttling_ = false;
   if (throttle_.joinable()) throttle_.join();

@@ -31,8 +31,7 @@ class GuestControl {
 
   /// Lets the machine have `percent` of its time; 100 ends it. By the cgroup's cpu.max where QEMU
   /// is alone in a group that we may write, else by stopping and letting go, ten times a second.
-  /// Ends with this object. If we are killed the guardian lets the machine go; a group keeps its
-  /// limit.
+  /// Ends with this object; if we are killed, the guardian ends it.
   [[nodiscard]] Outcome<std::string> throttle(unsigned percent);
 
   /// An ELF core of all RAM, with the registers of every CPU. The machine stands while QEMU writes

@@ -24,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::seconds(2);         // for a question to come whole
 constexpr auto kAnswerPatience = std::chrono::seconds(30);  // replacing a script takes a plan
 constexpr std::size_t kMaxLine = 4096;
+constexpr int kDeafMs = 200;
 
 bool wait_for(int fd, short events, Clock::time_point until) {
   for (;;) {
@@ -134,14 +135,20 @@ ControlSocket::~ControlSocket() {
 }
 
 void ControlSocket::run() {
+  // Out of descriptors the listener stays ready, and nobody can be taken in: it is let be a moment.
+  bool deaf = false;
   for (;;) {
-    pollfd ready[] = {{.fd = listener_.get(), .events = POLLIN, .revents = 0},
+    pollfd ready[] = {{.fd = deaf ? -1 : listener_.get(), .events = POLLIN, .revents = 0},
                       {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
-    if (poll(ready, 2, -1) < 0 && errno != EINTR) return;
+    if (poll(ready, 2, deaf ? kDeafMs : -1) < 0 && errno != EINTR) return;
+    deaf = false;
     if (ready[1].revents != 0) return;
     if (ready[0].revents == 0) continue;
     const FileDescriptor client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!client) continue;
+    if (!client) {
+      deaf = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      continue;
+    }
     // The folder is the owner's alone; the socket asks once more.
     ucred who{};
     socklen_t size = sizeof who;

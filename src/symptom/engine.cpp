@@ -12,8 +12,8 @@
 #include "probe/interpreter.h"
 #include "probe/kernel_ports.h"
 #include "probe/maps.h"
-#include "symptom/patterns/pattern_rules.h"
 #include "symptom/patterns/pattern_scanner.h"
+#include "symptom/patterns/pattern_set.h"
 #include "symptom/rule_environment.h"
 #include "symptom/view_cache.h"
 #include "vmipl/catalogue.h"
@@ -214,21 +214,15 @@ class PackEngine final : public Engine {
   }
 
   void load_patterns(const Pack& pack) {
-    std::vector<PatternRules::Source> sources;
-    for (const auto& file : pack.files())
-      if (file.kind == PackFile::Kind::patterns) sources.push_back({file.name, file.text});
-    if (sources.empty()) return;
-    rules_ = PatternRules::compile(sources, problems_);
+    const auto set = options_.compiled != nullptr ? *options_.compiled : PatternSet::compile(pack);
+    problems_.insert(problems_.end(), set.problems.begin(), set.problems.end());
+    rules_ = set.rules;
     if (rules_ == nullptr) return;
-    if (rules_->needs_everything())
-      problems_.emplace_back(
-          "some patterns have no fixed bytes: every page is given to YARA, which takes seconds a "
-          "pass");
     patterns_ = std::make_unique<PatternScanner>(views_.kernel(), *rules_);
     states_.push_back({.name = "patterns",
                        .technique = "",
                        .summary = fmt::format("{} YARA rules over memory", rules_->size()),
-                       .rule = sources.front().name.substr(sources.front().name.rfind('/') + 1),
+                       .rule = set.first.substr(set.first.rfind('/') + 1),
                        .runs = true,
                        .why = {},
                        .period = kPatternPeriod});
@@ -524,7 +518,7 @@ class PackEngine final : public Engine {
   std::vector<Finding> reported_;
   std::size_t next_first_ = 0;
   bool judged_ = false;
-  std::unique_ptr<PatternRules> rules_;
+  std::shared_ptr<PatternRules> rules_;
   std::unique_ptr<PatternScanner> patterns_;
   std::size_t pattern_state_ = 0;
   Clock::time_point patterns_due_{};

@@ -18,11 +18,15 @@ class Kernel;
 
 namespace vitrine::symptom {
 
+struct PatternSet;
+
 struct EngineOptions {
   /// A finding is dropped where one of these holds: predicates over a finding's parts, as in
   /// `symptom == "reverse_shell" && process == "socat"` (docs/symptoms.md).
   std::vector<std::string> allow;
-  bool patterns = true;             ///< run the YARA rules, too
+  bool patterns = true;  ///< run the YARA rules, too
+  /// The pack's, compiled before (PatternSet::compile()); null: they are compiled with the rest.
+  std::shared_ptr<const PatternSet> compiled = nullptr;
   std::size_t max_findings = 4096;  ///< known at once; more are counted and told
   /// What one pass may take. What was not looked at is told, and is first in the next pass.
   std::chrono::milliseconds pass_limit{10'000};

@@ -7,7 +7,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
-#include "base/edit_distance.h"
+#include "fvm/did_you_mean.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -19,16 +19,8 @@ constexpr std::array<std::string_view, 5> kSeverities = {"info", "low", "medium"
 
 template <class Names>
 std::string guess(std::string_view word, const Names& names) {
-  std::string_view best;
-  std::size_t distance = 3;
-  for (const std::string_view name : names) {
-    if (const auto apart = edit_distance(word, name, 2); apart < distance) {
-      distance = apart;
-      best = name;
-    }
-  }
-  return best.empty() ? fmt::format("; there are {}", fmt::join(names, ", "))
-                      : fmt::format("; did you mean \"{}\"?", best);
+  auto meant = did_you_mean(word, names);
+  return meant.empty() ? fmt::format("; there are {}", fmt::join(names, ", ")) : meant;
 }
 
 class PolicyReader {

@@ -19,6 +19,7 @@
 #include "fvm/sensor/sensor.h"
 #include "fvm/sensor/sensor_main.h"
 #include "memory/shared_mapping.h"
+#include "symptom/patterns/pattern_set.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -105,10 +106,16 @@ int run_init() {
   const auto pack = symptom::Pack::load(folders);
 
   Reporter reporter(std::move(channel));
-  Sensor sensor(
-      static_cast<const volatile std::byte*>(page), *pulse, reporter, open_bars,
-      [&](const linux::Kernel& kernel) { return symptom::Engine::create(kernel, pack, {}); });
-  sensor.run([]() -> Outcome<void> { return lock_down(microvm_rules()); });
+  std::shared_ptr<const symptom::PatternSet> patterns;
+  Sensor sensor(static_cast<const volatile std::byte*>(page), *pulse, reporter, open_bars,
+                [&](const linux::Kernel& kernel) {
+                  return symptom::Engine::create(kernel, pack, {.compiled = patterns});
+                });
+  sensor.run([&]() -> Outcome<void> {
+    TRY(lock_down(microvm_rules()));
+    patterns = compiled_patterns(pack);
+    return {};
+  });
   give_up("the verdict channel is closed");
 }
 

@@ -1,6 +1,7 @@
 #include "fvm/sensor/sensor_main.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include "fvm/packet.h"
 #include "fvm/sandbox/seccomp.h"
 #include "fvm/sensor/sensor.h"
+#include "symptom/patterns/pattern_set.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -74,6 +76,12 @@ Outcome<symptom::Pack> read_pack(int file) {
   return TRY(symptom::Pack::from_bytes(bytes));
 }
 
+std::shared_ptr<const symptom::PatternSet> compiled_patterns(const symptom::Pack& pack) {
+  auto set = std::make_shared<const symptom::PatternSet>(symptom::PatternSet::compile(pack));
+  ::malloc_trim(0);
+  return set;
+}
+
 int run_process_sensor() {
   Pulse* pulse = create_pulse();
   if (pulse == nullptr) return failed(Problem(Errc::io, "no room for the pulse"));
@@ -89,11 +97,18 @@ int run_process_sensor() {
 
   Reporter reporter{FileDescriptor(kChannel)};
   Door door{FileDescriptor(kDoor)};
+  std::shared_ptr<const symptom::PatternSet> patterns;
   Sensor sensor(
       static_cast<const volatile std::byte*>(page), *pulse, reporter,
       [&](const Orders& orders) { return door.files(orders); },
-      [&](const linux::Kernel& kernel) { return symptom::Engine::create(kernel, *pack, {}); });
-  sensor.run([]() -> Outcome<void> { return lock_down(sensor_rules()); });
+      [&](const linux::Kernel& kernel) {
+        return symptom::Engine::create(kernel, *pack, {.compiled = patterns});
+      });
+  sensor.run([&]() -> Outcome<void> {
+    TRY(lock_down(sensor_rules()));
+    patterns = compiled_patterns(*pack);
+    return {};
+  });
   return 0;
 }
 

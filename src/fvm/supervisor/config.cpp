@@ -12,7 +12,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
-#include "base/edit_distance.h"
+#include "fvm/did_you_mean.h"
 #include "fvm/supervisor/libvirt_domains.h"
 
 namespace vitrine::fvm {
@@ -93,17 +93,8 @@ class ConfigReader {
  private:
   template <class Names>
   void unknown(const toml::key& key, const Names& names) {
-    std::string_view best;
-    std::size_t distance = 3;
-    for (const std::string_view name : names) {
-      if (const auto apart = edit_distance(key.str(), name, 2); apart < distance) {
-        distance = apart;
-        best = name;
-      }
-    }
-    mistake(key.source(), best.empty() ? fmt::format("there is no \"{}\"", key.str())
-                                       : fmt::format("there is no \"{}\"; did you mean \"{}\"?",
-                                                     key.str(), best));
+    mistake(key.source(),
+            fmt::format("there is no \"{}\"{}", key.str(), did_you_mean(key.str(), names)));
   }
 
   void text(const toml::node& node, std::string& into) {

@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMostClients = 32;
 constexpr std::size_t kLongestRequest = 4096;
 constexpr long long kPatienceMs = 5000;
+constexpr long long kDeafMs = 200;
 
 long long now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -54,15 +55,21 @@ Outcome<ControlSocket> ControlSocket::listen(const std::string& path) {
 }
 
 void ControlSocket::poll_for(std::vector<pollfd>& all) const {
-  all.push_back({socket_.get(), POLLIN, 0});
+  const bool hears = clients_.size() < kMostClients && now_ms() >= deaf_until_ms_;
+  all.push_back({hears ? socket_.get() : -1, POLLIN, 0});
   for (const auto& client : clients_)
     all.push_back({client.socket.get(), client.reply.empty() ? short{POLLIN} : short{POLLOUT}, 0});
 }
 
 void ControlSocket::serve(const std::function<std::string(std::string_view)>& answer) {
-  while (clients_.size() < kMostClients) {
+  while (clients_.size() < kMostClients && now_ms() >= deaf_until_ms_) {
     FileDescriptor fresh(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fresh) break;
+    if (!fresh) {
+      // Neither nobody there, nor gone again: no descriptor, no memory.
+      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        deaf_until_ms_ = now_ms() + kDeafMs;
+      break;
+    }
     clients_.push_back({std::move(fresh), {}, {}, 0, now_ms()});
   }
   std::erase_if(clients_, [&](Client& client) {

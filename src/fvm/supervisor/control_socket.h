@@ -18,7 +18,8 @@ class ControlSocket {
   /// Listens at PATH, mode 0600; a stale file is removed. @returns denied, io
   [[nodiscard]] static Outcome<ControlSocket> listen(const std::string& path);
 
-  /// What poll() should wait for.
+  /// What poll() should wait for. Not for who comes, for a moment after one could not be taken in:
+  /// poll() would return at once, again and again, until a descriptor is free.
   void poll_for(std::vector<pollfd>& all) const;
   /// Serves who has said something, and goes on with long answers. Never blocks: slow or silent
   /// clients cost a descriptor, and five seconds without a question or with an answer half read
@@ -37,6 +38,7 @@ class ControlSocket {
   explicit ControlSocket(FileDescriptor socket) : socket_(std::move(socket)) {}
   FileDescriptor socket_;
   std::vector<Client> clients_;
+  long long deaf_until_ms_ = 0;
 };
 
 /// The client's side: asks and waits for the answer.

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/edit_distance.h"
+#include "fvm/did_you_mean.h"
 #include "symptom/symptom_names.h"
 
 namespace vitrine::fvm {
@@ -22,17 +22,8 @@ std::vector<std::string> policy_remarks(const Config& config, const symptom::Pac
     if (!policy) continue;  // the configuration told it
     for (const auto& [symptom, actions] : policy->by_symptom) {
       if (std::ranges::binary_search(names, symptom)) continue;
-      std::string_view near;
-      std::size_t distance = 4;
-      for (const auto& name : names) {
-        if (const auto apart = edit_distance(symptom, name, 3); apart < distance) {
-          distance = apart;
-          near = name;
-        }
-      }
-      remarks.push_back(
-          fmt::format("{}: no rule tells of the symptom \"{}\"{}", guest->policy_name, symptom,
-                      near.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", near)));
+      remarks.push_back(fmt::format("{}: no rule tells of the symptom \"{}\"{}", guest->policy_name,
+                                    symptom, did_you_mean(symptom, names)));
     }
   }
   return remarks;

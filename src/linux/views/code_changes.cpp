@@ -167,7 +167,7 @@ class Reader final : public ViewReader {
     for (const auto& range : code.rest())
       add(range.start.value, range.size, static_cast<std::uint64_t>(range.owner));
     for (const auto& site : sites.sites())
-      add(site.at.value, site.size, site.target.value ^ static_cast<std::uint64_t>(site.kind));
+      add(site.at.value, site.size, site.target().value ^ static_cast<std::uint64_t>(site.kind));
     return hash;
   }
 
@@ -292,8 +292,8 @@ class Reader final : public ViewReader {
           return site.at + 2 +
                      static_cast<std::uint64_t>(
                          std::int64_t{load<std::int8_t>(bytes, 1).value_or(0)}) !=
-                 site.target;
-        if (op == 0xe9) return jump_target(site.at, bytes) != site.target;
+                 site.target();
+        if (op == 0xe9) return jump_target(site.at, bytes) != site.target();
         return !is_nop(bytes) && load<std::uint16_t>(bytes, 0) != 0x9066 && !probed(site.at, bytes);
       };
       if (!wrong(code) || !again(site.at, wrong)) continue;

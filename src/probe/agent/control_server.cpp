@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::size_t kReadAtOnce = 64 * 1024;
 constexpr int kSendLimitMs = 2000;
+constexpr int kDeafMs = 200;
 constexpr std::size_t kMostNotes = 64;  // that wait for a controller who is slow
 
 Problem io(std::string_view what, const std::string& path) {
@@ -93,14 +94,17 @@ void ControlServer::stop() {
 }
 
 void ControlServer::serve() {
+  // Out of descriptors the listener stays ready, and nobody can be taken in: it is let be a moment.
+  bool deaf = false;
   while (!ending_.load()) {
     std::array<pollfd, 3> sockets = {pollfd{wake_.get(), POLLIN, 0},
-                                     pollfd{listener_.get(), POLLIN, 0},
+                                     pollfd{deaf ? -1 : listener_.get(), POLLIN, 0},
                                      pollfd{client_.get(), POLLIN, 0}};
-    if (::poll(sockets.data(), client_ ? 3 : 2, -1) < 0 && errno != EINTR) break;
+    if (::poll(sockets.data(), client_ ? 3 : 2, deaf ? kDeafMs : -1) < 0 && errno != EINTR) break;
+    deaf = false;
     if (sockets[0].revents != 0) tell_notes();
     if (client_ && sockets[2].revents != 0 && !receive()) let_go();
-    if ((sockets[1].revents & POLLIN) != 0) accept_one();
+    if ((sockets[1].revents & POLLIN) != 0) deaf = !accept_one();
   }
 }
 
@@ -116,9 +120,10 @@ void ControlServer::tell_notes() {
   for (const auto& note : notes) (void)send(MessageKind::note, note);
 }
 
-void ControlServer::accept_one() {
+/// @returns false  there is no descriptor for who comes
+bool ControlServer::accept_one() {
   FileDescriptor caller(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!caller) return;
+  if (!caller) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
   std::string why;
   const auto peer = peer_of(caller.get());
   // The same user, or root.
@@ -128,7 +133,7 @@ void ControlServer::accept_one() {
   if (!why.empty()) {
     const auto frame = encode_frame(MessageKind::refused, bytes_of(why));
     (void)::send(caller.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return;
+    return true;
   }
   client_ = std::move(caller);
   controller_ = peer->pid;
@@ -150,6 +155,7 @@ void ControlServer::accept_one() {
   if (api.write_register != nullptr || api.cpu != nullptr) welcome.can |= Welcome::write_registers;
   if (api.physical != nullptr && api.physical_address != nullptr) welcome.can |= Welcome::physical;
   (void)send(MessageKind::welcome, encode(welcome));
+  return true;
 }
 
 void ControlServer::let_go() {

@@ -46,7 +46,7 @@ class ControlServer final : public HeldHost {
   };
 
   void serve();
-  void accept_one();
+  bool accept_one();
   void tell_notes();
   void let_go();
   /// False: the controller is to be let go.

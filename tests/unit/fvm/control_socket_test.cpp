@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -101,6 +103,41 @@ TEST_F(ControlSocketTest, WhoDoesNotReadHoldsNobodyUp) {
   bool ended = false;
   EXPECT_EQ(read_all(other, ended), "short\n");
   EXPECT_TRUE(ended);
+}
+
+// A listener that cannot take anybody in stays ready to be read: whoever waits for it would turn
+// without a pause.
+TEST_F(ControlSocketTest, OutOfDescriptorsItRestsAndHearsLater) {
+  ASSERT_TRUE(server_);
+  const auto waiting = client();
+  ASSERT_EQ(::send(waiting.get(), "{}\n", 3, 0), 3);
+  const auto ready = [&] {
+    std::vector<pollfd> all;
+    server_->poll_for(all);
+    return ::poll(all.data(), all.size(), 0);
+  };
+  EXPECT_EQ(ready(), 1);
+  {
+    rlimit old{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+    const rlimit none{3, old.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    serve("yes");
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  }
+  EXPECT_EQ(clients(), 0U);
+  EXPECT_EQ(ready(), 0);
+  bool ended = false;
+  std::string told;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!ended && std::chrono::steady_clock::now() < end) {
+    std::vector<pollfd> all;
+    server_->poll_for(all);
+    (void)::poll(all.data(), all.size(), 20);
+    serve("yes");
+    told += read_all(waiting, ended);
+  }
+  EXPECT_EQ(told, "yes\n");
 }
 
 TEST_F(ControlSocketTest, QuestionInPiecesAndOneTooLong) {
