@@ -357,10 +357,11 @@ bool append_map_json(std::string& out, const MapInfo& map, std::vector<MapRow> r
           if (map.aggregate == Aggregate::histogram) {
             edge("from", b == 0 ? std::nullopt
                                 : std::optional<std::uint64_t>(b == 1 ? 0 : 1ULL << (b - 2)));
-            edge("to", b == 0      ? std::optional<std::uint64_t>(0)
-                       : b == 1    ? std::optional<std::uint64_t>(1)
-                       : b == last ? std::nullopt
-                                   : std::optional<std::uint64_t>(1ULL << (b - 1)));
+            edge("to", b == 0   ? std::optional<std::uint64_t>(0)
+                       : b == 1 ? std::optional<std::uint64_t>(1)
+                       : b == last || (b == 64 && is_signed(map))
+                           ? std::nullopt
+                           : std::optional<std::uint64_t>(1ULL << (b - 1)));
           } else {
             const auto low = static_cast<std::uint64_t>(map.low),
                        step = static_cast<std::uint64_t>(map.step),

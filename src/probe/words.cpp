@@ -245,6 +245,7 @@ std::string words(const ValueView& value, ValueType type, const TextRules& rules
       return out;
     }
     case ValueType::stack: {
+      if (frames(value.text) == 0) return "(no frames)";  // of the kernel, while a program runs
       std::string out;
       for (std::size_t i = 0; i < frames(value.text); ++i) {
         const auto word = frame(value.text, i);

@@ -269,7 +269,8 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
      "Its entries are always missing. Is the name misspelled?"},
     {"W009", "no-effect", W, "a statement that does nothing",
      "The value is computed and thrown away."},
-    {"W010", "duplicate-key", W, "a configuration key is given twice", "The last one counts."},
+    {"W010", "duplicate-key", W, "a configuration key, or a property of a symptom, is given twice",
+     "The last one counts."},
     {"W011", "ambiguous-address", W, "eight digits are read as a hexadecimal address",
      "As the published scripts write addresses, eight digits where an address stands are "
      "hexadecimal.\n"

@@ -34,8 +34,8 @@ std::string Compiler::quote(Span span) const {
 
 std::optional<Program> Compiler::run() {
   // The types of maps come from all of the script: walk it until they stand still. Each walk
-  // settles at least one map or is the last but one; chains longer than this are no script.
-  constexpr unsigned kMostPasses = 6;
+  // settles at least one map or is the last but one; what is not settled then is told.
+  constexpr unsigned kMostPasses = 32;
   std::size_t known = SIZE_MAX;
   for (unsigned i = 0; i < kMostPasses; ++i) {
     pass();
@@ -43,7 +43,7 @@ std::optional<Program> Compiler::run() {
     for (const auto& map : maps_)
       now += (map.second.value_known && !map.second.value.open()) + map.second.keys_known;
     // All of them, or no more than before: another silent walk would say the same.
-    if (now == known || now == 2 * maps_.size()) break;
+    if (full_ || (!widened_ && (now == known || now == 2 * maps_.size()))) break;
     known = now;
   }
   aloud_ = true;
@@ -67,10 +67,12 @@ void Compiler::pass() {
   declared_.clear();
   checked_.clear();
   constants_.clear();
+  constant_values_.clear();
   functions_.clear();
   symptoms_.clear();
-  broken_ = incomplete_ = full_ = false;
+  broken_ = incomplete_ = full_ = widened_ = false;
   first_unknown_ = {};
+  steps_ = 0;
   for (auto& map : maps_) map.second.read = map.second.written = false;
   declare();
   for (const auto id : script_.top) top(script_.at(id));
@@ -150,12 +152,12 @@ void Compiler::top(const Item& item) {
     case Item::Kind::constant: {
       // Judged where it stands, also if nobody uses it.
       Scope scope(*this);
-      const auto used = used_;
+      const bool used = used_.contains(item.name_span.begin);
       Expr use{.kind = Expr::Kind::name, .span = script_.at(item.value).span};
       const auto* probe = std::exchange(probe_, nullptr);
       (void)constant_item(item, use);
       probe_ = probe;
-      if (!used.contains(item.name_span.begin)) used_.erase(item.name_span.begin);
+      if (!used) used_.erase(item.name_span.begin);
       break;
     }
     case Item::Kind::function:
@@ -309,7 +311,7 @@ void Compiler::finish() {
     if (!used_.contains(item->name_span.begin)) function_alone(*item);
   }
   for (const auto& [where, what] : declared_) {
-    if (used_.contains(where)) continue;
+    if (used_.contains(where) || full_) continue;  // not all of it was looked at
     const auto& [span, code] = what;
     const auto name = source_.text(span);
     std::string_view verb = code == Code::unused_fn ? "is never called"
@@ -335,6 +337,16 @@ void Compiler::finish() {
       if (nearest.found()) diagnostic.label = fmt::format("did you mean @{}?", nearest.best());
       tell(std::move(diagnostic));
     }
+  }
+  const bool attached = options_.ports.types != nullptr && options_.ports.symbols != nullptr &&
+                        options_.ports.views != nullptr;
+  for (const auto& [name, map] : maps_) {
+    if (!attached || broken_ || !map.written || !map.value.open()) continue;
+    tell({.code = Code::map_value,
+          .span = map.first_value,
+          .message = fmt::format("what @{} holds cannot be told: its values come from maps that "
+                                 "take theirs from it",
+                                 name)});
   }
   if (maps_.size() > kMaxMaps) {
     tell({.code = Code::too_many,

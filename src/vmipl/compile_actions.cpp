@@ -285,6 +285,17 @@ Value Compiler::act(const Expr& expr, const ProbeInfo& probe) {
           broken_ = true;
           break;
         }
+        if (const auto bits = value.type.bits; value.type.is(TypeKind::integer) &&
+                                               probe.name == "WriteMemory" && bits != 8 &&
+                                               bits != 16 && bits != 32 && bits != 64) {
+          tell({.code = Code::wrong_type,
+                .span = arg.span,
+                .message = fmt::format("this number has {} bits: whole bytes are written", bits),
+                .hint = fmt::format("(u8){0}, (u16){0}, (u32){0} or (u64){0}",
+                                    source_.text(arg.span))});
+          broken_ = true;
+          break;
+        }
         site.numbers.push_back(value.type.textual()               ? 0
                                : value.type.is(TypeKind::boolean) ? 1
                                                                   : value.type.bits / 8U);

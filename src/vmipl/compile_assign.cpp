@@ -72,16 +72,16 @@ void Compiler::assign(const Stmt& stmt) {
         broken_ = true;
         return;
       }
-      if (!same_family(map.value, value.type) && !aggregating && stmt.op == Op::none) {
+      if (!fits(map.value, value.type) && !aggregating && stmt.op == Op::none) {
         tell({.code = Code::map_value,
               .span = source.span,
-              .message = fmt::format("@{} holds {}; this is {}", map.name, describe(map.value.kind),
-                                     describe(value.type.kind)),
+              .message = fmt::format("@{} holds {}; this is {}", map.name, described(map.value),
+                                     described(value.type)),
               .notes = {{map.first_value, "first given here"}}});
         broken_ = true;
         return;
       }
-      if (map.value.is(TypeKind::unknown)) map.value = aggregating ? value.type : value.type;
+      if (map.value.is(TypeKind::unknown)) map.value = value.type;
     } else {
       map.value_known = true;
       map.first_value = stmt.span;
@@ -96,6 +96,9 @@ void Compiler::assign(const Stmt& stmt) {
                 ? Type{.kind = static_cast<TypeKind>(value.use), .is_signed = value.type.is_signed}
                 : type_of(TypeKind::integer);
     }
+    Value counted = value;
+    if (aggregating) counted.type.kind = static_cast<TypeKind>(value.use);
+    widen(map, counted, stmt.op);
     if (value.type.is(TypeKind::row) || value.type.is(TypeKind::structure)) return;
     if (!operands || (value.type.open() && !aggregating)) return;
     const auto list = operand_list(*operands);
@@ -163,11 +166,11 @@ void Compiler::assign(const Stmt& stmt) {
         value = arithmetic(target, stmt.op, old, right, stmt.span, stmt.span);
       }
       if (value.type.is(TypeKind::error)) return;
-      if (!same_family(local.value.type, value.type)) {
+      if (!fits(local.value.type, value.type)) {
         tell({.code = Code::type_mismatch,
               .span = stmt.span,
               .message = fmt::format("{} is {}; this is {}", local.name,
-                                     describe(local.value.type.kind), describe(value.type.kind)),
+                                     described(local.value.type), described(value.type)),
               .notes = {{local.span, "declared here"}}});
         broken_ = true;
         return;

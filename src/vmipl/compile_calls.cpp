@@ -65,9 +65,21 @@ Value Compiler::call(const Expr& expr) {
   return mistake(std::move(diagnostic));
 }
 
-bool Compiler::want_text(Value& value, std::string_view what) {
+bool Compiler::want_text(Value& value, std::string_view what, bool or_list) {
   if (value.type.is(TypeKind::error)) return false;
-  if (value.type.is(TypeKind::unknown) || value.type.textual()) return true;
+  if (value.type.is(TypeKind::unknown) || value.type.is(TypeKind::text) ||
+      value.type.is(TypeKind::bytes) || (or_list && value.type.is(TypeKind::list)))
+    return true;
+  if (value.type.textual()) {
+    tell({.code = Code::wrong_type,
+          .span = value.span,
+          .message = fmt::format("{} is text; this is {}", what, describe(value.type.kind)),
+          .hint = value.type.is(TypeKind::list)
+                      ? "contains(list, text) looks into a list"
+                      : "a stack is printed by %s, or is the key of a map"});
+    broken_ = true;
+    return false;
+  }
   tell({.code = Code::wrong_type,
         .span = value.span,
         .message = fmt::format("{} is text; this is {}", what, describe(value.type.kind)),
@@ -288,7 +300,8 @@ Value Compiler::function_call(const Expr& expr, const FunctionInfo& info) {
     case FunctionKind::ends_with: {
       auto whole = rvalue(expr.args[0]);
       auto part = rvalue(expr.args[1]);
-      const bool good = want_text(whole, "the text") & want_text(part, "what is looked for");
+      const bool good = want_text(whole, "the text", info.kind == FunctionKind::contains) &
+                        want_text(part, "what is looked for");
       if (!good) return error(expr.span);
       if (whole.type.open() || part.type.open()) return open_result(boolean_type);
       if (info.kind == FunctionKind::matches && part.constant &&
@@ -344,10 +357,17 @@ Value Compiler::function_call(const Expr& expr, const FunctionInfo& info) {
              .span = value.span,
              .message = fmt::format("abs takes a number; this is {}", describe(value.type.kind))});
       }
+      value.span = expr.span;
+      if (!value.type.is_signed) return value;  // an unsigned number has no sign to lose
+      value.type.bits = 64;                     // -128 has eight bits, 128 has more
       if (value.constant) {
-        const auto plain = static_cast<std::int64_t>(value.number);
-        return number_constant(plain < 0 && value.type.is_signed ? 0 - value.number : value.number,
-                               value.type, expr.span);
+        if (value.number == 1ULL << 63) {
+          return mistake({.code = Code::number_too_large,
+                          .span = expr.span,
+                          .message = "the result does not fit 64 bits"});
+        }
+        if (static_cast<std::int64_t>(value.number) < 0) value.number = 0 - value.number;
+        return value;
       }
       const auto from = number(value);
       const auto reg = new_number();
@@ -363,6 +383,7 @@ Value Compiler::function_call(const Expr& expr, const FunctionInfo& info) {
 
 Value Compiler::inlined(const Expr& expr, const Item& function) {
   used_.insert(function.name_span.begin);
+  if (full_) return error(expr.span);
   std::vector<Value> args;
   bool good = true;
   if (expr.args.size() != function.parameters.size()) {

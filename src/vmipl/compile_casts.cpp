@@ -125,6 +125,12 @@ Value Compiler::cast(const Expr& expr) {
                       .span = expr.span,
                       .message = fmt::format("nothing is cast to {}", type.name)});
     }
+    if (shape.size == 0 || shape.size > 8) {
+      return mistake({.code = Code::bad_cast,
+                      .span = expr.span,
+                      .message = fmt::format("{} has {} bytes; a number has at most 8", type.name,
+                                             shape.size)});
+    }
     bits = static_cast<std::uint8_t>(shape.size * 8);
     is_signed = shape.is_signed;
   }
@@ -142,7 +148,9 @@ Value Compiler::cast(const Expr& expr) {
       number &= (1ULL << bits) - 1;
       if (is_signed && (number >> (bits - 1)) != 0) number |= ~((1ULL << bits) - 1);
     }
-    return number_constant(number, to, expr.span);
+    auto folded = number_constant(number, to, expr.span);
+    folded.typed = true;
+    return folded;
   }
   const auto from = number(value);
   if (bits == 64) return result(to, expr.span, from);
@@ -161,6 +169,10 @@ Value Compiler::size_of(const Expr& expr) {
       return mistake({.code = Code::wrong_type,
                       .span = expr.span,
                       .message = "sizeof is of a type, or of a place in the guest"});
+    if (value.bit_width != 0)
+      return mistake({.code = Code::wrong_type,
+                      .span = expr.span,
+                      .message = "a bit field has no size in bytes"});
     guest = value.type.guest;
   } else {
     const auto& name = script_.types[expr.type];
@@ -199,6 +211,11 @@ Value Compiler::offset_of(const Expr& expr) {
       suggest(diagnostic, nearest, span);
       return mistake(std::move(diagnostic));
     }
+    if (found->bit_width != 0)
+      return mistake(
+          {.code = Code::wrong_type,
+           .span = {from, from + static_cast<std::uint32_t>(step.size())},
+           .message = fmt::format("{} is a bit field: it has no offset in bytes", step)});
     bits += found->offset_bits;
     at = found->type;
     from += static_cast<std::uint32_t>(dot) + 1;

@@ -109,13 +109,15 @@ Value Compiler::compare(const Expr& expr, Value left, Value right) {
                                      : left.number < right.number;
     const bool same =
         left.number == right.number && (left_signed == right_signed || as_signed(left.number) >= 0);
-    return boolean(expr.op == Op::eq   ? same
-                   : expr.op == Op::ne ? !same
-                   : expr.op == Op::lt ? less
-                   : expr.op == Op::le ? less || same
-                   : expr.op == Op::gt ? !less && !same
-                                       : !less,
-                   expr.span);
+    auto folded = boolean(expr.op == Op::eq   ? same
+                          : expr.op == Op::ne ? !same
+                          : expr.op == Op::lt ? less
+                          : expr.op == Op::le ? less || same
+                          : expr.op == Op::gt ? !less && !same
+                                              : !less,
+                          expr.span);
+    folded.typed = left.typed || right.typed;
+    return folded;
   }
   // What the values' widths tell beforehand.
   const auto judge = [&](const Value& value, const Value& known, bool swapped) {

@@ -9,9 +9,25 @@
 
 namespace vitrine::vmipl {
 
+/// Functions of functions of functions: what is worked out at each use can be more than anybody
+/// waits for, however short the script.
+bool Compiler::spent(Span span) {
+  constexpr std::size_t kMostSteps = 500'000;
+  if (steps_ > kMostSteps) return true;
+  if (++steps_ <= kMostSteps) return false;
+  if (!full_)
+    tell({.code = Code::too_large,
+          .span = span,
+          .message = "there is too much to be worked out",
+          .hint = "functions and constants are worked out at each use, blocks for each probe"});
+  full_ = broken_ = true;
+  return true;
+}
+
 Value Compiler::expression(ExprId id) {
   if (id == ExprId::none) return error({});
   const Expr& expr = script_.at(id);
+  if (spent(expr.span)) return error(expr.span);
   switch (expr.kind) {
     case Expr::Kind::bad:
       return error(expr.span);

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
-#include "vmipl/compiler.h"
 #include "vmipl/habits.h"
+#include "vmipl/operands.h"
 
 namespace vitrine::vmipl {
 
@@ -14,8 +15,14 @@ void Compiler::for_range(const Stmt& stmt) {
   auto to = rvalue(stmt.b);
   const bool good =
       want_number(from, "where a range begins") & want_number(to, "where a range ends");
-  if (good && from.constant && to.constant &&
-      static_cast<std::int64_t>(to.number) <= static_cast<std::int64_t>(from.number)) {
+  // The numbers are compared, whatever their signs: 0..arg0 goes as far as arg0 is large.
+  const bool from_signed = from.type.is_signed, to_signed = to.type.is_signed;
+  const auto is_less = [&](std::uint64_t a, std::uint64_t b) {
+    const bool negative_a = from_signed && as_signed(a) < 0;
+    const bool negative_b = to_signed && as_signed(b) < 0;
+    return negative_a != negative_b ? negative_a : a < b;
+  };
+  if (good && from.constant && to.constant && !is_less(from.number, to.number)) {
     tell({.code = Code::empty_range,
           .span = from.span.to(to.span),
           .message = fmt::format("this range is empty: it goes from {} up to, not including, {}",
@@ -25,10 +32,21 @@ void Compiler::for_range(const Stmt& stmt) {
   const auto more = new_number();
   std::uint8_t end = 0;
   if (good && !from.type.open()) emit(Opcode::move, counter, number(from));
-  if (good && !to.type.open()) end = number(to);
-  const bool is_unsigned = !from.type.is_signed && !to.type.is_signed;
+  if (good && !to.type.open()) {
+    end = number(to);
+    if (!to.constant) {
+      // Its own register: the body may assign to the variable that it was.
+      const auto variable = std::exchange(end, new_number());
+      emit(Opcode::move, end, variable);
+    }
+  }
+  const bool is_unsigned = !from_signed && !to_signed;
   const auto top = here();
-  emit(is_unsigned ? Opcode::lt_u : Opcode::lt_s, more, counter, end);
+  emit(is_unsigned                ? Opcode::lt_u
+       : from_signed && to_signed ? Opcode::lt_s
+       : from_signed              ? Opcode::lt_su
+                                  : Opcode::lt_us,
+       more, counter, end);
   const auto leave = emit(Opcode::jump_unless, 0, more);
   Type type = type_of(TypeKind::integer);
   type.is_signed = !is_unsigned;

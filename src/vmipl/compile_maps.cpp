@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "vmipl/compiler.h"
+#include "vmipl/operands.h"
 
 namespace vitrine::vmipl {
 
@@ -20,6 +20,34 @@ bool Compiler::same_family(const Type& a, const Type& b) const {
     }
   };
   return family(a) == family(b);
+}
+
+std::string Compiler::described(const Type& type) const {
+  if (type.is(TypeKind::pointer) && type.has_guest && options_.ports.types != nullptr) {
+    const auto shape = options_.ports.types->shape(type.guest);
+    if (!shape.name.empty()) return fmt::format("a pointer to {}", shape.name);
+  }
+  return std::string(describe(type.kind));
+}
+
+bool Compiler::fits(const Type& a, const Type& b) const {
+  if (!same_family(a, b)) return false;
+  if (!a.is(TypeKind::pointer) || !b.is(TypeKind::pointer) || !a.has_guest || !b.has_guest ||
+      options_.ports.types == nullptr)
+    return true;
+  const auto one = options_.ports.types->shape(a.guest),
+             other = options_.ports.types->shape(b.guest);
+  return one.kind != GuestKind::structure || other.kind != GuestKind::structure ||
+         one.name == other.name;
+}
+
+/// Signed numbers among a map's values make all of them signed; so does what is taken away.
+void Compiler::widen(MapState& map, const Value& value, Op op) {
+  if (!map.value.is(TypeKind::integer) || !value.type.is(TypeKind::integer) || map.value.is_signed)
+    return;
+  const bool negative = op == Op::sub || (value.type.is_signed && !flexible(value));
+  if (!negative) return;
+  map.value.is_signed = widened_ = true;
 }
 
 Compiler::MapState& Compiler::map_state(const std::string& name) {
@@ -177,7 +205,9 @@ Value Compiler::aggregation(const Expr& expr, const FunctionInfo& info) {
       }
       bounds[i] = static_cast<std::int64_t>(bound.number);
     }
-    if (bounds[2] <= 0 || bounds[1] <= bounds[0] || (bounds[1] - bounds[0]) / bounds[2] > 1000) {
+    std::int64_t range = 0;
+    if (bounds[2] <= 0 || bounds[1] <= bounds[0] ||
+        __builtin_sub_overflow(bounds[1], bounds[0], &range) || range / bounds[2] > 1000) {
       return mistake(
           {.code = Code::out_of_range,
            .span = expr.span,
@@ -255,7 +285,7 @@ Value Compiler::map_statement(const Expr& expr, const FunctionInfo& info) {
       return mistake({.code = Code::not_constant,
                       .span = top.span,
                       .message = "how many entries must be known before the script runs"});
-    if (top.number == 0)
+    if (top.number == 0 || top.number > INT64_MAX)
       return mistake({.code = Code::out_of_range,
                       .span = top.span,
                       .message = "no entry at all would be printed"});

@@ -173,6 +173,11 @@ Value Compiler::symbol(std::string name, Span span) {
 
 Value Compiler::constant_item(const Item& item, const Expr& use) {
   used_.insert(item.name_span.begin);
+  if (const auto known = constant_values_.find(&item); known != constant_values_.end()) {
+    auto value = known->second;
+    value.span = use.span;
+    return value;
+  }
   if (std::find(const_stack_.begin(), const_stack_.end(), item.name) != const_stack_.end()) {
     return mistake({.code = Code::recursion,
                     .span = item.name_span,
@@ -192,6 +197,7 @@ Value Compiler::constant_item(const Item& item, const Expr& use) {
   }
   value.literal = false;
   value.span = use.span;
+  if (value.constant && !value.in_register) constant_values_.emplace(&item, value);
   return value;
 }
 

@@ -52,7 +52,11 @@ Value Compiler::unary(const Expr& expr) {
   if (expr.op == Op::logic_not) {
     auto value = condition(expr.a, false);
     if (value.type.open()) return value;
-    if (value.constant) return boolean(value.number == 0, expr.span);
+    if (value.constant) {
+      auto folded = boolean(value.number == 0, expr.span);
+      folded.typed = value.typed;
+      return folded;
+    }
     const auto reg = new_number();
     emit(Opcode::logic_not, reg, number(value));
     return result(type_of(TypeKind::boolean), expr.span, reg);
@@ -73,8 +77,16 @@ Value Compiler::unary(const Expr& expr) {
   type.bits = 64;
   if (negate) type.is_signed = true;
   if (value.constant) {
+    // What is beyond -2^63 is no number of 64 bits; -2^63 itself has no opposite.
+    constexpr std::uint64_t kLeast = 1ULL << 63;
+    if (negate && (value.type.is_signed ? value.number == kLeast : value.number > kLeast)) {
+      return mistake({.code = Code::number_too_large,
+                      .span = expr.span,
+                      .message = "the result does not fit 64 bits"});
+    }
     auto folded = number_constant(negate ? 0 - value.number : ~value.number, type, expr.span);
     folded.literal = value.literal;
+    folded.typed = value.typed;
     if (!negate) folded.type.is_signed = value.type.is_signed;
     return folded;
   }
@@ -121,13 +133,22 @@ Value Compiler::logic(const Expr& expr) {
                                                                            : unknown(expr.span);
   }
   if (left_known) {
-    if ((left.number != 0) != conjunction) return boolean(!conjunction, expr.span);
+    if ((left.number != 0) != conjunction) {
+      auto folded = boolean(!conjunction, expr.span);
+      folded.typed = left.typed;
+      return folded;
+    }
+    right.typed = right.typed || left.typed;
     right.span = expr.span;
     return right;
   }
   emit(conjunction ? Opcode::logic_and : Opcode::logic_or, reg, reg, number(right));
   patch(jump);
-  if (right.constant && (right.number != 0) != conjunction) return boolean(!conjunction, expr.span);
+  if (right.constant && (right.number != 0) != conjunction) {
+    auto folded = boolean(!conjunction, expr.span);
+    folded.typed = true;  // by the other side, which is no number as written
+    return folded;
+  }
   return result(type_of(TypeKind::boolean), expr.span, reg);
 }
 
@@ -139,7 +160,7 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
   const bool ints = a == TypeKind::integer && b == TypeKind::integer;
   const bool bitwise = op == Op::bit_and || op == Op::bit_or || op == Op::bit_xor;
   std::optional<TypeKind> kind;
-  bool scale_right = false;
+  bool scale_right = false, counts_elements = false;
   switch (op) {
     case Op::add:
       if (ints)
@@ -162,7 +183,9 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
       else if (addresslike(left.type) && b == TypeKind::integer)
         kind = a, scale_right = a == TypeKind::pointer;
       else if (addresslike(left.type) && addresslike(right.type))
-        kind = TypeKind::integer;
+        kind = TypeKind::integer, counts_elements = a == TypeKind::pointer && b == a;
+      else if (a == TypeKind::integer && addresslike(right.type) && left.type.bits == 64)
+        kind = a;  // arg0 - sys_call_table: how far
       else if (a == TypeKind::time && b == TypeKind::time)
         kind = TypeKind::duration;
       else if (a == TypeKind::time && b == TypeKind::duration)
@@ -242,15 +265,19 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
     if (ints && !type.is_signed) type.bits = 64;
     if (addresslike(left.type) && (op == Op::shl || op == Op::shr || op == Op::rem))
       type.is_signed = false;
+    // A distance may lead either way.
+    if (op == Op::sub && !ints) type.is_signed = true;
   }
   if ((op == Op::div || op == Op::rem) && right.constant && right.number == 0) {
     return mistake(
         {.code = Code::division_by_zero, .span = whole, .message = "this divides by zero"});
   }
   if ((op == Op::shl || op == Op::shr) && right.constant && right.number >= 64) {
+    const bool negative = right.type.is_signed && as_signed(right.number) < 0;
     tell({.code = Code::shift_out,
           .span = whole,
-          .message = fmt::format("a shift by {} loses every bit", right.number)});
+          .message = negative ? "a shift by a negative number loses every bit"
+                              : fmt::format("a shift by {} loses every bit", right.number)});
   }
   if (left.is_symbol && right.constant && !right.is_symbol && (op == Op::add || op == Op::sub)) {
     left.number += op == Op::add ? right.number : 0 - right.number;
@@ -271,7 +298,7 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
         break;
       case Op::sub:
         value = x - y;
-        overflow = is_signed ? __builtin_sub_overflow(as_signed(x), as_signed(y), &narrow) : false;
+        overflow = is_signed ? __builtin_sub_overflow(as_signed(x), as_signed(y), &narrow) : x < y;
         break;
       case Op::mul: {
         std::uint64_t wide = 0;
@@ -319,23 +346,39 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
     }
     auto folded = number_constant(value, type, whole);
     folded.literal = left.literal && right.literal;
+    folded.typed = left.typed || right.typed;
     return folded;
   }
-  if (scale_right) {
-    std::uint64_t size = 1;
-    std::string name;
-    if (left.type.has_guest && options_.ports.types != nullptr) {
-      const auto shape = options_.ports.types->shape(left.type.guest);
-      size = shape.size;
-      if (shape.kind == GuestKind::structure) name = shape.name;
-    } else if (!left.type.has_guest) {
-      incomplete_ = incomplete_ || options_.ports.types == nullptr;
+  std::uint8_t factor = 0;  // holds how many bytes an element has
+  bool counts = false;
+  if (scale_right || counts_elements) {
+    const auto* types = options_.ports.types;
+    if (types == nullptr) incomplete_ = incomplete_ || !left.type.has_guest;
+    if (left.type.has_guest && types != nullptr) {
+      const auto shape = types->shape(left.type.guest);
+      if (counts_elements &&
+          (!right.type.has_guest || (right.type.guest != left.type.guest &&
+                                     types->shape(right.type.guest).name != shape.name))) {
+        return mistake({.code = Code::type_mismatch,
+                        .span = whole,
+                        .message = "these pointers are of different types",
+                        .hint = "the distance in bytes: (u64)x - (u64)y"});
+      }
+      if (shape.size == 0 && shape.kind != GuestKind::none) {
+        return mistake({.code = Code::not_indexable,
+                        .span = whole,
+                        .message = "elements of unknown size cannot be counted"});
+      }
+      counts = shape.size > 1;
+      if (counts) {
+        factor = new_number();
+        emit(Opcode::number, factor, 0, 0,
+             shape.kind != GuestKind::structure || shape.name.empty()
+                 ? pool(shape.size)
+                 : relocated({.kind = Relocation::type_size, .name = shape.name}, shape.size));
+      }
     }
-    if (size != 1) {
-      const auto factor = new_number();
-      emit(Opcode::number, factor, 0, 0,
-           name.empty() ? pool(size)
-                        : relocated({.kind = Relocation::type_size, .name = name}, size));
+    if (counts && scale_right) {
       const auto scaled = new_number();
       emit(Opcode::mul, scaled, number(right), factor);
       right = result(right.type, right.span, scaled);
@@ -381,6 +424,7 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
   const auto y = number(right);
   const auto reg = new_number();
   emit(opcode, reg, x, y);
+  if (counts && counts_elements) emit(Opcode::div_s, reg, reg, factor);
   return result(type, whole, reg);
 }
 
@@ -409,26 +453,29 @@ Value Compiler::conditional(const Expr& expr) {
   if (yes.type.is(TypeKind::error) || no.type.is(TypeKind::error) ||
       decide.type.is(TypeKind::error))
     return error(expr.span);
-  if (!yes.type.open() && !no.type.open() && !same_family(yes.type, no.type)) {
+  if (!yes.type.open() && !no.type.open() && !fits(yes.type, no.type)) {
     return mistake({.code = Code::type_mismatch,
                     .span = expr.span,
                     .message = fmt::format("one way this is {}, the other way {}",
-                                           describe(yes.type.kind), describe(no.type.kind))});
+                                           described(yes.type), described(no.type))});
   }
   if (yes.type.open() || no.type.open() || decide.type.open()) return unknown(expr.span);
-  if (known && yes.constant && no.constant) {
-    auto chosen = decide.number != 0 ? yes : no;
-    chosen.in_register = false;
-    chosen.span = expr.span;
-    return chosen;
-  }
   Type type = yes.constant ? no.type : yes.type;
   type.is_signed = type.is(TypeKind::integer)
                        ? (flexible(yes)  ? no.type.is_signed
                           : flexible(no) ? yes.type.is_signed
                                          : yes.type.is_signed || no.type.is_signed)
                        : type.is_signed;
-  type.bits = std::max(yes.type.bits, no.type.bits);
+  // What one way has unsigned may be more than the other has bits for.
+  if (known && yes.constant && no.constant) {
+    auto chosen = decide.number != 0 ? yes : no;
+    chosen.in_register = false;
+    chosen.span = expr.span;
+    chosen.typed = decide.typed || yes.typed || no.typed;
+    if (chosen.typed) chosen.type.is_signed = type.is_signed;
+    return chosen;
+  }
+  type.bits = yes.type.is_signed == no.type.is_signed ? std::max(yes.type.bits, no.type.bits) : 64;
   auto value = result(type, expr.span, type.textual() ? text_reg : number_reg);
   value.longest = std::max(
       yes.constant ? static_cast<std::uint16_t>(std::min<std::size_t>(yes.text.size(), UINT16_MAX))

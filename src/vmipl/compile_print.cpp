@@ -124,17 +124,17 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
     bool longs = false;
     while (i < text.size() && std::string_view("-+ #0").find(text[i]) != std::string_view::npos)
       ++i;
-    std::size_t width = 0;
     const auto digits = [&] {
+      std::size_t number = 0;
       while (i < text.size() && text[i] >= '0' && text[i] <= '9')
-        width =
-            std::min<std::size_t>(width * 10 + static_cast<std::size_t>(text[i++] - '0'), 100000);
+        number =
+            std::min<std::size_t>(number * 10 + static_cast<std::size_t>(text[i++] - '0'), 100000);
+      return number;
     };
-    digits();
+    std::size_t width = digits();
     if (i < text.size() && text[i] == '.') {
       ++i;
-      width = std::max<std::size_t>(width, 0);
-      digits();
+      width = std::max(width, digits());
     }
     const auto lengths = i;
     while (i < text.size() && std::string_view("lhjz").find(text[i]) != std::string_view::npos) {
@@ -156,7 +156,8 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
                        : whole.size() == 1 ? "this % begins a directive that is not there"
                                            : fmt::format("there is no directive {}", whole),
             .expected = "%d %u %x %X %o %b %p %s %c %t %%",
-            .hint = directive == 'i'   ? "%d prints a decimal number"
+            .hint = width > 1000       ? ""
+                    : directive == 'i' ? "%d prints a decimal number"
                     : directive == 'f' ? "there are no fractions"
                                        : "a percent sign is %%"});
       broken_ = true;
@@ -235,8 +236,10 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
           .message = fmt::format("{} prints {}; this is {}", whole,
                                  directive == 't' ? "a time" : "a number", describe(k)),
           .notes = {{span, "by this directive"}}};
-      const std::string better = std::string(whole.substr(0, whole.size() - 1)) +
-                                 (word ? (directive == 'd' || directive == 'u' ? "x" : "d") : "s");
+      const std::string better =
+          std::string(whole.substr(0, whole.size() - 1)) + (k == TypeKind::integer         ? "d"
+                                                            : word || k == TypeKind::bytes ? "x"
+                                                                                           : "s");
       if (directive == 't')
         diagnostic.hint = "a duration is printed by %s";
       else if (span.size() == whole.size())

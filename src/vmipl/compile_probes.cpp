@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "vmipl/characters.h"
 #include "vmipl/compiler.h"
@@ -280,6 +281,15 @@ std::vector<ProbeArgument> Compiler::probe_arguments(const ProbeInfo& probe,
     else
       broken_ = true;
   }
+  // A range that leads past the last address would begin anew at the first.
+  if (out.size() == 2 && probe.params[0].kind == ParamKind::address &&
+      out[0].kind == ProbeArgument::number && out[1].number_value != 0 &&
+      out[0].number_value > UINT64_MAX - (out[1].number_value - 1)) {
+    tell({.code = Code::out_of_range,
+          .span = script_.at(head.args[1]).span,
+          .message = "this range ends beyond the last address"});
+    broken_ = true;
+  }
   return out;
 }
 
@@ -371,6 +381,7 @@ void Compiler::stream(const Item& item) {
 void Compiler::symptom(const Item& item) {
   SymptomInfo info{.name = item.name};
   bool has_severity = false, has_text = false;
+  std::set<std::string_view> given;
   symptom_severity_ = 0;
   for (const auto& property : item.properties) {
     const Expr& value = script_.at(property.value);
@@ -378,6 +389,10 @@ void Compiler::symptom(const Item& item) {
       broken_ = true;
       continue;
     }
+    if (!given.insert(property.key).second)
+      tell({.code = Code::duplicate_key,
+            .span = property.key_span,
+            .message = fmt::format("{} is given twice; the last counts", property.key)});
     if (property.key == "severity") {
       has_severity = true;
       const auto at = std::find(severities().begin(), severities().end(), value.text);

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "vmipl/compiler.h"
 #include "vmipl/habits.h"
+#include "vmipl/operands.h"
 
 namespace vitrine::vmipl {
 
@@ -12,6 +12,7 @@ void Compiler::block(const std::vector<StmtId>& body) {
   Scope scope(*this);
   bool warned = false;
   for (const auto id : body) {
+    if (full_) break;  // told; the rest says nothing more
     const auto& stmt = script_.at(id);
     if (left_ && !warned && stmt.kind != Stmt::Kind::bad) {
       tell({.code = Code::unreachable,
@@ -24,6 +25,7 @@ void Compiler::block(const std::vector<StmtId>& body) {
 }
 
 void Compiler::statement(const Stmt& stmt) {
+  if (spent(stmt.span)) return;
   if (stmt.kind == Stmt::Kind::let) return let(stmt);
   Scope scope(*this);
   switch (stmt.kind) {
@@ -148,6 +150,11 @@ void Compiler::let(const Stmt& stmt) {
     held.type.is_signed = true;
   held.type.bits = 64;
   held.argument = value.argument;
+  if (full_) {
+    // Told already; a script of a hundred thousand variables is not looked through for each.
+    undeclared_.insert(stmt.name);
+    return;
+  }
   for (std::size_t i = locals_.size(); i > floor_; --i) {
     // In the same block it is a slip, not a shadow.
     if (locals_[i - 1].name == stmt.name && locals_[i - 1].span.begin == stmt.name_span.begin)
@@ -190,7 +197,9 @@ Value Compiler::condition(ExprId id, bool told) {
             .span = span,
             .message = fmt::format("this is always {}", truth)});
     }
-    return boolean(truth, span);
+    auto folded = boolean(truth, span);
+    folded.typed = value.typed;
+    return folded;
   }
   if (value.type.is(TypeKind::boolean)) return value;
   const auto reg = new_number();
@@ -295,15 +304,21 @@ void Compiler::return_(const Stmt& stmt) {
   if (stmt.a != ExprId::none) {
     auto value = rvalue(stmt.a);
     auto& here_in = inlined_[at];
-    if (here_in.has_value && !same_family(here_in.value.type, value.type)) {
+    auto& given = here_in.value;
+    if (here_in.has_value && !fits(given.type, value.type)) {
       tell({.code = Code::type_mismatch,
             .span = stmt.span,
             .message = fmt::format("{} returns {} here and {} elsewhere", here_in.function->name,
-                                   describe(value.type.kind), describe(here_in.value.type.kind))});
+                                   described(value.type), described(given.type))});
       broken_ = true;
-    } else if (!here_in.has_value || here_in.value.type.open()) {
-      here_in.value.type = value.type;
-      here_in.value.type.bits = 64;
+    } else if (!here_in.has_value || given.type.open()) {
+      given.type = value.type;
+      given.type.bits = 64;
+      given.literal = flexible(value);
+    } else if (given.type.is(TypeKind::integer) && !flexible(value)) {
+      // As of the two ways of a conditional.
+      given.type.is_signed = value.type.is_signed || (given.type.is_signed && !given.literal);
+      given.literal = false;
     }
     here_in.has_value = true;
     if (!value.type.open()) {
@@ -344,7 +359,15 @@ void Compiler::expression_statement(const Stmt& stmt) {
                         .message = fmt::format("{} is computed and thrown away", quote(stmt.span))};
   if (expr.kind == Expr::Kind::binary && expr.op == Op::eq) {
     diagnostic.message = "`==` compares; this does nothing";
-    diagnostic.fix = Fix{expr.name_span, "=", "write = to assign"};
+    const Expr& target = script_.at(expr.a);
+    const bool variable =
+        target.kind == Expr::Kind::map ||
+        (target.kind == Expr::Kind::name &&
+         std::any_of(locals_.begin() + static_cast<std::ptrdiff_t>(floor_), locals_.end(),
+                     [&](const Local& local) {
+                       return local.name == target.text && !local.value.type.is(TypeKind::row);
+                     }));
+    if (variable) diagnostic.fix = Fix{expr.name_span, "=", "write = to assign"};
   }
   tell(std::move(diagnostic));
 }

@@ -44,7 +44,8 @@ struct Value {
   Aggregate aggregate = Aggregate::none;
   std::int64_t low = 0, high = 0, step = 0;
   std::uint16_t longest = UINT16_MAX;  ///< text: bytes that can occur
-  bool literal = false;                ///< a number as written: takes the other side's sign
+  bool literal = false;                ///< a number as written
+  bool typed = false;                  ///< a constant whose sign a cast said
   bool argument = false;               ///< arg0 to arg5: an address as often as a number
 };
 
@@ -120,6 +121,7 @@ class Compiler {
   [[nodiscard]] bool falls_through() const { return !left_; }
 
   // ---- compile_expressions.cpp
+  bool spent(Span span);  // all that may be looked at in a pass was looked at; told
   Value expression(ExprId id);
   Value rvalue(ExprId id);  // read, if it is a place; never a structure, group ...
   Value rvalue(Value value);
@@ -163,7 +165,7 @@ class Compiler {
   void operand(Site& site, Value value);
   std::uint16_t output(ExprId id);
   std::optional<std::uint8_t> register_name(ExprId id);
-  bool want_text(Value& value, std::string_view what);
+  bool want_text(Value& value, std::string_view what, bool or_list = false);
   bool want_number(Value& value, std::string_view what);
   bool want_address(Value& value, std::string_view what);
 
@@ -171,7 +173,12 @@ class Compiler {
   MapState& map_state(const std::string& name);
   std::optional<std::vector<Operand>> map_keys(MapState& map, const Expr& expr,
                                                std::vector<Value>& keep);
-  bool same_family(const Type& a, const Type& b) const;
+  [[nodiscard]] bool same_family(const Type& a, const Type& b) const;
+  /// One can stand where the other was: also what pointers point to is the same.
+  [[nodiscard]] bool fits(const Type& a, const Type& b) const;
+  /// "a pointer to struct file": describe(), and more where it is known.
+  [[nodiscard]] std::string described(const Type& type) const;
+  void widen(MapState& map, const Value& value, Op op);
 
   // ---- mistakes
   void tell(Diagnostic diagnostic);
@@ -254,10 +261,12 @@ class Compiler {
   bool aloud_ = false;
   bool broken_ = false;      // something is wrong
   bool incomplete_ = false;  // something is unknown without a guest
+  bool widened_ = false;     // a map's values turned out to be signed, in this pass
   Span first_unknown_;
 
   Program program_;
   std::map<std::string, const Item*, std::less<>> constants_, functions_, symptoms_;
+  std::map<const Item*, Value> constant_values_;  // of those that are known
   std::map<std::string, MapState, std::less<>> maps_;
   std::map<std::uint64_t, std::int32_t> number_pool_;
   std::map<std::string, std::int32_t> text_pool_;
@@ -281,6 +290,7 @@ class Compiler {
   unsigned next_number_ = 0, next_text_ = 0, next_slot_ = 0, most_numbers_ = 0, most_texts_ = 0;
   bool left_ = false;                 // the code so far always leaves
   bool full_ = false;                 // E134 was told
+  std::size_t steps_ = 0;             // expressions and statements looked at in this pass
   std::size_t floor_ = 0;             // locals below it belong to the caller
   unsigned in_address_ = 0;           // names may be symbols here, without a word
   bool bare_statement_ = false;       // a name stands where a statement is expected

@@ -320,9 +320,22 @@ Token Lexer::foreign(Token token) {
         const auto body = text_.substr(offset_, length);
         offset_ += length + 1;
         token.span.end = offset_;
-        const auto decoded = unquote(fmt::format("\"{}\"", body));
         token.kind = TokenKind::integer;
-        token.value = decoded.empty() ? 0 : decode_utf8(decoded).code;
+        if (body.front() != '\\') {
+          token.value = inner.code;
+          return token;
+        }
+        if (std::string_view("ntr0\\\"'ex").find(body[1]) == std::string_view::npos ||
+            (body[1] == 'x' && (hex_digit(body[2]) < 0 || hex_digit(body[3]) < 0))) {
+          token.broken = true;
+          hold(token, {.code = Code::bad_escape,
+                       .span = token.span,
+                       .message = fmt::format("there is no escape {}", body),
+                       .expected = "\\n \\t \\r \\0 \\e \\\\ \\' \\\" \\xHH"});
+          return token;
+        }
+        const auto decoded = unquote(fmt::format("\"{}\"", body));
+        token.value = decode_utf8(decoded).code;
         return token;
       }
     }

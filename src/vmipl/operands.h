@@ -13,7 +13,8 @@ inline std::int64_t as_signed(std::uint64_t value) { return static_cast<std::int
 
 /// The sign with which a value takes part: a number as written takes the other side's.
 inline bool flexible(const Value& value) {
-  return value.constant && value.type.is(TypeKind::integer) && value.number <= INT64_MAX;
+  return value.constant && !value.typed && value.type.is(TypeKind::integer) &&
+         value.number <= INT64_MAX;
 }
 
 }  // namespace vitrine::vmipl

@@ -166,7 +166,7 @@ bool Parser::foreign_statement(std::vector<StmtId>& into) {
     fail(std::move(diagnostic));
     if (habit.ours == "let" && !known) {
       lost_ = false;
-      into.push_back(let());  // read on: the variable is there
+      let(into);  // read on: the variable is there
     } else if (!habit.ours.empty() && habit.before == Before::call && habit.ours != "for" &&
                !known) {
       lost_ = false;

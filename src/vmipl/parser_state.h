@@ -79,7 +79,8 @@ class Parser {
   bool block(std::vector<StmtId>& into, std::string_view of);
   void statement(std::vector<StmtId>& into);
   void body(std::vector<StmtId>& into);  // a block, or one statement
-  StmtId let();
+  void let(std::vector<StmtId>& into);
+  bool variable(std::vector<StmtId>& into);  // true: a comma and another one follow
   bool assigns_by_mistake(std::string_view message);
   ExprId condition(const Token& open);
   StmtId if_statement();

@@ -75,7 +75,7 @@ void Parser::statement(std::vector<StmtId>& into) {
   if (is(TokenKind::name)) {
     const auto text = word();
     const Span span = token_.span;
-    if (text == "let") return into.push_back(let());
+    if (text == "let") return let(into);
     if (text == "if") return into.push_back(if_statement());
     if (text == "for") return into.push_back(for_statement());
     if (text == "return" || text == "break" || text == "continue") {
@@ -106,7 +106,7 @@ void Parser::statement(std::vector<StmtId>& into) {
             .fix = constant ? std::optional<Fix>(Fix{span, "let", "write let"}) : std::nullopt});
       if (constant) {
         lost_ = false;
-        into.push_back(let());  // read on: the variable is there
+        let(into);  // read on: the variable is there
       }
       return;
     }
@@ -126,9 +126,14 @@ void Parser::statement(std::vector<StmtId>& into) {
   accept(TokenKind::semicolon);
 }
 
-StmtId Parser::let() {
+void Parser::let(std::vector<StmtId>& into) {
+  while (variable(into)) {
+  }
+}
+
+bool Parser::variable(std::vector<StmtId>& into) {
   Stmt stmt{.kind = Stmt::Kind::let, .span = token_.span};
-  take();
+  take();  // `let`, or the comma that stands for it
   if (is(TokenKind::name) && lexer_.peek().kind == TokenKind::name) {
     fail({.code = Code::foreign_syntax,
           .span = token_.span,
@@ -136,7 +141,10 @@ StmtId Parser::let() {
   }
   stmt.name_span = token_.span;
   stmt.name = std::string(word());
-  if (!new_name("the variable's name")) return add(std::move(stmt));
+  if (!new_name("the variable's name")) {
+    into.push_back(add(std::move(stmt)));
+    return false;
+  }
   if (is(TokenKind::colon)) written_type(TokenKind::assign);
   if (is(TokenKind::semicolon)) {
     fail({.code = Code::unexpected,
@@ -147,6 +155,17 @@ StmtId Parser::let() {
     lost_ = false;
   } else if (expect(TokenKind::assign, "`=` and a value")) {
     stmt.a = expression();
+    if (!lost_ && is(TokenKind::comma) && lexer_.peek().kind == TokenKind::name) {
+      // let a = 1, b = 2: read on as if the comma were the next `let`.
+      fail({.code = Code::unexpected,
+            .span = token_.span,
+            .message = "each variable has a `let` of its own",
+            .fix = Fix{token_.span, "; let", "write ; let"}});
+      lost_ = false;
+      stmt.span = stmt.span.to(last_);
+      into.push_back(add(std::move(stmt)));
+      return true;
+    }
     if (!lost_ && (is(TokenKind::assign) || is(TokenKind::comma))) {
       fail({.code = Code::unexpected,
             .span = token_.span,
@@ -158,7 +177,8 @@ StmtId Parser::let() {
   if (!lost_) stands_apart();
   stmt.span = stmt.span.to(last_);
   accept(TokenKind::semicolon);
-  return add(std::move(stmt));
+  into.push_back(add(std::move(stmt)));
+  return false;
 }
 
 /// A name that is being declared: none of the language's own words.
