@@ -13,7 +13,8 @@ using linux::ColumnType;
 
 constexpr std::array<Column, 3> kRequiredColumns{{
     {"name", ColumnType::text, "of a process that must run"},
-    {"running", ColumnType::integer, "how many processes of that name there are"},
+    {"running", ColumnType::integer,
+     "how many processes of that name run: neither ended nor stopped"},
     {"pid", ColumnType::integer, "of one of them; absent: there is none"},
 }};
 constexpr std::array<Column, 8> kFindingColumns{{
@@ -63,6 +64,15 @@ class Collector final : public linux::RowSink {
   ViewRows& into_;
 };
 
+/// It has ended and waits for its parent, or a signal stopped it.
+bool stands_still(const ViewRows& processes, const ViewRows::Row& row) {
+  const auto* state = processes.value<std::string>(row, "state");
+  const auto* threads = processes.value<std::int64_t>(row, "threads");
+  if (state == nullptr) return false;
+  // The first thread may end and leave the work to the others.
+  return *state == "T" || (*state == "Z" && (threads == nullptr || *threads <= 1));
+}
+
 }  // namespace
 
 const linux::ViewInfo* find_info(std::string_view view) noexcept {
@@ -91,6 +101,11 @@ std::vector<std::string> RuleViews::names() const {
   }
   for (const auto* view : linux::views()) names.emplace_back(view->info().name);
   return names;
+}
+
+std::size_t ViewRows::place(std::string_view column) const {
+  const auto found = std::ranges::find(info->columns, column, &Column::name);
+  return static_cast<std::size_t>(found - info->columns.begin());
 }
 
 void ViewCache::begin(std::span<const std::int64_t> pids) {
@@ -167,21 +182,16 @@ ViewRows ViewCache::required() {
   if (required_.empty()) return rows;
   const auto& processes = read("processes");
   rows.complete = processes.complete;
-  std::size_t pid = 0, name = 0;
-  if (processes.info == nullptr) return rows;
-  for (std::size_t i = 0; i < processes.info->columns.size(); ++i) {
-    if (processes.info->columns[i].name == "pid") pid = i;
-    if (processes.info->columns[i].name == "name") name = i;
-  }
   for (const auto& wanted : required_) {
     std::int64_t running = 0;
     linux::Value one;
     for (const auto& row : processes.rows) {
-      const auto* text = std::get_if<std::string>(&row[name]);
+      const auto* name = processes.value<std::string>(row, "name");
       // comm is cut at 15 bytes.
-      if (text == nullptr || *text != wanted.substr(0, 15)) continue;
+      if (name == nullptr || *name != wanted.substr(0, 15) || stands_still(processes, row))
+        continue;
       ++running;
-      one = row[pid];
+      one = row[processes.place("pid")];
     }
     rows.rows.push_back({linux::Value(wanted), linux::Value(running), one});
     rows.doubtful.push_back(!processes.complete);
@@ -193,18 +203,23 @@ bool ViewCache::listed(std::int64_t pid) {
   if (!pids_listed_) {
     pids_listed_.emplace();
     const auto& threads = read("threads");
-    if (threads.info != nullptr) {
-      for (std::size_t i = 0; i < threads.info->columns.size(); ++i) {
-        if (threads.info->columns[i].name != "tid" && threads.info->columns[i].name != "pid")
-          continue;
-        for (const auto& row : threads.rows)
-          if (const auto* number = std::get_if<std::int64_t>(&row[i]))
-            pids_listed_->push_back(*number);
-      }
-    }
+    for (const auto& row : threads.rows)
+      for (const auto column : {"tid", "pid"})
+        if (const auto* number = threads.value<std::int64_t>(row, column))
+          pids_listed_->push_back(*number);
     std::ranges::sort(*pids_listed_);
   }
   return std::ranges::binary_search(*pids_listed_, pid);
+}
+
+std::string ViewCache::process_name(std::int64_t pid) {
+  const auto& processes = read("processes");
+  for (const auto& row : processes.rows) {
+    const auto* number = processes.value<std::int64_t>(row, "pid");
+    const auto* name = processes.value<std::string>(row, "name");
+    if (number != nullptr && name != nullptr && *number == pid) return *name;
+  }
+  return {};
 }
 
 std::string evidence_text(const linux::Value& value, ColumnType type) {

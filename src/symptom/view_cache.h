@@ -21,6 +21,15 @@ struct ViewRows {
   std::vector<bool> doubtful;      ///< of each row
   bool complete = true;            ///< false: a bound was met, or the table could not be read
   std::vector<std::string> notes;  ///< a sentence each
+
+  using Row = std::vector<linux::Value>;
+  /// Where the view's column of that name stands in a row. The view has it.
+  [[nodiscard]] std::size_t place(std::string_view column) const;
+  /// What `row` says there, if it is of that type; null if not.
+  template <typename T>
+  [[nodiscard]] const T* value(const Row& row, std::string_view column) const {
+    return std::get_if<T>(&row[place(column)]);
+  }
 };
 
 /// The views that rules may use: the kernel's, and those that the engine itself gives
@@ -63,6 +72,7 @@ class ViewCache {
   /// Can this kernel give that view? The reason, if not.
   [[nodiscard]] std::optional<std::string> refuses(std::string_view view);
   [[nodiscard]] bool listed(std::int64_t pid);
+  [[nodiscard]] std::string process_name(std::int64_t pid);  ///< empty: no such process
   [[nodiscard]] const linux::Kernel& kernel() const { return kernel_; }
 
  private:
