@@ -146,9 +146,10 @@ GROUPS = [
         Case("core_pattern", "core_dumps_redirected", "echo '|/tmp/dumper %p' > /proc/sys/kernel/core_pattern", "echo core > /proc/sys/kernel/core_pattern"),
         Case("required_process_missing", "required_process_missing", "killall -9 must-run", "/tmp/must-run wait >/dev/null 2>&1 </dev/null &",
              {"name": "must-run", "running": "0"}),
-        Case("required_process_stopped", "required_process_missing", "killall -STOP must-run", "killall -CONT must-run", {"name": "must-run", "running": "0"}),
     ]),
+    # Which of the group above would stand in the way.
     Group("diverting", [
+        Case("required_process_stopped", "required_process_missing", "killall -STOP must-run", "killall -CONT must-run", {"name": "must-run", "running": "0"}),
         module("ftrace", "function_diverted_by_module", {"kind": "ftrace", "target": "__x64_sys_acct", "module": "vitrine_fixture"}),
     ]),
     # The module hides first, so that its code is nobody's.
