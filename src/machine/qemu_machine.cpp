@@ -173,7 +173,8 @@ Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpen
     reached->monitor = process.monitors.front();
     reached->busy = true;
   }
-  if (process.monitors.empty()) missed.push_back("it has no QMP socket: no registers");
+  // No warning: what needs registers says so by itself.
+  if (process.monitors.empty()) reached->ram.notes.emplace_back("it has no QMP socket");
   reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
   return std::make_unique<QemuMachine>(process, std::move(*reached));
 }

@@ -388,7 +388,7 @@ class WithoutMonitor(Case):
         machine = self.machine("-M", "q35", "-m", "3G", monitor=False, boot=2.5)
         probe = self.probe(machine.name)
         self.assertTrue(probe.ask("map").startswith("verified"))
-        self.assertIn("no QMP socket", probe.ask("warnings"))
+        self.assertIn("no QMP socket", probe.ask("notes"))
         self.assertIn("unsupported", probe.ask("registers"))
 
     def test_not_started_yet(self):

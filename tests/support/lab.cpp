@@ -28,7 +28,8 @@ constexpr std::uint64_t kKallsymsOffset = 0x28'0000;
 constexpr std::uint64_t kImageSize = 6 * kMiB;
 
 // The lab's task_struct.
-constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList = 64;
+constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList = 64,
+                        kTaskLeader = 160;
 
 // The lab's struct resource.
 constexpr std::uint64_t kResourceSize = 64, kResourceEnd = 8, kResourceFlags = 24,
@@ -37,7 +38,7 @@ constexpr std::uint64_t kResourceSize = 64, kResourceEnd = 8, kResourceFlags = 2
 constexpr std::string_view kBanner = "Linux version 6.9.0-lab (lab@lab) (gcc) #1 SMP\n";
 
 /// vmlinux's BTF, as far as the lab's kernel goes.
-std::vector<std::byte> build_btf() {
+std::vector<std::byte> build_btf(bool smp) {
   BtfBuilder btf;
   const auto number = btf.integer("int", 4, true);
   const auto wide = btf.integer("long unsigned int", 8);
@@ -47,12 +48,38 @@ std::vector<std::byte> build_btf() {
   const auto link = list_id + 1;
   (void)btf.structure("list_head", 16, {{"next", link, 0}, {"prev", link, 64}});
   (void)btf.pointer(list_id);
+  const auto natural = btf.integer("unsigned int", 4);
+  const auto signal = btf.structure("signal_struct", 16, {{"thread_head", list_id, 0}});
+  const auto signal_pointer = btf.pointer(signal);
+  const auto entity = btf.structure("sched_entity", 8, {{"sum_exec_runtime", wide, 0}});
+  const auto times = btf.structure("prev_cputime", 16, {{"utime", wide, 0}, {"stime", wide, 64}});
+  const auto mask = btf.structure("cpumask", 8, {{"bits", wide, 0}});
+  const auto info = smp ? btf.structure("thread_info", 8, {{"cpu", natural, 0}})
+                        : btf.structure("thread_info", 8, {{"flags", wide, 0}});
   (void)btf.structure("task_struct", kTaskSize,
                       {{"__state", wide, 0},
                        {"pid", number, kTaskPid * 8},
                        {"tgid", number, kTaskPid * 8 + 32},
                        {"comm", name, kTaskComm * 8},
-                       {"tasks", list_id, kTaskList * 8}});
+                       {"tasks", list_id, kTaskList * 8},
+                       {"exit_state", number, 80 * 8},
+                       {"flags", natural, 84 * 8},
+                       {"prio", number, 88 * 8},
+                       {"static_prio", number, 92 * 8},
+                       {"rt_priority", natural, 96 * 8},
+                       {"policy", natural, 100 * 8},
+                       {"start_boottime", wide, 104 * 8},
+                       {"utime", wide, 112 * 8},
+                       {"stime", wide, 120 * 8},
+                       {"nvcsw", wide, 128 * 8},
+                       {"nivcsw", wide, 136 * 8},
+                       {"cpus_mask", mask, 144 * 8},
+                       {"signal", signal_pointer, 152 * 8},
+                       {"group_leader", signal_pointer, kTaskLeader * 8},
+                       {"thread_node", list_id, 168 * 8},
+                       {"se", entity, 184 * 8},
+                       {"prev_cputime", times, 192 * 8},
+                       {"thread_info", info, 208 * 8}});
   const auto pgd = btf.structure("pgd_t", 8, {{"pgd", wide, 0}});
   const auto pgd_pointer = btf.pointer(pgd);
   (void)btf.structure("mm_struct", 64, {{"pgd", pgd_pointer, 0}});
@@ -200,6 +227,7 @@ void Lab::build_tasks(const LabOptions& options) {
     const LabTask& previous = tasks_[(i + tasks_.size() - 1) % tasks_.size()];
     memory_.put(at + kTaskPid, tasks_[i].pid);
     memory_.put(at + kTaskPid + 4, tasks_[i].pid);
+    memory_.put(at + kTaskLeader, tasks_[i].address.value);
     std::memcpy(memory_.bytes(at + kTaskComm, 16).data(), tasks_[i].name.data(),
                 tasks_[i].name.size());
     memory_.put(at + kTaskList, (next.address + kTaskList).value);
@@ -273,7 +301,7 @@ void Lab::build_image(const LabOptions& options) {
   add(kNotesOffset, 'r', "__start_notes");
   add(kNotesOffset + sizeof note, 'r', "__stop_notes");
   if (options.btf) {
-    const auto btf = build_btf();
+    const auto btf = build_btf(options.smp);
     put_bytes(kBtfOffset, btf);
     add(kBtfOffset, 'r', "__start_BTF");
     add(kBtfOffset + btf.size(), 'r', "__stop_BTF");

@@ -95,7 +95,7 @@ struct Fields {
   Field<std::uint16_t> family;
   Embedded path;
 
-  static Outcome<Fields> open(const TypeCatalogue& types) {
+  static Outcome<Fields> open(const TypeCatalogue& types, bool sockets) {
     Fields f;
     FieldBinder bind(types);
     bind(f.comm, "task_struct.comm");
@@ -112,9 +112,12 @@ struct Fields {
     bind(f.path, "file.f_path");
     bind(f.operations, "file.f_op");
     bind(f.private_data, "file.private_data");
-    bind(f.sock, "socket.sk");
-    bind(f.family, "sock.__sk_common.skc_family");
     TRY(bind.done());
+    // A kernel without networks has no such files either.
+    FieldBinder network(types);
+    network(f.sock, "socket.sk");
+    network(f.family, "sock.__sk_common.skc_family");
+    if (sockets) TRY(network.done());
     return f;
   }
 };
@@ -236,7 +239,8 @@ class Reader final : public ViewReader {
 
 Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
   auto tasks = TRY(TaskList::open(kernel));
-  auto fields = TRY(Fields::open(kernel.types()));
+  const bool sockets = kernel.symbols().find("socket_file_ops").has_value();
+  auto fields = TRY(Fields::open(kernel.types(), sockets));
   auto paths = TRY(PathReader::open(kernel));
   return std::make_unique<Reader>(kernel, std::move(fields), std::move(tasks), std::move(paths),
                                   StreamRelays::open(kernel));

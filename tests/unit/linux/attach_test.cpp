@@ -8,6 +8,7 @@
 #include "linux/kernel.h"
 #include "linux/kernel_cache.h"
 #include "linux/type_catalogue.h"
+#include "linux/view.h"
 #include "memory/passing_memory.h"
 #include "support/lab.h"
 
@@ -87,6 +88,37 @@ TEST(AttachDecoy, ACopyThatNoPageTableMapsIsPassedOver) {
     const auto kernel = Kernel::attach(lab, {});
     ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
     EXPECT_EQ((*kernel)->identity().text_physical, lab.text_physical());
+  }
+}
+
+/// The rows of a view, as text.
+class Rows final : public RowSink {
+ public:
+  explicit Rows(const ViewInfo& info) : RowSink(info, {}) {}
+  std::vector<std::vector<Value>> rows;
+
+ private:
+  bool row(std::span<const Value> values, std::string_view /*doubt*/) override {
+    rows.emplace_back(values.begin(), values.end());
+    return true;
+  }
+};
+
+TEST(AttachOneCpu, ThreadsWereLastOnTheOnlyOne) {
+  // Without CONFIG_SMP thread_info has no `cpu`.
+  for (const bool smp : {true, false}) {
+    const Lab lab({.smp = smp, .tasks = 5});
+    const auto kernel = Kernel::attach(lab, {});
+    ASSERT_TRUE(kernel.has_value()) << kernel.error().message;
+    const View& threads = *find_view("threads");
+    auto reader = threads.open(**kernel);
+    ASSERT_TRUE(reader.has_value()) << reader.error().message;
+    Rows rows(threads.info());
+    ASSERT_TRUE((*reader)->read(rows).has_value());
+    EXPECT_EQ(rows.rows.size(), 5U);
+    std::size_t column = 0;
+    while (threads.info().columns[column].name != "cpu") ++column;
+    for (const auto& row : rows.rows) EXPECT_EQ(std::get<std::int64_t>(row[column]), 0) << smp;
   }
 }
 
