@@ -230,10 +230,14 @@ class Guest:
         """The console's log."""
         return self.folder / "console.log"
 
-    def qmp(self, name: str, **arguments: object) -> object:
+    def qmp(self, name: str, /, **arguments: object) -> object:
         if not self.options.qmp:
             raise GuestError(f"{self.name} was started without QMP")
         return qmp.command(self._socket("qmp-tests"), name, **arguments)
+
+    def human(self, line: str) -> str:
+        """What QEMU's human monitor says to that line."""
+        return self.qmp("human-monitor-command", command_line=line)
 
     def pause(self) -> None:
         """Stops the CPUs. Without QMP the whole QEMU process is stopped, which is as good to a reader."""
@@ -261,7 +265,7 @@ class Guest:
     def dump(self, path: str | Path, paging: bool = False, form: str = "elf") -> None:
         """Writes an ELF core of the RAM, or another form that QMP's dump-guest-memory has."""
         target = Path(path).resolve()
-        self.qmp("dump_guest_memory", timeout=600.0, paging=paging, protocol=f"file:{target}", format=form)
+        self.qmp("dump-guest-memory", timeout=600.0, paging=paging, protocol=f"file:{target}", format=form)
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def agent_options():
 
 def vcpu_seconds(guest):
     """Processor time of the guest's vCPU threads so far."""
-    threads = [each["thread-id"] for each in guest.qmp("query_cpus_fast")]
+    threads = [each["thread-id"] for each in guest.qmp("query-cpus-fast")]
     return sum(int(Path(f"/proc/{guest.pid}/task/{thread}/schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
@@ -357,7 +357,7 @@ def by_gdb(guest):
     symbols = [(name, int(address, 16)) for address, _, name, *_ in map(str.split, guest.kallsyms().splitlines()) if name in GDB_PLACES]
     stub, script, log = (guest.folder / name for name in ("gdb.sock", "trace.py", "gdb.log"))
     stub.unlink(missing_ok=True)
-    guest.qmp("human-monitor-command", **{"command-line": f"gdbserver unix:{stub},server=on,wait=off"})
+    guest.human(f"gdbserver unix:{stub},server=on,wait=off")
     script.write_text(GDB_SCRIPT.replace("STUB", str(stub)).replace("SYMBOLS", repr(symbols)))
     with open(log, "wb") as out:
         process = subprocess.Popen(["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -373,7 +373,7 @@ def by_gdb(guest):
     finally:
         process.kill()
         process.wait()
-        guest.qmp("human-monitor-command", **{"command-line": "gdbserver none"})
+        guest.human("gdbserver none")
         guest.qmp("cont")
     return measured, GdbRun(log.read_bytes())
 

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
 from cases import run_cases  # noqa: E402
-from sources_test import MAC, Qmp  # noqa: E402
+from sources_test import MAC  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 
@@ -26,12 +26,8 @@ class Test:
     def __init__(self, guest, vitrine, folder):
         self.guest, self.vitrine, self.folder = guest, vitrine, folder
 
-    def qmp(self):
-        return Qmp(self.guest._socket("qmp-tests"))
-
     def status(self):
-        with self.qmp() as qmp:
-            return qmp.execute("query-status")["status"]
+        return self.guest.qmp("query-status")["status"]
 
     def script(self, text, *words, status=0):
         done = subprocess.run([self.vitrine, "run", "-e", text, str(self.guest.pid), "--duration", "100ms", *words], capture_output=True, text=True, timeout=120)
@@ -135,8 +131,7 @@ class Test:
                 assert self.status() in ("debug", "paused"), self.status()
                 time.sleep(1)
                 assert not said and self.status() != "running", said
-                with self.qmp() as qmp:
-                    qmp.execute("cont")
+                self.guest.qmp("cont")
                 busy.join(timeout=60)
                 assert said == [(0, b"")], said
             finally:
@@ -147,8 +142,7 @@ class Test:
         assert "/run/by-a-test" in text and ("mkdir" in text or "exe" in text), text
         assert "wrote 0x0 to rdx" in text and "paused the machine" in text, text
         assert self.said("stat -c %a /run/by-a-test") == "0"
-        with self.qmp() as qmp:
-            assert not [one["label"] for one in qmp.execute("query-chardev") if one["label"].startswith("vitrine")]
+        assert not [one["label"] for one in self.guest.qmp("query-chardev") if one["label"].startswith("vitrine")]
         assert self.status() == "running"
         return "stopped at the call until someone let it run; the folder has the mode of the register that was written"
 

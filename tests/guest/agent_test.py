@@ -222,16 +222,16 @@ def memory(probe, guest):
     script = f'Syscall(lseek) {{ Print("%d", phys.u64({address})) }}'
     watch = Watch(probe, guest, "watch", script)
     act(guest, "calls", COUNT=5)
-    guest.qmp("human_monitor_command", command_line="object_add memory-backend-ram,id=extra,size=128M")
-    guest.qmp("human_monitor_command", command_line="device_add pc-dimm,id=dimm,memdev=extra")
+    guest.human("object_add memory-backend-ram,id=extra,size=128M")
+    guest.human("device_add pc-dimm,id=dimm,memdev=extra")
     notes(watch, 0)
     act(guest, "calls", COUNT=5)
-    guest.qmp("human_monitor_command", command_line="device_del dimm")
+    guest.human("device_del dimm")
     begin = time.monotonic()
-    while "dimm" in guest.qmp("human_monitor_command", command_line="info memory-devices"):
+    while "dimm" in guest.human("info memory-devices"):
         assert time.monotonic() < begin + 30, "the guest does not let go of the DIMM"
         act(guest, "calls", COUNT=5)
-    guest.qmp("human_monitor_command", command_line="object_del extra")
+    guest.human("object_del extra")
     act(guest, "calls", COUNT=20)  # whatever these see, no harm comes of it
     notes(watch, 0, 2)
     act(guest, "calls", COUNT=7)
@@ -276,7 +276,7 @@ def resumes(probe, guest):
     process = subprocess.Popen([vitrine, "run", "--json", "-e", script, guest.name, "--duration", "4s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None:
         guest.run("sleep 0.2")
-        assert guest.qmp("query_status")["running"]
+        assert guest.qmp("query-status")["running"]
     lines, told = process.communicate(timeout=60)
     maps = {row["map"]: row["entries"] for row in map(json.loads, lines.splitlines()) if row["type"] == "map"}
     fired = maps["fired"][0]["value"]
@@ -290,7 +290,7 @@ def reset(probe, guest):
     """A reset under a script: no event of the kernel that comes is taken for one of the kernel that was."""
     watch = Watch(probe, guest, "watch", 'Syscall { Print("%d", syscall.number) }')
     act(guest, "calls", COUNT=10)
-    guest.qmp("human_monitor_command", command_line="system_reset")
+    guest.human("system_reset")
     notes(watch, 3)
     begin = time.monotonic()
     said = len(watch.lines)

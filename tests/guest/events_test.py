@@ -311,7 +311,7 @@ def registers(test, guest):
     with Watch(test.program, guest, script) as watch:
         acts(guest, "family", 20)
         guest.pause()
-        monitor = guest.qmp("human-monitor-command", **{"command-line": "info registers -a"})
+        monitor = guest.human("info registers -a")
         time.sleep(0.3)
     guest.resume()
     wrong, last, breaks = [], {}, Counter()
@@ -343,15 +343,14 @@ def exceptions(test, guest):
     script = "Exception(14) { @faults[cpu] = count() }\nInterrupt { @interrupts[event.vector] = count() }"
     with tempfile.TemporaryDirectory(prefix="vitrine-log-") as folder:
         log = Path(folder) / "int.log"
-        human = lambda line: guest.qmp("human-monitor-command", **{"command-line": line})  # noqa: E731
         guest.pause()
-        human(f"logfile {log}")
+        guest.human(f"logfile {log}")
         with Watch(test.program, guest, script) as watch:
-            human("log int")
+            guest.human("log int")
             guest.resume()
             acts(guest, "family", 10)
             guest.pause()
-            human("log none")
+            guest.human("log none")
         guest.resume()
         told = Counter()
         for line in log.read_bytes().decode(errors="replace").splitlines():

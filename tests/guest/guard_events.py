@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
-from guard_lab import RULES, Failure, Lab, check, until  # noqa: E402
+from guard_lab import RULES, Lab, check, until  # noqa: E402
 
 
 def found_ns(lab: Lab, symptom: str) -> list[int]:

@@ -13,6 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
+
+from vitrine_guests import Guest, qmp  # noqa: E402
 
 _libc = ctypes.CDLL(None)
 
@@ -53,20 +56,9 @@ class BareGuest:
     def pid(self) -> int:
         return self.process.pid
 
-    def qmp(self, command: str, **arguments) -> dict:
+    def qmp(self, command: str, /, **arguments) -> dict:
         """Says something to its monitor, as its owner would."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
-            client.connect(str(self.owner))
-            lines = client.makefile("rw")
-            lines.readline()
-            for words in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
-                lines.write(json.dumps(words) + "\n")
-                lines.flush()
-                while "return" not in (answer := json.loads(lines.readline())):
-                    if "error" in answer:
-                        raise Failure(f"{command}: {answer['error']['desc']}")
-            return answer["return"]
+        return qmp.command(self.owner, command, **arguments)
 
     def end(self) -> None:
         self.process.kill()
@@ -232,9 +224,6 @@ def build_image(folder: Path, sensor: Path, rules: Path | None = None) -> Path:
 
 def linux_guest(lab: Lab, **options):
     """A guest with a kernel, watched by `lab` as web1."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
-    from vitrine_guests import Guest
-
     return Guest("6.1", backend="memfd", extra=f"-qmp unix:{lab.machines / 'web1.qmp'},server=on,wait=off", **options)
 
 

@@ -7,7 +7,6 @@ and against bytes that the test itself put into RAM. Every process is ended by i
     machine_test.py PROBE [unittest arguments]
 """
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -16,194 +15,12 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-PROBE = None
-QEMU = shutil.which("qemu-system-x86_64")
+from machine_lab import MIB, QEMU, Case, Probe, covered, qmp
+
 GIB = 1 << 30
-MIB = 1 << 20
-
-
-class Qmp:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        self.file = self.socket.makefile("rw")
-        self.file.readline()
-        self.run("qmp_capabilities")
-
-    def run(self, command, **arguments):
-        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.file.flush()
-        while True:
-            answer = json.loads(self.file.readline())
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                raise RuntimeError(answer["error"]["desc"])
-
-    def human(self, line):
-        return self.run("human-monitor-command", **{"command-line": line})
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-
-class Machine:
-    """A QEMU, started paused or for a moment of firmware and then paused."""
-
-    def __init__(self, folder, *arguments, boot=1.5, monitor=True, name="vt"):
-        self.folder = folder
-        self.name = f"{name}-{random.randrange(1 << 32):08x}"
-        self.socket = os.path.join(folder, self.name + ".qmp")
-        command = [QEMU, "-nodefaults", "-display", "none", "-name", self.name, *arguments]
-        if monitor:
-            command += ["-qmp", f"unix:{self.socket},server=on,wait=off"]
-        if boot == 0:
-            command += ["-S"]
-        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
-        self.pid = self.process.pid
-        if boot:
-            time.sleep(boot)
-        else:
-            time.sleep(0.5)
-        if self.process.poll() is not None:
-            raise RuntimeError(self.process.stderr.read().decode())
-        if monitor and boot:
-            qmp = self.qmp()
-            qmp.run("stop")
-            qmp.close()
-
-    def qmp(self):
-        return Qmp(self.socket)
-
-    def truth(self, address, size):
-        """Bytes by QEMU's own hand."""
-        path = os.path.join(self.folder, "truth.bin")
-        qmp = self.qmp()
-        qmp.run("pmemsave", val=address, size=size, filename=path)
-        qmp.close()
-        with open(path, "rb") as file:
-            data = file.read()
-        os.unlink(path)
-        return data
-
-    def xp(self, address):
-        qmp = self.qmp()
-        text = qmp.human(f"xp /2gx {address:#x}")
-        qmp.close()
-        return b"".join(struct.pack("<Q", int(word, 16)) for word in text.split()[1:3])
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stderr.close()
-
-
-class Probe:
-    def __init__(self, *arguments, prefix=()):
-        self.process = subprocess.Popen([*prefix, PROBE, *map(str, arguments)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.first = self.process.stdout.readline().strip()
-        self.ok = self.first.startswith("open ")
-        self.pid = self.process.pid
-
-    def ask(self, question):
-        self.process.stdin.write(question + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def read(self, address, size):
-        text = self.ask(f"read {address:x} {size:x}")
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            return text
-
-    def ram(self):
-        return [tuple(int(x, 16) for x in one.split("-")) for one in self.ask("ram").split()]
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        return self.process.wait()
-
-
-def covered(ranges, address):
-    return any(a <= address < b for a, b in ranges)
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="vitrine-machine-")
-        self.addCleanup(shutil.rmtree, self.folder, True)
-        self.random = random.Random(7)
-        self.blob = self.random.randbytes(2 * MIB)
-        self.blob_path = os.path.join(self.folder, "blob")
-        with open(self.blob_path, "wb") as file:
-            file.write(self.blob)
-
-    def load(self, *addresses):
-        """Options that put the blob into guest RAM at reset."""
-        options = []
-        for address in addresses:
-            options += ["-device", f"loader,file={self.blob_path},addr={address:#x},force-raw=on"]
-        return options
-
-    def machine(self, *arguments, **options):
-        machine = Machine(self.folder, *arguments, **options)
-        self.addCleanup(machine.end)
-        return machine
-
-    def probe(self, *arguments, **options):
-        probe = Probe(*arguments, **options)
-        self.addCleanup(probe.end)
-        self.assertTrue(probe.ok, probe.first)
-        return probe
-
-    def assert_equal_to_monitor(self, machine, probe, *, most=64 * MIB):
-        """Every RAM range's edges, and random places, as pmemsave and xp say them."""
-        ranges = probe.ram()
-        self.assertTrue(ranges)
-        for start, end in ranges:
-            for address in {start, max(start, end - 4096)}:
-                size = min(4096, end - address)
-                self.assertEqual(probe.read(address, size), machine.truth(address, size), hex(address))
-        for _ in range(20):
-            start, end = self.random.choice(ranges)
-            address = self.random.randrange(start, end - 16)
-            self.assertEqual(probe.read(address, 16), machine.xp(address), hex(address))
-
-    def assert_blob(self, probe, *addresses):
-        for address in addresses:
-            self.assertEqual(probe.read(address, len(self.blob)), self.blob, hex(address))
-
-    def assert_populated_complete(self, machine, probe):
-        """What next_populated() leaves out is zeros; and it leaves most of an idle guest out."""
-        stretches = [tuple(int(x, 16) for x in one.split("-")) for one in probe.ask("populated").split()]
-        ranges = probe.ram()
-        for start, end in stretches:
-            self.assertTrue(any(a <= start and end <= b for a, b in ranges), (hex(start), hex(end)))
-        total = sum(end - start for start, end in stretches)
-        self.assertLess(total, 64 * MIB)
-        for _ in range(30):
-            start, end = self.random.choice(ranges)
-            address = self.random.randrange(start, end) & ~4095
-            if not covered(stretches, address):
-                self.assertEqual(probe.read(address, 4096), bytes(4096), hex(address))
 
 
 class Live(Case):
@@ -273,10 +90,8 @@ class Live(Case):
         machine = self.machine("-M", "q35", "-m", "512M,slots=4,maxmem=4G")
         first = self.probe(machine.name)
         self.assertEqual(first.ram()[-1][1], 0x20000000)
-        qmp = machine.qmp()
-        qmp.run("object-add", **{"qom-type": "memory-backend-memfd", "id": "plug", "size": 256 * MIB, "share": True})
-        qmp.run("device_add", driver="pc-dimm", id="dimm", memdev="plug")
-        qmp.close()
+        machine.qmp("object-add", qom_type="memory-backend-memfd", id="plug", size=256 * MIB, share=True)
+        machine.qmp("device_add", driver="pc-dimm", id="dimm", memdev="plug")
         second = self.probe(machine.name)
         self.assertEqual(second.ram()[-1], (0x100000000, 0x110000000))
         self.assertEqual(first.ram()[-1][1], 0x20000000)
@@ -293,9 +108,7 @@ class Live(Case):
     def test_registers_are_the_monitors(self):
         machine = self.machine("-M", "q35", "-m", "256M", "-smp", "2")
         probe = self.probe(machine.name)
-        qmp = machine.qmp()
-        text = qmp.human("info registers -a")
-        qmp.close()
+        text = qmp.human(machine.socket, "info registers -a")
         rip = [int(line.split("IP=")[1].split()[0], 16) for line in text.splitlines() if "IP=" in line]
         idt = [int(line.split()[1], 16) for line in text.splitlines() if line.startswith("IDT=")]
         words = probe.ask("registers").split()
@@ -399,7 +212,7 @@ class WithoutMonitor(Case):
 
     def test_busy_socket(self):
         machine = self.machine("-M", "q35", "-m", "5G", boot=2.5)
-        holder = machine.qmp()
+        holder = qmp.Conversation(machine.socket)
         start = time.monotonic()
         probe = self.probe(machine.name)
         self.assertLess(time.monotonic() - start, 1.5)
@@ -419,7 +232,7 @@ class WithoutMonitor(Case):
         path = os.path.join(self.folder, "libvirt.sock")
         self.machine("-M", "q35", "-m", "64M", "-uuid", uuid, "-chardev", f"socket,id=charmonitor,path={path},server=on,wait=off",
                      "-mon", "chardev=charmonitor,id=monitor,mode=control", monitor=False, name="domain")  # fmt: skip
-        holder = Qmp(path)
+        holder = qmp.Conversation(path)
         probe = self.probe(uuid.upper())
         self.assertIn("libvirt holds it: a second one gives the registers", probe.ask("warnings"))
         holder.close()
@@ -433,11 +246,9 @@ class Images(Case):
     def test_elf_with_and_without_paging(self):
         machine = self.machine("-M", "q35", "-m", "3G", "-smp", "2", "-device", "VGA", *self.load(0x100000000), boot=2.5)
         live = self.probe(machine.name)
-        qmp = machine.qmp()
         for paging in (False, True):
             path = os.path.join(self.folder, f"dump{paging}.elf")
-            qmp.run("dump-guest-memory", paging=paging, protocol="file:" + path)
-        qmp.close()
+            machine.qmp("dump-guest-memory", paging=paging, protocol="file:" + path)
         for paging in (False, True):
             with self.subTest(paging=paging):
                 probe = self.probe(os.path.join(self.folder, f"dump{paging}.elf"))
@@ -525,7 +336,7 @@ class Images(Case):
             self.addCleanup(probe.end)
             self.assertTrue(probe.first.startswith(code), probe.first)
             self.assertIn(words, probe.first)
-        probe = Probe(PROBE)
+        probe = Probe(Probe.program)
         self.addCleanup(probe.end)
         self.assertIn("not a memory image", probe.first)
         probe = Probe("file:/nonexistent")
@@ -589,7 +400,7 @@ class BadInput(Case):
 
 class List(Case):
     def lines(self, prefix=()):
-        text = subprocess.run([*prefix, PROBE, "--list"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run([*prefix, Probe.program, "--list"], capture_output=True, text=True, check=True).stdout
         return {line.split()[0]: line for line in text.splitlines()}
 
     def test_says_how_each_would_be_reached(self):
@@ -602,7 +413,7 @@ class List(Case):
             self.assertIn(words, lines[anonymous.name])
         for words in ("type=pc ", "monitor= ", "state= ", "ram=shared mapping"):
             self.assertIn(words, lines[shared.name])
-        holder = anonymous.qmp()
+        holder = qmp.Conversation(anonymous.socket)
         self.assertIn("busy", self.lines()[anonymous.name])
         holder.close()
 
@@ -630,7 +441,7 @@ class List(Case):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         time.sleep(1)
-        text = subprocess.run([PROBE, "--list"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run([Probe.program, "--list"], capture_output=True, text=True, check=True).stdout
         self.assertEqual(text.count("launched-vt"), 1, text)
 
 
@@ -660,28 +471,22 @@ class Promises(Case):
             probe = self.probe(*arguments)
             for question in ("registers", "bench", "populated", "read 0 9fc00", "batch 100000 8 100 1000"):
                 probe.ask(question)
-        qmp = machine.qmp()
-        self.assertEqual(qmp.run("query-status")["status"], "paused")
-        qmp.close()
+        self.assertEqual(machine.qmp("query-status")["status"], "paused")
         self.assertEqual(hashlib.sha256(machine.truth(0xc0000, 256 * MIB - 0xc0000)).hexdigest(), before)
 
     def test_a_running_guest_is_not_stopped(self):
         machine = self.machine("-M", "pc", "-m", "256M")
-        qmp = machine.qmp()
-        qmp.run("cont")
+        machine.qmp("cont")
         probe = Probe(machine.name, 0, "no-monitor")
         self.addCleanup(probe.end)
         probe.ask("bench")
-        qmp.close()
         probe = self.probe(machine.name)
         probe.ask("registers")
-        qmp = machine.qmp()
-        self.assertEqual(qmp.run("query-status")["status"], "running")
-        qmp.close()
+        self.assertEqual(machine.qmp("query-status")["status"], "running")
 
 
 if __name__ == "__main__":
-    PROBE = os.path.abspath(sys.argv.pop(1))
+    Probe.program = os.path.abspath(sys.argv.pop(1))
     if QEMU is None:
         print("SKIPPED: qemu-system-x86_64 is not installed")
         sys.exit(77)

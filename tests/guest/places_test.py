@@ -107,8 +107,8 @@ class Machines(Case):
         attached = self.follower(guest)
         self.assertEqual(self.look_of(attached)["beyond"], 0)
         self.assert_equal_to_the_guest(guest)
-        guest.qmp("object_add", qom_type="memory-backend-ram", id="plug", size=128 << 20)
-        guest.qmp("human_monitor_command", command_line="device_add pc-dimm,id=dimm,memdev=plug")
+        guest.qmp("object-add", qom_type="memory-backend-ram", id="plug", size=128 << 20)
+        guest.human("device_add pc-dimm,id=dimm,memdev=plug")
         total = "awk '/MemTotal/ {print $2}' /proc/meminfo"
         start = int(guest.run(total)[1])
         for _ in range(100):
@@ -293,7 +293,7 @@ class Living(Case):
         guest = self.guest(reboot=True)
         terminal = self.terminal("top", guest.name, "--interval", "0.2")
         self.assertIn(b"Linux 6.1", terminal.read_until(b"kthreadd", 20))
-        guest.qmp("human_monitor_command", command_line="system_reset")
+        guest.human("system_reset")
         terminal.read_until(None, 90)
         self.assertIsNotNone(terminal.status, "top did not notice within 90 s")
         self.assertTrue(os.WIFEXITED(terminal.status) and os.WEXITSTATUS(terminal.status) == 1, terminal.status)

@@ -97,7 +97,7 @@ class Cases:
         assert status == 0, said
 
     def reset(self):
-        self.guest.qmp("human_monitor_command", command_line="system_reset")
+        self.guest.human("system_reset")
         self.guest.await_again()
 
     def judged(self, lines, before, after, restarts=1):
@@ -178,7 +178,7 @@ class WithoutAgent(Cases):
         with Run(self.vitrine, self.guest, 'Start { Print("begun\\n") } ProcessExit { @exits = count() } Stop { Print("over\\n") }', "--poll") as run:
             run.until_started()
             self.guest.run("sleep 1")
-            self.guest.qmp("human_monitor_command", command_line="system_reset")
+            self.guest.human("system_reset")
             run.until(lambda lines: any(line.get("kind") == "guest_reset" for line in lines), "the reset")
             lines = run.end()
         self.guest.await_again()

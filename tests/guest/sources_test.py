@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,35 +29,6 @@ from vitrine_guests import Guest, initramfs, kernels  # noqa: E402
 
 EVENTS = ("input_event_key_qcode", "input_event_key_number", "ps2_put_keycode", "serial_write")
 MAC = "52:54:00:12:34:56"
-
-
-class Qmp:
-    """A conversation with the tests' own monitor."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(60)
-        self.socket.connect(str(self.path))
-        self.stream = self.socket.makefile("rw", encoding="utf-8")
-        self.stream.readline()
-        self.execute("qmp_capabilities")
-        return self
-
-    def __exit__(self, *unused):
-        self.stream.close()
-        self.socket.close()
-
-    def execute(self, name, /, **arguments):
-        self.stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
-        self.stream.flush()
-        while True:
-            answer = json.loads(self.stream.readline())
-            assert "error" not in answer, f"{name}: {answer}"
-            if "return" in answer:
-                return answer["return"]
 
 
 class Watch:
@@ -120,27 +90,23 @@ def packets(path):
 class Test:
     def __init__(self, guest, program):
         self.guest, self.program = guest, program
-        with self.qmp() as qmp:
-            self.before = self.state(qmp)
+        self.before = self.state()
 
-    def qmp(self):
-        return Qmp(self.guest._socket("qmp-tests"))
-
-    def state(self, qmp):
+    def state(self):
+        qmp = self.guest.qmp
         return {
-            "objects": sorted(one["name"] for one in qmp.execute("qom-list", path="/objects")),
-            "devices": sorted(one["label"] for one in qmp.execute("query-chardev") if not one["label"].startswith("#")),
-            "events": {name: qmp.execute("trace-event-get-state", name=name)[0]["state"] for name in EVENTS},
-            "files": qmp.execute("query-fdsets"),
-            "status": qmp.execute("query-status")["status"],
+            "objects": sorted(one["name"] for one in qmp("qom-list", path="/objects")),
+            "devices": sorted(one["label"] for one in qmp("query-chardev") if not one["label"].startswith("#")),
+            "events": {name: qmp("trace-event-get-state", name=name)[0]["state"] for name in EVENTS},
+            "files": qmp("query-fdsets"),
+            "status": qmp("query-status")["status"],
         }
 
     def settled(self, seconds=8.0):
         """QEMU is as it was, after at most so long. Returns how long it took."""
         begin = time.monotonic()
         while True:
-            with self.qmp() as qmp:
-                now = self.state(qmp)
+            now = self.state()
             if now == self.before:
                 return time.monotonic() - begin
             assert time.monotonic() - begin < seconds, f"left behind: {now} instead of {self.before}"
@@ -302,13 +268,11 @@ class Test:
     def test_a_gdb_was_here_before(self):
         """It knows of several processes, and QEMU then speaks of them for good: "D" alone removes no breakpoint."""
         path = self.guest.folder / "gdb.sock"
-        with self.qmp() as qmp:
-            qmp.execute("human-monitor-command", **{"command-line": f"gdbserver unix:{path},server=on,wait=off"})
+        self.guest.human(f"gdbserver unix:{path},server=on,wait=off")
         words = ["gdb", "-nx", "-batch", "-ex", "set architecture i386:x86-64", "-ex", f"target remote {path}", "-ex", "detach"]
         said = subprocess.run(words, capture_output=True, text=True, timeout=60)
-        with self.qmp() as qmp:
-            qmp.execute("human-monitor-command", **{"command-line": "gdbserver none"})
-            qmp.execute("cont")
+        self.guest.human("gdbserver none")
+        self.guest.qmp("cont")
         assert "detached" in said.stdout, (said.stdout, said.stderr)
         for kill in (False, True):
             with self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as watch:
@@ -328,14 +292,12 @@ class Test:
         return "no breakpoint is left, after an end and after SIGKILL"
 
     def test_a_debugged_machine_is_refused(self):
-        with self.qmp() as qmp:
-            qmp.execute("human-monitor-command", **{"command-line": "gdbserver tcp:127.0.0.1:0"})
+        self.guest.human("gdbserver tcp:127.0.0.1:0")
         try:
             done = subprocess.run([self.program, str(self.guest.pid), "ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub"], input="", capture_output=True, text=True, timeout=60)
             assert done.returncode == 3 and "someone debugs it" in done.stdout, done.stdout
         finally:
-            with self.qmp() as qmp:
-                qmp.execute("human-monitor-command", **{"command-line": "gdbserver none"})
+            self.guest.human("gdbserver none")
         self.settled()
         return "refused, with the reason"
 
@@ -442,9 +404,8 @@ class Test:
     def test_keyboard(self):
         keys = ["shift-h", "i", "spc", "l", "s", "ret", "f1"]
         with self.watch("CaptureKeyboardInput(\"k\")", "--sources", "streams") as watch:
-            with self.qmp() as qmp:
-                for key in keys:
-                    qmp.execute("send-key", keys=[{"type": "qcode", "data": one} for one in key.split("-")])
+            for key in keys:
+                self.guest.qmp("send-key", keys=[{"type": "qcode", "data": one} for one in key.split("-")])
             time.sleep(1.0)
             watch.stop()
             text = watch.stream(0).decode()
@@ -530,8 +491,7 @@ class Test:
 
     def test_a_reboot(self):
         with self.watch("ProcessExit { Print(\"x\") }", "--sources", "polling") as polling, self.watch("ExecuteAt(do_exit) { Print(\"x\") }", "--sources", "gdbstub") as stub:
-            with self.qmp() as qmp:
-                qmp.execute("system_reset")
+            self.guest.qmp("system_reset")
             self.guest._await_ready(time.monotonic() + 100)
             self.ended(stub, 60, ["guest_reset"])
             self.ended(polling, 60, ["guest_reset"])
