@@ -232,6 +232,9 @@ def memory(probe, guest):
         assert time.monotonic() < begin + 30, "the guest does not let go of the DIMM"
         act(guest, "calls", COUNT=5)
     guest.human("object_del extra")
+    # What the kernel counts its pages to (max_pfn) does not go back; what it says of its RAM does.
+    told = subprocess.run([str(Path(probe).with_name("vitrine")), "info", guest.name], capture_output=True, text=True, timeout=60)
+    assert re.search(r"^ +ok +memory map: ", told.stdout, re.M), told.stdout + told.stderr
     act(guest, "calls", COUNT=20)  # whatever these see, no harm comes of it
     notes(watch, 0, 2)
     act(guest, "calls", COUNT=7)
