@@ -42,6 +42,10 @@ Outcome<std::filesystem::path> evidence_store(const std::filesystem::path& state
   if (word.find('/') == std::string_view::npos) {
     const auto store = state / "evidence" / word / "evidence.db";
     if (std::filesystem::exists(store, error)) return store;
+    if (error == std::errc::permission_denied)
+      return std::unexpected(Problem(Errc::denied,
+                                     fmt::format("no permission to read {}", store.string()),
+                                     "evidence is for vitrined's user and root"));
   }
   return std::unexpected(
       Problem(Errc::not_found, fmt::format("there is no evidence store {}", word),

@@ -30,6 +30,9 @@ class Environment {
  public:
   virtual ~Environment() = default;
 
+  /// A firing goes on: called each few milliseconds that it takes.
+  virtual void turn() noexcept {}
+
   /// Guest-virtual memory by the current page tables: all bytes, or false. Each page is translated.
   [[nodiscard]] virtual bool read(std::uint64_t, MutableBytes) noexcept { return false; }
   [[nodiscard]] virtual bool read_physical(std::uint64_t, MutableBytes) noexcept { return false; }

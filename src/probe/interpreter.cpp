@@ -85,7 +85,7 @@ Firing::End Interpreter::Run::go(const vmipl::ProgramProbe& probe) noexcept {
   if (!pay(cost)) return Firing::End::over_budget
 
   for (;;) {
-    if (budget == 0) return Firing::End::over_budget;
+    if (budget == 0 && !turn()) return Firing::End::over_budget;
     --budget;
     const Instruction at = *pc++;
     switch (at.op) {
@@ -417,10 +417,11 @@ Firing Interpreter::run(unsigned probe, Environment& environment, std::uint64_t 
   if (what.entry == what.end) return {};
   std::memset(there_.data(), 0, what.numbers);
   std::memset(text_there_.data(), 0, what.texts);
-  Run run{*this, environment, program_, budget, {}};
+  const auto first = std::min(budget, kSlice);
+  Run run{*this, environment, program_, first, budget - first, {}};
   run.uses.fill(-1);
   const auto end = run.go(what);
-  return {end, budget - run.budget};
+  return {end, budget - run.budget - run.rest};
 }
 
 }  // namespace vitrine::probe

@@ -14,12 +14,23 @@ struct Interpreter::Run {
   Interpreter& self;
   Environment& environment;
   const vmipl::Program& program;
-  std::uint64_t budget;                                 ///< what is left
+  std::uint64_t budget;                                 ///< what is left until the next turn()
+  std::uint64_t rest;                                   ///< and after it
   std::array<std::int32_t, vmipl::kMaxViewSlots> uses;  ///< of each slot; -1: not open
 
+  /// The next slice of the budget. False: it is spent.
+  bool turn() noexcept {
+    if (rest == 0) return false;
+    environment.turn();
+    const auto slice = std::min(rest, kSlice);
+    budget += slice;
+    rest -= slice;
+    return true;
+  }
   /// False: the budget is spent.
   bool pay(std::uint64_t cost) noexcept {
-    if (budget < cost) {
+    while (budget < cost) {
+      if (turn()) continue;
       budget = 0;
       return false;
     }

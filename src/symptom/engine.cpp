@@ -157,9 +157,9 @@ class PackEngine final : public Engine {
 
   void load_script(const PackFile& file) {
     const vmipl::Source source(file.name, file.text);
-    auto compiled =
-        RuleScript::compile(source, {.ports = ports()}, views_,
-                            [this](Finding finding) { reported_.push_back(std::move(finding)); });
+    auto compiled = RuleScript::compile(
+        source, {.ports = ports()}, views_,
+        [this](Finding finding) { reported_.push_back(std::move(finding)); }, options_.turn);
     if (!compiled) {
       for (auto& mistake : compiled.error()) problems_.push_back(std::move(mistake));
       return;

@@ -55,8 +55,12 @@ bool is_word_of(std::string_view words, std::string_view word) {
 }  // namespace
 
 RuleEnvironment::RuleEnvironment(const vmipl::Program& program, std::string file, ViewCache& views,
-                                 Report report)
-    : program_(program), file_(std::move(file)), views_(views), report_(std::move(report)) {
+                                 Report report, std::function<void()> turn)
+    : program_(program),
+      file_(std::move(file)),
+      views_(views),
+      report_(std::move(report)),
+      turn_(std::move(turn)) {
   for (const auto& use : program.views) {
     const auto* info = find_info(use.view);
     std::vector<std::size_t> places;

@@ -21,14 +21,17 @@ class RuleEnvironment final : public probe::Environment {
   /// the pack is loaded.
   using Report = std::function<void(Finding)>;
 
-  /// All must outlive this.
-  RuleEnvironment(const vmipl::Program& program, std::string file, ViewCache& views, Report report);
+  /// All must outlive this. `turn` is called now and then while a firing goes on.
+  RuleEnvironment(
+      const vmipl::Program& program, std::string file, ViewCache& views, Report report,
+      std::function<void()> turn = [] {});
 
   /// A firing of program.probes[probe] begins.
   void begin(unsigned probe, std::int64_t now);
   /// Every view that this firing opened was read whole.
   [[nodiscard]] bool complete() const { return complete_; }
 
+  void turn() noexcept override { turn_(); }
   bool read(std::uint64_t va, MutableBytes into) noexcept override;
   bool read_physical(std::uint64_t gpa, MutableBytes into) noexcept override;
   std::optional<std::uint64_t> moment(unsigned index) noexcept override;
@@ -58,6 +61,7 @@ class RuleEnvironment final : public probe::Environment {
   std::string file_;
   ViewCache& views_;
   Report report_;
+  std::function<void()> turn_;
   std::vector<std::vector<std::size_t>>
       columns_;  ///< of each view use: places in the view's columns
   std::array<Slot, vmipl::kMaxViewSlots> slots_;

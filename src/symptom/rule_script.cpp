@@ -13,7 +13,7 @@ constexpr probe::MapLimits kMapLimits{.entries = 4096, .text_bytes = 1U << 20};
 
 std::expected<std::unique_ptr<RuleScript>, RuleScript::Mistakes> RuleScript::compile(
     const vmipl::Source& source, vmipl::CheckOptions options, ViewCache& views,
-    RuleEnvironment::Report report) {
+    RuleEnvironment::Report report, std::function<void()> turn) {
   options.build = true;
   vmipl::Diagnostics diagnostics;
   auto checked = vmipl::check(source, options, diagnostics);
@@ -31,8 +31,8 @@ std::expected<std::unique_ptr<RuleScript>, RuleScript::Mistakes> RuleScript::com
   if (!maps) return std::unexpected(Mistakes{fmt::format("{}: {}", name, maps.error().message)});
   script->maps_ = *std::move(maps);
   script->interpreter_ = std::make_unique<probe::Interpreter>(script->program_, *script->maps_);
-  script->environment_ =
-      std::make_unique<RuleEnvironment>(script->program_, script->file_, views, std::move(report));
+  script->environment_ = std::make_unique<RuleEnvironment>(script->program_, script->file_, views,
+                                                           std::move(report), std::move(turn));
   return script;
 }
 

@@ -27,9 +27,10 @@ class RuleScript {
   /// @param options  the ports of the kernel, and which warnings are silent
   /// @param views    where its blocks read; must outlive this
   /// @param report   called for each finding of a firing
+  /// @param turn     called now and then while a firing goes on
   [[nodiscard]] static std::expected<std::unique_ptr<RuleScript>, Mistakes> compile(
       const vmipl::Source& source, vmipl::CheckOptions options, ViewCache& views,
-      RuleEnvironment::Report report);
+      RuleEnvironment::Report report, std::function<void()> turn = [] {});
 
   struct Fired {
     bool over_budget = false;

@@ -26,6 +26,10 @@ def states(programs: Path) -> None:
         lab.ask("detach", "web1")
         time.sleep(0.5)
         check(lab.guest("web1") is None, "a detached guest is let be")
+        for words, status, told in ((("status",), 0, "web1 was detached"), (("status", "web9"), 1, "no guest web9 is watched"),
+                                    (("failover", "web1"), 1, "vitrine fvm attach web1")):  # fmt: skip
+            done = subprocess.run([programs / "vitrine", "fvm", *words, "--runtime", lab.runtime], capture_output=True, text=True)
+            check(done.returncode == status and told in done.stderr, f"fvm {words}: {done}")
         lab.ask("attach", "web1")
         lab.watched("web1")
         lab.ask("drain")
@@ -58,6 +62,17 @@ def states(programs: Path) -> None:
             check(done.returncode == 1 and words in done.stderr and ":6:" in done.stderr, done.stderr)
         finally:
             lab.__exit__()
+    lab = Lab(programs, isolation="microvm", image="/nonexistent/image")
+    try:
+        for words in ((), ("--check",)):
+            done = subprocess.run([programs / "vitrined", "--config", lab.config, *words], capture_output=True, text=True, timeout=20)
+            check(done.returncode == 1 and "guests/guest fvm-image" in done.stderr, f"no image: {done}")
+        lab.config.write_text(lab.config.read_text().replace('"microvm"', '"auto"'))
+        (lab.rules / "wrong.yar").write_text('rule wrong { strings: $a = "abc" condition: $b }\n')
+        done = subprocess.run([programs / "vitrined", "--config", lab.config, "--check"], capture_output=True, text=True, timeout=20)
+        check(done.returncode == 0 and 'undefined string "$b"' in done.stderr, f"a wrong pattern: {done}")
+    finally:
+        lab.__exit__()
     lab = Lab(programs, policy="policy.toml")
     try:
         (lab.folder / "policy.toml").write_text('dry_run = false\n[severity]\ncritcal = ["frezze"]\n')
@@ -107,11 +122,20 @@ FLOOD = """Symptom number {
     Every(100ms) { for (n in 0..3000) Report("number %d", n) }
 }
 """
+ENDLESS = """Symptom endless {
+    severity: high
+    text: "never told"
+    Every(100ms) { for (a in 0..4000000000) { for (b in 0..4000000000) { @x = a } } Report("never") }
+}
+"""
 
 
 def flood(programs: Path) -> None:
-    """More findings than anybody reads: limited and counted, and the guest stays watched."""
-    with Lab(programs, FLOOD, cpu_share=500) as lab, linux_guest(lab):
+    """More findings than anybody reads, rules that never end, rules with mistakes: limited, counted and told, and the guest stays watched."""
+    lab = Lab(programs, FLOOD + ENDLESS, cpu_share=500)
+    (lab.rules / "wrong.vmi").write_text('Symptom wrong { severity: high text: "t" Every(1s) { for (p in proceses) Report("a") } }\n')
+    (lab.rules / "wrong.yar").write_text('rule wrong { strings: $a = "abc" condition: $b }\n')
+    with lab, linux_guest(lab):
         lab.watched("web1")
         row = until(lambda: (row := lab.guest("web1"))["refused"] > 0 and row["passes"] > 1 and row, 90)
         time.sleep(2)
@@ -119,10 +143,14 @@ def flood(programs: Path) -> None:
         found = [entry["key"] for entry in entries if entry["kind"] == "finding"]
         check(0 < len(found) <= 1500 and len(found) == len(set(found)), f"{len(found)} findings, {len(set(found))} different")
         check(any(entry["kind"] == "loss" for entry in entries), "what was too much is counted")
+        notes = [entry["words"] or "" for entry in entries if entry["subject"] == "note"]
+        for words in ("endless: over its budget", "there is no view called proceses", 'wrong.yar:1: undefined string "$b"'):
+            check(any(words in note for note in notes), f"not told: {words}: {notes}")
+        check("never" not in {entry["words"] for entry in entries}, "what comes after a loop without end")
         now = lab.guest("web1")
-        check(now["state"] == "watched" and now["takeovers"] == row["takeovers"], "the flood cost an FVM")
+        check(now["state"] == "watched" and now["takeovers"] == 0, f"the flood, or rules without end, cost an FVM:\n{lab.log.read_text()}")
         lab.verify("web1")
-    print(f"3,000 findings at once: {len(found)} written, the rest counted; watched all the while")
+    print(f"3,000 findings at once, rules without end and with mistakes: {len(found)} written, the rest counted and told; watched all the while")
 
 
 ACTION = """Symptom wanted {{

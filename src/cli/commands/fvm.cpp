@@ -1,6 +1,7 @@
 // vitrine fvm: what vitrined does, and what it is told to do.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -100,6 +101,20 @@ Outcome<Status> status(Context& context, const Arguments& words) {
     const auto value = guest.value(key, std::string());
     return value.empty() ? linux::Value() : linux::Value(value);
   };
+  std::vector<std::string> detached;
+  if (const auto held = answer.find("detached"); held != answer.end() && held->is_array()) {
+    for (const auto& name : *held)
+      if (name.is_string()) detached.push_back(name.get<std::string>());
+  }
+  if (words.operands.size() > 1) {
+    const auto& name = words.operands[1];
+    std::erase_if(detached, [&](const std::string& one) { return one != name; });
+    const bool known = std::ranges::any_of(
+        *guests, [&](const Json& guest) { return guest.value("guest", "") == name; });
+    if (!known && detached.empty())
+      return std::unexpected(Problem(Errc::not_found, fmt::format("no guest {} is watched", name),
+                                     "vitrine fvm status lists them"));
+  }
   bool all_watched = true;
   auto shown =
       TRY(run_fixed_view(kInfo, context, words, [&](linux::RowSink& rows) -> Outcome<void> {
@@ -135,6 +150,10 @@ Outcome<Status> status(Context& context, const Arguments& words) {
   context.console.remark(
       fmt::format("{} of {} standby FVMs are ready{}", standby, answer.value("standby_wanted", 0),
                   answer.value("draining", false) ? "; drained: no guest is watched" : ""));
+  for (const auto& name : detached)
+    context.console.remark(escape(
+        fmt::format("{0} was detached: it is not watched until `vitrine fvm attach {0}`", name),
+        context.console.charset));
   return all_watched ? shown : Status::doubtful;
 }
 

@@ -108,8 +108,9 @@ int run_init() {
   Reporter reporter(std::move(channel));
   std::shared_ptr<const symptom::PatternSet> patterns;
   Sensor sensor(static_cast<const volatile std::byte*>(page), *pulse, reporter, open_bars,
-                [&](const linux::Kernel& kernel) {
-                  return symptom::Engine::create(kernel, pack, {.compiled = patterns});
+                [&](const linux::Kernel& kernel, std::function<void()> turn) {
+                  return symptom::Engine::create(kernel, pack,
+                                                 {.compiled = patterns, .turn = std::move(turn)});
                 });
   sensor.run([&]() -> Outcome<void> {
     TRY(lock_down(microvm_rules()));

@@ -203,7 +203,7 @@ bool Sensor::attach() {
                    orders_.generation);
   }
   boots_since_ = {};
-  auto engine = make_engine_(**kernel);
+  auto engine = make_engine_(**kernel, [this] { listen(); });
   if (!engine) {
     reporter_.note(engine.error().message, orders_.generation);
     return false;

@@ -16,7 +16,9 @@
 
 namespace vitrine::fvm {
 
-using EngineMaker = std::function<Outcome<std::unique_ptr<symptom::Engine>>(const linux::Kernel&)>;
+/// `turn`: symptom::EngineOptions.
+using EngineMaker = std::function<Outcome<std::unique_ptr<symptom::Engine>>(
+    const linux::Kernel&, std::function<void()> turn)>;
 /// Blocks until the guest's RAM is there, as files numbered as the orders' segments number them.
 using RamSource = std::function<Result<std::vector<RamFile>>(const Orders&)>;
 

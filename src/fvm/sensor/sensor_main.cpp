@@ -101,8 +101,9 @@ int run_process_sensor() {
   Sensor sensor(
       static_cast<const volatile std::byte*>(page), *pulse, reporter,
       [&](const Orders& orders) { return door.files(orders); },
-      [&](const linux::Kernel& kernel) {
-        return symptom::Engine::create(kernel, *pack, {.compiled = patterns});
+      [&](const linux::Kernel& kernel, std::function<void()> turn) {
+        return symptom::Engine::create(kernel, *pack,
+                                       {.compiled = patterns, .turn = std::move(turn)});
       });
   sensor.run([&]() -> Outcome<void> {
     TRY(lock_down(sensor_rules()));

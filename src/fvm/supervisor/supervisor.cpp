@@ -21,6 +21,7 @@
 #include "evidence/entry.h"
 #include "fvm/log_line.h"
 #include "fvm/sandbox/seccomp.h"
+#include "fvm/supervisor/chosen_image.h"
 #include "fvm/supervisor/policy_remarks.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "symptom/pack.h"
@@ -98,20 +99,11 @@ Outcome<void> Supervisor::prepare() {
         "folder alone is watched"));
   program_ = TRY(copy_program(config_.programs + "/vitrine-fvm"));
   if (config_.uses(Isolation::microvm)) {
-    auto image = FvmImage::load(config_.image);
-    const auto insists = [](const GuestConfig& guest) {
-      return guest.isolation == Isolation::microvm && !guest.automatic;
-    };
-    const bool wanted =
-        insists(config_.usual) ||
-        std::ranges::any_of(config_.guests, [&](const auto& own) { return insists(own.second); });
-    // An image that was altered is nobody's choice: nothing starts beside it.
-    if (!image && (wanted || image.error().code != Errc::not_found))
-      return std::unexpected(image.error());
+    auto image = TRY(chosen_image(config_));
     if (image)
       image_ = std::make_unique<FvmImage>(std::move(*image));
     else
-      say(fmt::format("{}: every guest is watched by a process", image.error().message));
+      say("there is no FVM image: every guest is watched by a process");
   }
   if (image_) {
     say(fmt::format("FVM image {}: Linux {}, {}", config_.image, image_->release,

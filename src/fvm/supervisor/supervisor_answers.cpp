@@ -120,6 +120,9 @@ std::string Supervisor::answer(std::string_view request) {
   }
   const auto guest = guests_.find(name);
   if (what == "detach" || what == "failover") {
+    if (guest == guests_.end() && held_.contains(name))
+      return refusal(fmt::format("{} was detached", name),
+                     fmt::format("vitrine fvm attach {} has it watched again", name));
     if (guest == guests_.end()) {
       return refusal(
           name.empty() ? std::string("which guest?") : fmt::format("no guest {} is watched", name),
@@ -132,7 +135,8 @@ std::string Supervisor::answer(std::string_view request) {
       return dump(
           {{"words", fmt::format("{} is not watched until `vitrine fvm attach {}`", name, name)}});
     }
-    if (!guest->second->fvm) return refusal(fmt::format("{} has no FVM at the moment", name));
+    if (!guest->second->fvm)
+      return refusal(fmt::format("{} has no FVM at the moment", name), guest->second->trouble);
     const auto now = std::chrono::steady_clock::now();
     fvm_lost(*guest->second, Cause::asked, now, now);
     return dump({{"words", fmt::format("{}: another FVM takes over", name)}});

@@ -7,9 +7,11 @@
 #include <filesystem>
 
 #include "fvm/log_line.h"
+#include "fvm/supervisor/chosen_image.h"
 #include "fvm/supervisor/policy_remarks.h"
 #include "fvm/supervisor/supervisor.h"
 #include "symptom/pack.h"
+#include "symptom/patterns/pattern_set.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -60,8 +62,14 @@ int run_supervisor(int argc, char** argv) {
       config->rules.push_back(std::move(usual));
   }
   if (check) {
-    for (const auto& remark : policy_remarks(*config, symptom::Pack::load(config->rules)))
-      log_line("vitrined", remark);
+    if (config->uses(Isolation::microvm)) {
+      if (const auto image = chosen_image(*config); !image) return failed(image.error());
+    }
+    const auto pack = symptom::Pack::load(config->rules);
+    for (const auto& problem : pack.problems()) log_line("vitrined", problem.message);
+    for (const auto& problem : symptom::PatternSet::compile(pack).problems)
+      log_line("vitrined", problem);
+    for (const auto& remark : policy_remarks(*config, pack)) log_line("vitrined", remark);
     fmt::print("{} is right\n", path);
     return 0;
   }

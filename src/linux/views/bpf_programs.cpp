@@ -25,6 +25,7 @@ enum : std::size_t {
   kWritesUser,
   kOverrides,
   kSignals,
+  kFunction,
   kJited,
   kAddress
 };
@@ -41,9 +42,12 @@ constexpr Column kColumns[] = {
     {"writes_user", ColumnType::boolean,
      "it may write the memory of whatever process it runs in (bpf_probe_write_user)"},
     {"overrides", ColumnType::boolean,
-     "it may skip a kernel function and give back a value in its place (bpf_override_return)"},
+     "it may skip a kernel function and give back a value in its place (bpf_override_return, or by "
+     "its kind: fmod_ret)"},
     {"signals", ColumnType::boolean,
      "it may send a signal to whom it runs in (bpf_send_signal, _thread)", Column::hidden},
+    {"function", ColumnType::text,
+     "the kernel's function that it was made for (bpf_prog_aux.attach_func_name)", Column::hidden},
     {"jited", ColumnType::address, "its machine code (bpf_prog.bpf_func)", Column::hidden},
     {"address", ColumnType::address, "its struct bpf_prog", Column::hidden},
 };
@@ -61,6 +65,8 @@ constexpr std::uint32_t kMaxInstructions = 1U << 20;  // of one; 1M is the verif
 constexpr std::uint32_t kMaxAll = 4U << 20;  // instructions of all programs together, a reading
 constexpr std::size_t kMaxHelpers = 64;
 constexpr std::uint8_t kCall = 0x85;  // BPF_JMP | BPF_CALL
+constexpr std::size_t kMaxFunction = 128;
+constexpr std::uint32_t kModifyReturn = 26;  // BPF_MODIFY_RETURN, include/uapi/linux/bpf.h
 
 class Reader final : public ViewReader {
  public:
@@ -104,11 +110,13 @@ class Reader final : public ViewReader {
     }
     if (tag) rows.set(kTag, tag_at(program + *tag));
     if (func) rows.set(kJited, memory_.load<std::uint64_t>(program + *func).value_or(0));
+    replaces_ = false;
     const Gva more{aux ? memory_.load<std::uint64_t>(program + *aux).value_or(0) : 0};
     if (is_kernel_pointer(more)) {
       if (name) {
         if (auto text = memory_.load_string(more + *name, 16)) rows.set(kName, *std::move(text));
       }
+      made_for(rows, program, more);
       if (user && uid) {
         const Gva owner{memory_.load<std::uint64_t>(more + *user).value_or(0)};
         if (is_kernel_pointer(owner)) {
@@ -124,6 +132,21 @@ class Reader final : public ViewReader {
         calls(rows, tally, program, count);
     }
     return rows.end();
+  }
+
+  /// A program that decides in a function's place is of a kind of its own. Functions that are there
+  /// for nothing else (of HID-BPF) are no kernel functions that it skips.
+  void made_for(RowSink& rows, Gva program, Gva aux) {
+    const auto kind = of_.find("bpf_prog.expected_attach_type"),
+               name = of_.find("bpf_prog_aux.attach_func_name");
+    if (!kind || !name) return;
+    const auto attached = memory_.load<std::uint32_t>(program + *kind);
+    const Gva text{memory_.load<std::uint64_t>(aux + *name).value_or(0)};
+    auto function = is_kernel_pointer(text, 1) ? memory_.load_string(text, kMaxFunction)
+                                               : Result<std::string>(std::string());
+    if (!attached || !function || function->empty()) return;
+    replaces_ = *attached == kModifyReturn && !function->starts_with("hid_bpf_");
+    rows.set(kFunction, *std::move(function));
   }
 
   /// What the program calls: the verifier has put the helper's distance from __bpf_call_base into
@@ -166,7 +189,7 @@ class Reader final : public ViewReader {
                                  [&](const std::string& one) { return one.starts_with(what); });
     };
     rows.set(kWritesUser, any("bpf_probe_write_user"));
-    rows.set(kOverrides, any("bpf_override_return"));
+    rows.set(kOverrides, replaces_ || any("bpf_override_return"));
     rows.set(kSignals, any("bpf_send_signal"));
     rows.set(kHelpers, std::move(helpers));
   }
@@ -196,6 +219,7 @@ class Reader final : public ViewReader {
   Offsets of_;
   Gva head_;
   std::uint32_t left_ = kMaxAll;
+  bool replaces_ = false;  ///< the program of this row, by its kind
   std::vector<std::pair<std::int64_t, std::string>> types_;
 };
 

@@ -24,6 +24,9 @@ class FakeEnvironment : public Environment {
   };
   std::vector<Emitted> emitted;
   bool go_on = true;
+  unsigned turns = 0;
+
+  void turn() noexcept override { ++turns; }
 
   bool read(std::uint64_t at, MutableBytes into) noexcept override {
     if (at < base || at - base > memory.size() || memory.size() - (at - base) < into.size())

@@ -496,6 +496,13 @@ TEST(Interpreter, EndsByTheBudgetAndByWhatItDoes) {
   EXPECT_EQ(endless.firing.end, Firing::End::over_budget);
   EXPECT_EQ(endless.firing.spent, 1000U);
   EXPECT_TRUE(endless.environment.emitted.empty());
+  EXPECT_EQ(endless.environment.turns, 0U);
+  // Who is watched himself hears of a long firing that it goes on.
+  Case longer;
+  longer.add(Opcode::jump, 0, 0, 0, 0).run(3 * kSlice + 1);
+  EXPECT_EQ(longer.firing.end, Firing::End::over_budget);
+  EXPECT_EQ(longer.firing.spent, 3 * kSlice + 1);
+  EXPECT_EQ(longer.environment.turns, 3U);
   Case stopped;
   stopped.environment.go_on = false;
   stopped.add(Opcode::emit).run();
