@@ -73,7 +73,10 @@ void Compiler::pass() {
   broken_ = incomplete_ = full_ = widened_ = false;
   first_unknown_ = {};
   steps_ = 0;
-  for (auto& map : maps_) map.second.read = map.second.written = false;
+  for (auto& map : maps_) {
+    map.second.read = map.second.written = false;
+    map.second.assigned = 0;
+  }
   declare();
   for (const auto id : script_.top) top(script_.at(id));
 }
@@ -338,15 +341,24 @@ void Compiler::finish() {
       tell(std::move(diagnostic));
     }
   }
+  const bool sound = !broken_;
   const bool attached = options_.ports.types != nullptr && options_.ports.symbols != nullptr &&
                         options_.ports.views != nullptr;
   for (const auto& [name, map] : maps_) {
-    if (!attached || broken_ || !map.written || !map.value.open()) continue;
-    tell({.code = Code::map_value,
-          .span = map.first_value,
-          .message = fmt::format("what @{} holds cannot be told: its values come from maps that "
-                                 "take theirs from it",
-                                 name)});
+    const bool alone = map.adds && map.assigned == 1;  // whatever the guest's types are
+    if (!sound || !map.written || !map.value.open() || !(attached || alone)) continue;
+    if (map.adds)
+      tell({.code = Code::map_value,
+            .span = map.adds->span,
+            .message = fmt::format("@{} is missing at first, and so is what is added to it", name),
+            .hint = "+= and -= begin at 0",
+            .fix = map.adds});
+    else
+      tell({.code = Code::map_value,
+            .span = map.first_value,
+            .message = fmt::format("what @{} holds cannot be told: its values come from maps that "
+                                   "take theirs from it",
+                                   name)});
   }
   if (maps_.size() > kMaxMaps) {
     tell({.code = Code::too_many,

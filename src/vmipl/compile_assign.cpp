@@ -37,6 +37,15 @@ void Compiler::assign(const Stmt& stmt) {
     const bool aggregating = value.type.is(TypeKind::aggregation);
     if (!aggregating) value = rvalue(std::move(value));
     map.written = true;
+    ++map.assigned;
+    if (stmt.op == Op::none && source.kind == Expr::Kind::binary && !source.parenthesized &&
+        (source.op == Op::add || source.op == Op::sub) &&
+        script_.at(source.a).kind == Expr::Kind::map &&
+        source_.text(script_.at(source.a).span) == source_.text(target.span)) {
+      const auto ours = fmt::format("{} {}= {}", source_.text(target.span), text(source.op),
+                                    source_.text(script_.at(source.b).span));
+      map.adds = Fix{stmt.span, ours, fmt::format("write {}", ours)};
+    }
     std::vector<Value> keys;
     const auto operands = map_keys(map, target, keys);
     if (value.type.is(TypeKind::error)) return;

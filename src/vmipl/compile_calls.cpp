@@ -61,7 +61,11 @@ Value Compiler::call(const Expr& expr) {
         Fix{expr.name_span, std::string(probe.name), fmt::format("write {}", probe.name)};
   }
   if (!diagnostic.fix && diagnostic.hint.empty()) suggest(diagnostic, nearest, expr.name_span);
-  for (const auto arg : expr.args) (void)expression(arg);
+  for (const auto arg : expr.args) {
+    const Expr& argument = script_.at(arg);
+    // It may be of whole maps.
+    if (argument.kind != Expr::Kind::map || argument.has_keys) (void)expression(arg);
+  }
   return mistake(std::move(diagnostic));
 }
 

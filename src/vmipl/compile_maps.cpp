@@ -243,12 +243,15 @@ Value Compiler::map_statement(const Expr& expr, const FunctionInfo& info) {
   const Expr& target = script_.at(expr.args[0]);
   if (target.kind != Expr::Kind::map) {
     if (target.kind == Expr::Kind::bad) return error(expr.span);
+    const bool text = info.name == "print" && target.kind == Expr::Kind::string;
     return mistake(
         {.code = Code::wrong_argument,
-         .span = target.span,
-         .message = fmt::format("{} is about a map", info.name),
-         .expected = std::string(info.written),
-         .hint = info.name == "print" ? "text is printed by Print(format, values...)" : ""});
+         .span = text ? expr.name_span : target.span,
+         .message = text ? "print is about a map; text is printed by Print"
+                         : fmt::format("{} is about a map", info.name),
+         .expected = text ? "" : std::string(info.written),
+         .hint = info.name == "print" && !text ? "text is printed by Print(format, values...)" : "",
+         .fix = text ? std::optional(Fix{expr.name_span, "Print", "write Print"}) : std::nullopt});
   }
   auto& map = map_state(target.text);
   if (!map.read) map.first_read = target.span;

@@ -116,6 +116,15 @@ Value Compiler::binary(const Expr& expr) {
 
 Value Compiler::logic(const Expr& expr) {
   const bool conjunction = expr.op == Op::logic_and;
+  // arg0 == 1 || 2: a number as written is no condition.
+  for (const auto id : {expr.a, expr.b}) {
+    const Expr& side = script_.at(id);
+    if (side.kind != Expr::Kind::integer) continue;
+    tell({.code = side.value != 0 ? Code::always_true : Code::always_false,
+          .span = side.span,
+          .message = fmt::format("this is always {}: it is compared with nothing", side.value != 0),
+          .hint = "each is compared: a == 1 || a == 2"});
+  }
   auto left = condition(expr.a, false);
   const bool left_known = left.constant;
   std::uint8_t reg = 0;
@@ -241,7 +250,9 @@ Value Compiler::arithmetic(const Expr& expr, Op op, Value left, Value right, Spa
         .span = whole,
         .message = fmt::format("`{}` does not take {} and {}", text(op), describe(a), describe(b))};
     if (left.type.textual() || right.type.textual()) {
-      diagnostic.hint = op == Op::add ? "texts are put together by Print's format: \"%s%s\"" : "";
+      diagnostic.hint = op == Op::add   ? "texts are put together by Print's format: \"%s%s\""
+                        : op == Op::rem ? "values follow the format: Print(\"%s\", value)"
+                                        : "";
     } else if (bitwise && (a == TypeKind::boolean || b == TypeKind::boolean)) {
       diagnostic.hint = "truth values go together by && and ||";
       if (op != Op::bit_xor) {

@@ -150,16 +150,23 @@ void Compiler::format(Site& site, ExprId id, const std::vector<ExprId>& args, st
     if (directive == '%' && whole.size() == 2) continue;
     if (std::string_view("duxXobpsct").find(directive) == std::string_view::npos ||
         directive == '\0' || width > 1000) {
+      std::optional<Fix> fix;
+      if (span.size() == whole.size() && width <= 1000) {
+        const auto ours = directive == 'i'    ? std::string(whole.substr(0, whole.size() - 1)) + "d"
+                          : whole.size() == 1 ? "%%"
+                                              : "";
+        if (!ours.empty()) fix = Fix{span, ours, fmt::format("write {}", ours)};
+      }
       tell({.code = Code::format_unknown,
             .span = span,
             .message = width > 1000        ? "a field is at most 1000 wide"
                        : whole.size() == 1 ? "this % begins a directive that is not there"
                                            : fmt::format("there is no directive {}", whole),
             .expected = "%d %u %x %X %o %b %p %s %c %t %%",
-            .hint = width > 1000       ? ""
-                    : directive == 'i' ? "%d prints a decimal number"
-                    : directive == 'f' ? "there are no fractions"
-                                       : "a percent sign is %%"});
+            .hint = width > 1000 || directive == 'i' ? ""
+                    : directive == 'f'               ? "there are no fractions"
+                                                     : "a percent sign is %%",
+            .fix = std::move(fix)});
       broken_ = true;
       ++next;
       continue;

@@ -192,11 +192,29 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
     }
     case ParamKind::address:
     case ParamKind::code: {
+      // What compilers made of it: finish_task_switch.isra.0.
+      const auto* symbols = options_.ports.symbols;
+      if (const auto parts = std::string(word) + ".*";
+          param.kind == ParamKind::code && !word.empty() && symbols != nullptr &&
+          std::ranges::all_of(word, [](char c) { return is_word(c); }) &&
+          find_moment("", word) == nullptr && !symbols->find(word) &&
+          symbols->count(parts, 1) > 0) {
+        tell(
+            {.code = Code::unknown_symbol,
+             .span = expr.span,
+             .message = fmt::format("this kernel has {} under names of the compiler's alone", word),
+             .fix =
+                 Fix{expr.span, fmt::format("\"{}\"", parts), fmt::format("write \"{}\"", parts)}});
+        return std::nullopt;
+      }
       auto value = address_expression(id);
       if (value.type.is(TypeKind::error)) return std::nullopt;
       // Without * and ?, quotes change nothing: it is that symbol.
+      // Quotes also hold names that stand nowhere else: "finish_task_switch.isra.0".
       const bool plain = value.type.is(TypeKind::text) && value.constant && !value.text.empty() &&
-                         std::ranges::all_of(value.text, [](char c) { return is_word(c); });
+                         std::ranges::all_of(value.text, [&param](char c) {
+                           return is_word(c) || (c == '.' && param.kind == ParamKind::code);
+                         });
       if (plain && param.kind == ParamKind::code) {
         Expr unquoted{.kind = Expr::Kind::name, .span = expr.span, .text = value.text};
         ++in_address_;
@@ -404,6 +422,11 @@ void Compiler::symptom(const Item& item) {
         Nearest nearest(value.text);
         for (const auto severity : severities()) nearest.offer(severity);
         suggest(diagnostic, nearest, value.span);
+        if (value.kind == Expr::Kind::string && at != severities().end()) {
+          diagnostic.message = "a severity stands without quotes";
+          diagnostic.label.clear();
+          diagnostic.fix = Fix{value.span, value.text, fmt::format("write {}", value.text)};
+        }
         tell(std::move(diagnostic));
       } else {
         info.severity = static_cast<std::uint8_t>(at - severities().begin());

@@ -192,7 +192,13 @@ Value Compiler::condition(ExprId id, bool told) {
   }
   if (value.constant) {
     const bool truth = value.number != 0;
-    if (told && !(literal && value.type.is(TypeKind::boolean))) {
+    // Of a number that stands alone beside && or || that was told.
+    const Expr& expr = script_.at(id);
+    const bool logic =
+        expr.kind == Expr::Kind::binary && (expr.op == Op::logic_and || expr.op == Op::logic_or);
+    const bool alone = logic && (script_.at(expr.a).kind == Expr::Kind::integer ||
+                                 script_.at(expr.b).kind == Expr::Kind::integer);
+    if (told && !alone && !(literal && value.type.is(TypeKind::boolean))) {
       tell({.code = truth ? Code::always_true : Code::always_false,
             .span = span,
             .message = fmt::format("this is always {}", truth)});

@@ -76,6 +76,8 @@ class Compiler {
     std::int64_t low = 0, high = 0, step = 0;
     Span first_keys, first_value, first_read;
     bool written = false, read = false;
+    std::optional<Fix> adds;  // @x = @x + 1, as it is meant
+    unsigned assigned = 0;    // how often, in this pass
     std::uint32_t id = 0;
   };
   struct Loop {

@@ -177,6 +177,17 @@ std::span<const std::string_view> field_habit(std::string_view word) noexcept {
     std::size_t count;
   };
   static constexpr auto kFields = std::to_array<Field>({{"comm", {"name", ""}, 1},
+                                                        {"filesystem", {"type", ""}, 1},
+                                                        {"fstype", {"type", ""}, 1},
+                                                        {"fs", {"type", ""}, 1},
+                                                        {"pid_namespace", {"ns_pid", ""}, 1},
+                                                        {"mount_namespace", {"ns_mnt", ""}, 1},
+                                                        {"network_namespace", {"ns_net", ""}, 1},
+                                                        {"user_namespace", {"ns_user", ""}, 1},
+                                                        {"ns_pid", {"pid_namespace", ""}, 1},
+                                                        {"ns_mnt", {"mount_namespace", ""}, 1},
+                                                        {"ns_net", {"network_namespace", ""}, 1},
+                                                        {"ns_user", {"user_namespace", ""}, 1},
                                                         {"command", {"cmdline", "name"}, 2},
                                                         {"cmd", {"cmdline", "name"}, 2},
                                                         {"execname", {"name", ""}, 1},

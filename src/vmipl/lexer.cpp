@@ -356,6 +356,37 @@ Token Lexer::foreign(Token token) {
     return token;
   }
   const Character first = decode_utf8(text_.substr(offset_));
+  const bool double_quote = first.code == 0x201c || first.code == 0x201d || first.code == 0x201e ||
+                            first.code == 0xab || first.code == 0xbb;
+  if (double_quote || first.code == 0x2018 || first.code == 0x2019) {
+    // The whole string, up to a quote of the same kind on this line.
+    const auto line = text_.substr(
+        offset_, std::min(text_.find_first_of("\r\n", offset_), text_.size()) - offset_);
+    std::size_t at_byte = first.bytes;
+    bool closed = false, plain = true;
+    std::size_t after = 0;
+    while (at_byte < line.size() && !closed) {
+      const Character next = decode_utf8(line.substr(at_byte));
+      closed = double_quote ? next.code == 0x201d || next.code == 0x201c || next.code == 0xbb ||
+                                  next.code == 0xab
+                            : next.code == 0x2019 || next.code == 0x2018;
+      plain = plain && next.code != '"' && next.code != '\'';
+      at_byte += next.bytes;
+      if (closed) after = at_byte - next.bytes;
+    }
+    if (closed && plain) {
+      const auto inner = line.substr(first.bytes, after - first.bytes);
+      offset_ += static_cast<std::uint32_t>(at_byte);
+      token.kind = TokenKind::string;
+      token.span.end = offset_;
+      problem.span = token.span;
+      problem.message = "typographic quotes are not quotes";
+      const auto ours = fmt::format("\"{}\"", inner);
+      problem.fix = Fix{token.span, ours, fmt::format("write {}", ours)};
+      hold(token, std::move(problem));
+      return token;
+    }
+  }
   if (first.code < 0x80) {
     ++offset_;
   } else {

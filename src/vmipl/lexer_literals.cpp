@@ -34,6 +34,13 @@ constexpr auto kUnitHabits = std::to_array<UnitHabit>(
      {"hour", "h"},   {"hours", "h"},  {"day", "d"},    {"days", "d"},    {"hz", ""},
      {"Hz", ""},      {"hertz", ""}});
 
+/// Of a number in C.
+bool is_suffix(std::string_view word) {
+  static constexpr auto kSuffixes =
+      std::to_array<std::string_view>({"u", "U", "l", "L", "ul", "UL", "ll", "LL", "ull", "ULL"});
+  return std::ranges::find(kSuffixes, word) != kSuffixes.end();
+}
+
 const Unit* find_unit(std::string_view suffix) {
   for (const auto& unit : kUnits) {
     if (unit.suffix == suffix) return &unit;
@@ -133,13 +140,11 @@ Token Lexer::number(Token token) {
             {}, Fix{token.span, ours, "write " + ours});
       } else if (all_hex) {
         bad("hexadecimal numbers begin with 0x", {}, Fix{token.span, text, "write " + text});
-      } else if (base != 10) {
+      } else if (base != 10 && !is_suffix(suffix)) {
         bad(fmt::format("`{}` is no digit in base {}", suffix.substr(0, 1), base));
       } else {
-        const auto kept = suffix == "ul" || suffix == "u" || suffix == "l" || suffix == "ull" ||
-                          suffix == "UL" || suffix == "U" || suffix == "L" || suffix == "ULL";
-        const auto plain = std::string(digits.substr(0, used));
-        if (kept)
+        const auto plain = std::string(text_.substr(begin, offset_ - begin - suffix.size()));
+        if (is_suffix(suffix))
           bad("numbers have no suffix here: all have 64 bits", {},
               Fix{token.span, plain, "write " + plain});
         else

@@ -148,6 +148,10 @@ ExprId Parser::mac_argument() {
   if (is(TokenKind::string)) {
     text = Lexer::unquote(word());
     take();
+    if (text == "*") {
+      expr.kind = Expr::Kind::star;
+      return add(std::move(expr));
+    }
   } else {
     const auto raw = is(TokenKind::channel) ? std::nullopt : lexer_.read_mac(token_);
     if (!raw) {

@@ -199,11 +199,17 @@ ExprId Parser::postfix(ExprId expr) {
           expr = add(std::move(call));
           continue;
         }
+        auto ours = std::string(function_habit(next.text));
+        if (ours.empty()) {
+          Nearest nearest(next.text);
+          for (const auto& function : functions()) nearest.offer(function.name);
+          ours = nearest.found() ? nearest.best() : next.text;
+        }
         fail({.code = Code::unexpected,
               .span = next.name_span,
               .message = fmt::format("`{}` is not called: functions stand before their arguments",
                                      next.text),
-              .hint = fmt::format("{}({} ...)", next.text, source_.text(at(expr).span))});
+              .hint = fmt::format("{}({} ...)", ours, source_.text(at(expr).span))});
         return expr;
       }
       expr = add(std::move(next));
@@ -468,6 +474,15 @@ ExprId Parser::name_or_call() {
   const Token name = token_;
   const auto renamed = std::exchange(renamed_, std::string_view());
   take();
+  if (is(TokenKind::string) && token_.span.begin == last_.end && !lost_) {
+    fail({.code = Code::foreign_syntax,
+          .span = name.span,
+          .message = "a string has nothing before its quotes",
+          .hint = "values follow the format: Print(\"%s\", value)",
+          .fix = Fix{name.span, "", fmt::format("remove {}", expr.text)}});
+    lost_ = false;
+    return primary();
+  }
   if (!is(TokenKind::left_paren) || token_.first_on_line) return add(std::move(expr));
 
   if (!renamed.empty()) expr.text = renamed;

@@ -123,7 +123,8 @@ void Parser::foreign_define(std::vector<ItemId>& into) {
 
 void Parser::foreign_comment() {
   const auto line = source_.line_of(token_.span.begin);
-  const Span sign{token_.span.begin, token_.span.begin + 1};
+  // # of the shell, -- of SQL
+  const Span sign{token_.span.begin, token_.span.begin + (is(TokenKind::decrement) ? 2U : 1U)};
   if (word() == "#include" || word() == "#import") {
     fail({.code = Code::foreign_syntax,
           .span = token_.span,

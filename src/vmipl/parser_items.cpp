@@ -32,7 +32,8 @@ void Parser::item_at(std::vector<ItemId>& into, bool in_symptom) {
   if (foreign_item(into)) return;
   if (foreign_line()) return;
   if (is(TokenKind::channel) && word() == "#define") return foreign_define(into);
-  if (is(TokenKind::channel) || (is(TokenKind::bad) && word() == "#")) return foreign_comment();
+  if (is(TokenKind::channel) || is(TokenKind::decrement) || (is(TokenKind::bad) && word() == "#"))
+    return foreign_comment();
   if (!is(TokenKind::name)) {
     fail_here(in_symptom ? "a probe, or `}`" : "a probe, Configuration, Symptom, const or fn");
     return;
@@ -259,25 +260,21 @@ void Parser::predicate_and_block(Item item, bool known, std::vector<ItemId>& int
     accept(TokenKind::slash);
     lost_ = false;
   }
-  if (is_word("if") || is_word("where") || is_word("WHERE")) {
+  const bool foreign = is_word("if") || is_word("where") || is_word("WHERE");
+  if (foreign) {
     fail({.code = Code::foreign_syntax,
           .span = token_.span,
           .message = "a predicate is written `when (...)`",
           .fix = Fix{token_.span, "when", "write when"}});
     lost_ = false;
-    token_.kind = TokenKind::name;
-    take();
-    const Token open = token_;
-    if (expect(TokenKind::left_paren, {}, LaidToken::head_paren)) {
-      item.when = expression();
-      close(TokenKind::right_paren, open, LaidToken::head_close);
-    }
-  } else if (is_word("when")) {
+  }
+  if (foreign || is_word("when")) {
     take();
     const Token open = token_;
     if (is(TokenKind::name) && !token_.first_on_line) {
       const auto begin = token_.span;
       item.when = expression();
+      if (!lost_ && assigns_by_mistake("`=` assigns; a comparison is `==`")) item.when = bad(begin);
       if (!lost_) {
         fail({.code = Code::foreign_syntax,
               .span = begin.to(last_),
@@ -423,10 +420,18 @@ void Parser::symptom(std::vector<ItemId>& into) {
   if (!expect(TokenKind::left_brace, {}, LaidToken::block_open)) return;
   while (!is(TokenKind::right_brace) && !is(TokenKind::end)) {
     if (accept(TokenKind::semicolon) || accept(TokenKind::comma)) continue;
-    if (is(TokenKind::name) && lexer_.peek().kind == TokenKind::colon) {
+    const auto next = is(TokenKind::name) ? lexer_.peek().kind : TokenKind::end;
+    if (next == TokenKind::colon || next == TokenKind::assign) {
       mark_statement();
       Property property{.key_span = token_.span, .key = std::string(word())};
       take();
+      if (next == TokenKind::assign) {
+        fail({.code = Code::foreign_syntax,
+              .span = token_.span,
+              .message = "a key and its value stand apart by `:`",
+              .fix = Fix{token_.span, ":", "write :"}});
+        lost_ = false;
+      }
       take(LaidToken::key_colon);
       property.value = conditional();
       item.properties.push_back(std::move(property));

@@ -33,6 +33,30 @@ std::string times(std::size_t count, const std::string& text) {
   return out;
 }
 
+// Not among the golden cases: the fuzzers try each of their beginnings.
+TEST(Limits, functions_of_functions_end) {
+  std::string script = "fn f0(x) = x + 1\n";
+  for (int i = 1; i < 15; ++i) {
+    script += "fn f" + std::to_string(i) + "(x) = 0";
+    for (int k = 0; k < 3; ++k) script += " + f" + std::to_string(i - 1) + "(x)";
+    script += '\n';
+  }
+  script += "Start { Print(\"x\\n\") }\n";
+  Diagnostics diagnostics;
+  (void)check(Source("functions.vmi", script), {}, diagnostics);
+  ASSERT_EQ(diagnostics.errors(), 1U);
+  EXPECT_EQ(diagnostics.items().front().message, "there is too much to be worked out");
+}
+
+TEST(Limits, many_variables_end) {
+  std::string script = "Start { let a = 1";
+  for (int i = 0; i < 50'000; ++i) script += " let a" + std::to_string(i) + " = 1";
+  script += " }\n";
+  Diagnostics diagnostics;
+  (void)check(Source("variables.vmi", script), {}, diagnostics);
+  EXPECT_EQ(diagnostics.errors(), 1U);
+}
+
 TEST(Limits, ten_mebibytes_are_refused) {
   EXPECT_NE(told(std::string(10 * 1024 * 1024, 'x')).find("E006"), std::string::npos);
 }
