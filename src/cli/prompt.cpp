@@ -4,12 +4,11 @@
 
 #include <algorithm>
 
-#include "cli/event_sources.h"
 #include "cli/interrupt.h"
 #include "cli/problem_printer.h"
+#include "cli/script_guest.h"
 #include "cli/script_output.h"
 #include "cli/view_run.h"
-#include "probe/actions/machine_actions.h"
 #include "probe/run_session.h"
 #include "vmipl/codes.h"
 #include "vmipl/completion.h"
@@ -42,14 +41,13 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-Prompt::Prompt(Context& context, const Session& session, const linux::Kernel& kernel,
-               const Arguments& words, probe::SourceSettings settings)
+Prompt::Prompt(Context& context, Session& session, const Arguments& words,
+               probe::SourceSettings settings)
     : context_(context),
       session_(session),
-      kernel_(kernel),
       words_(words),
       settings_(std::move(settings)),
-      ports_(kernel) {}
+      ports_(std::make_unique<probe::KernelPorts>(kernel())) {}
 
 void Prompt::tell(const Problem& problem) {
   all_well_ = false;
@@ -125,7 +123,7 @@ bool Prompt::command(std::string_view text) {
 }
 
 void Prompt::language(const std::string& text) {
-  vmipl::CheckOptions options{.ports = ports_.ports(),
+  vmipl::CheckOptions options{.ports = ports_->ports(),
                               .judge_permissions = true,
                               .allow_writes = words_.has("--allow-writes"),
                               .allow_control = words_.has("--allow-control"),
@@ -151,39 +149,48 @@ void Prompt::language(const std::string& text) {
     declarations_.push_back(text);
     return;
   }
-  if (entry.checked().program)
-    run(std::make_shared<vmipl::Program>(*entry.checked().program), entry.runs_once());
+  if (entry.checked().program) run(entry);
   if (text.starts_with("let "))
     console.remark("let ends with its entry; const NAME = VALUE is kept");
 }
 
-void Prompt::run(const std::shared_ptr<const vmipl::Program>& program, bool once) {
+void Prompt::run(const vmipl::Entry& entry) {
   auto& console = context_.console;
   const InterruptGuard guard;
-  const auto sources = event_sources(context_, session_, words_, settings_);
   probe::Outputs outputs(output_options(console, {}, false));
   probe::RunOptions options{.rules = text_rules(console),
                             .plan = {.prefer_polling = words_.has("--poll")}};
-  probe::MachineActions actions(
-      session_.machine(), kernel_,
-      {.writes = words_.has("--allow-writes"), .control = words_.has("--allow-control")},
-      change_teller(outputs, console, false));
-  probe::RunSession running(probe::host_guest(session_.machine(), kernel_), sources.ladder(),
-                            &actions, outputs, std::move(options));
-  if (auto begun = running.start(program); !begun) {
+  const auto* const kernel_before = &kernel();
+  ScriptGuest guest(context_, session_, words_, settings_, change_teller(outputs, console, false));
+  probe::RunSession running(guest.host_guest(), guest.sources(), &guest.actions(), outputs,
+                            std::move(options));
+  if (auto begun = running.start(std::make_shared<vmipl::Program>(*entry.checked().program));
+      !begun) {
     tell(begun.error());
     return;
   }
   outputs.flush();
   constexpr std::uint64_t kPause = 50'000'000;
-  while (!once && session_.machine().live() && !running.ended() && !running.kernel_gone() &&
-         !InterruptGuard::interrupted()) {
+  constexpr unsigned kLooks = 10;  // pauses between two looks whether it is that kernel still
+  Outcome<void> there{};
+  for (unsigned pauses = 1; !entry.runs_once() && session_.machine().live() && !running.ended() &&
+                            !InterruptGuard::interrupted();
+       ++pauses) {
     running.wait(kPause);
     outputs.flush();
+    if (running.kernel_gone()) {
+      there = guest.follow(running, entry.source());
+      if (!there) break;
+      continue;
+    }
+    if (pauses % kLooks == 0 && running.between_blocks([&] { return session_.other_kernel(); }))
+      running.kernel_ends("the guest runs another kernel than before: it was started anew");
     if (!session_.machine().alive()) break;
   }
   running.stop();
   outputs.flush();
+  if (!there) tell(there.error());
+  if (&kernel() != kernel_before) ports_ = std::make_unique<probe::KernelPorts>(kernel());
   console.out.flush();
   ended_by_ = InterruptGuard::signal();
 }
@@ -198,14 +205,14 @@ LineEditor::Completions Prompt::complete(std::string_view before_cursor) const {
     }
     if (!found.words.empty()) return found;
   }
-  for (auto& completion : vmipl::completions(before_cursor, ports_.ports()))
+  for (auto& completion : vmipl::completions(before_cursor, ports_->ports()))
     found.words.push_back(std::move(completion.text));
   // The kernel's symbols are many: where no word of the language fits, and once some letters say
   // which are meant.
   constexpr std::size_t kLetters = 3, kMost = 500;
   if (found.words.empty() && word.size() >= kLetters && word.find('.') == std::string_view::npos) {
-    for (std::size_t i = 0; i < kernel_.symbols().size() && found.words.size() < kMost; ++i) {
-      const auto name = kernel_.symbols().at(i).name;
+    for (std::size_t i = 0; i < kernel().symbols().size() && found.words.size() < kMost; ++i) {
+      const auto name = kernel().symbols().at(i).name;
       if (name.starts_with(word)) found.words.emplace_back(name);
     }
   }

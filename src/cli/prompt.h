@@ -9,15 +9,16 @@
 #include "cli/session.h"
 #include "probe/kernel_ports.h"
 #include "probe/source_settings.h"
-#include "vmipl/program.h"
+#include "vmipl/entry.h"
 
 namespace vitrine::cli {
 
 class Prompt {
  public:
-  /// All must outlive it. `words`: --allow-writes, --allow-control, --poll.
-  Prompt(Context& context, const Session& session, const linux::Kernel& kernel,
-         const Arguments& words, probe::SourceSettings settings);
+  /// Of a session with a kernel. All must outlive it. `words`: --allow-writes, --allow-control,
+  /// --poll.
+  Prompt(Context& context, Session& session, const Arguments& words,
+         probe::SourceSettings settings);
 
   /// Runs what was typed and prints what comes of it; problems are told, none ends the prompt.
   /// @returns false  the user wants to leave
@@ -32,15 +33,15 @@ class Prompt {
  private:
   bool command(std::string_view text);
   void language(const std::string& text);
-  void run(const std::shared_ptr<const vmipl::Program>& program, bool once);
+  void run(const vmipl::Entry& entry);
+  [[nodiscard]] const linux::Kernel& kernel() const { return *session_.guest().kernel(); }
   void tell(const Problem& problem);
 
   Context& context_;
-  const Session& session_;
-  const linux::Kernel& kernel_;
+  Session& session_;
   const Arguments& words_;
   const probe::SourceSettings settings_;
-  probe::KernelPorts ports_;
+  std::unique_ptr<probe::KernelPorts> ports_;  ///< of the kernel that the session has
   std::vector<std::string> declarations_;
   bool all_well_ = true;
   int ended_by_ = 0;

@@ -281,6 +281,11 @@ void Kernel::refresh() {
   state_->module_symbols.reset();
 }
 
+void Kernel::forget_modules() const {
+  state_->memory.forget();
+  state_->module_symbols.reset();
+}
+
 bool Kernel::still_there() const {
   const x86::PageRoot root = state_->place.root;
   const auto text = x86::translate(ram(), root, state_->place.text);

@@ -109,6 +109,8 @@ class Kernel {
   /// Forgets what may have changed: translations, module symbols; follows the machine's RAM if the
   /// kernel was given more of it. Call it before a new look.
   void refresh();
+  /// Forgets the modules' symbols alone: of a kernel that is looked at while it runs.
+  void forget_modules() const;
   /// False once the guest runs another kernel than the one attached to (reboot).
   [[nodiscard]] bool still_there() const;
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "probe/agent/function_exits.h"
+#include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
 namespace {
@@ -42,10 +44,48 @@ std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place) 
   return std::nullopt;
 }
 
+/// Where the cold part of a function begins that `place` lies in. It jumps back into its function.
+std::optional<Gva> cold_part(const linux::Kernel& kernel, Gva place) {
+  auto near = kernel.symbols().nearest(place);
+  if (const auto in_module = kernel.module_symbols().nearest(place);
+      in_module && (!near || near->address < in_module->address))
+    near = in_module;
+  if (!near || near->name.find(".cold") == std::string_view::npos) return std::nullopt;
+  return near->address;
+}
+
 }  // namespace
 
 bool is_code(char type) noexcept {
   return type == 't' || type == 'T' || type == 'w' || type == 'W';
+}
+
+std::vector<NamedFunction> functions_named(const linux::Kernel& kernel, std::string_view glob,
+                                           std::size_t most) {
+  const auto of_module = vmipl::module_pattern(glob);
+  const auto pattern = of_module ? of_module->pattern : glob;
+  std::map<Gva, std::string> found;
+  for (const auto* table : {&kernel.symbols(), &kernel.module_symbols()}) {
+    if (of_module && table == &kernel.symbols()) continue;
+    for (std::size_t i = 0; i < table->size() && found.size() <= most; ++i) {
+      const auto one = table->at(i);
+      if (!is_code(one.type) || (of_module && !of_module->is_of(one.module))) continue;
+      // While a module loads it has names that are not its own: of no place yet.
+      if (one.address.value != 0 && vmipl::glob_matches(pattern, one.name))
+        found.try_emplace(one.address, one.name);
+    }
+  }
+  std::vector<NamedFunction> list;
+  for (auto& [address, name] : found) list.push_back({address, std::move(name)});
+  return list;
+}
+
+bool is_loaded(const linux::Kernel& kernel, const vmipl::ModulePattern& of_module) {
+  const auto& table = kernel.module_symbols();
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (of_module.is_of(table.at(i).module)) return true;
+  }
+  return false;
 }
 
 bool is_return_thunk(const linux::Kernel& kernel, Gva target) {
@@ -54,14 +94,23 @@ bool is_return_thunk(const linux::Kernel& kernel, Gva target) {
 }
 
 Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name) {
-  auto all = kernel.symbols().all(name);
-  if (all.empty()) all = kernel.module_symbols().all(name);
+  const auto of_module = vmipl::module_pattern(name);
+  auto all = kernel.symbols().all(of_module ? of_module->pattern : name);
+  if (all.empty() || of_module)
+    all = kernel.module_symbols().all(of_module ? of_module->pattern : name);
   std::set<Gva> places;
-  for (const auto& one : all) places.insert(one.address);
-  if (places.empty())
+  for (const auto& one : all) {
+    if (!of_module || (of_module->is_of(one.module) && one.address.value != 0))
+      places.insert(one.address);
+  }
+  if (places.empty() && of_module)
     return std::unexpected(
-        Problem(Errc::not_found, fmt::format("this kernel has no symbol {}", name),
-                "a module's is known while the module is loaded: load it, then start the script"));
+        Problem(Errc::not_found,
+                fmt::format("{} has no symbol {}", of_module->module, of_module->pattern)));
+  if (places.empty())
+    return std::unexpected(Problem(Errc::not_found,
+                                   fmt::format("this kernel has no symbol {}", name),
+                                   "of a module that is loaded later: \"MODULE:SYMBOL\""));
   if (places.size() == 1) return *places.begin();
   std::string list, ways;
   for (const auto at : places) {
@@ -86,26 +135,35 @@ std::uint64_t reach_of(const linux::Kernel& kernel, Gva function) {
   return end - function.value;
 }
 
-bool never_returns(const linux::Kernel& kernel, Gva function) {
+Result<FunctionWays> ways_out(const linux::Kernel& kernel, Gva function) {
   const auto thunk = [&](std::uint64_t target) { return is_return_thunk(kernel, Gva{target}); };
+  FunctionWays ways;
   std::set<Gva> seen{function};
-  std::vector<Gva> todo{function};
+  std::vector<std::pair<Gva, bool>> todo{{function, false}};
   while (!todo.empty()) {
-    const auto at = todo.back();
+    const auto [at, foreign] = todo.back();
     todo.pop_back();
-    const auto exits = find_function_exits(kernel.memory(), at.value, reach_of(kernel, at), thunk);
-    if (!exits || !exits->returns.empty() || exits->indirect) return false;
-    for (const auto target : exits->tail_calls) {
-      const auto near = kernel.symbols().nearest(Gva{target});
-      // A cold part jumps back into its function.
-      const bool cold = near && near->name.find(".cold") != std::string_view::npos;
-      const auto begin = cold ? near->address : Gva{target};
+    const auto exits =
+        TRY(find_function_exits(kernel.memory(), at.value, reach_of(kernel, at), thunk));
+    ways.indirect = ways.indirect || exits.indirect;
+    for (const auto address : exits.returns) ways.returns.push_back({Gva{address}, foreign});
+    for (const auto target : exits.tail_calls) {
+      const auto cold = cold_part(kernel, Gva{target});
+      const auto begin = cold.value_or(Gva{target});
       if (!seen.insert(begin).second) continue;
-      if (seen.size() > kMostFollowed) return false;
-      todo.push_back(begin);
+      if (seen.size() > kMostFollowed)
+        return fail(Errc::too_large, function.value, "functions that it ends in");
+      ways.foreign = ways.foreign || !cold;
+      // What a cold part leaves by is its function's.
+      todo.emplace_back(begin, foreign || !cold);
     }
   }
-  return true;
+  return ways;
+}
+
+bool never_returns(const linux::Kernel& kernel, Gva function) {
+  const auto ways = ways_out(kernel, function);
+  return ways && ways->returns.empty() && !ways->indirect;
 }
 
 }  // namespace vitrine::probe

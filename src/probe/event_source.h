@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,9 +51,13 @@ struct Offer {
   std::string reason;  ///< why this way; or why not at all: "the gdbstub cannot see writes of MSRs"
   std::string remedy;  ///< refused: what would make it possible: "start the machine with the agent"
   std::uint64_t window_ns = 0;  ///< Coverage::between: how far two looks are apart
+  std::string waits = {};       ///< what it waits for, a sentence: until then nothing fires
 
   [[nodiscard]] static Offer refuse(std::string reason, std::string remedy = {}) {
-    return {false, CostClass::none, Coverage::every, {}, std::move(reason), std::move(remedy), 0};
+    Offer offer;
+    offer.reason = std::move(reason);
+    offer.remedy = std::move(remedy);
+    return offer;
   }
 };
 
@@ -100,6 +105,9 @@ class EventSink {
   /// line).
   virtual void stream(std::uint32_t probe, Bytes bytes) = 0;
   virtual void note(SourceNote note) = 0;
+  /// The guest loaded or unloaded a module, and the source looks where its probes are now: runs
+  /// `look` while no block runs and nobody else looks at the kernel, whose modules are read anew.
+  virtual void modules_changed(const std::function<void()>& look) { look(); }
   /// Where a source that reads programs' stacks leaves their names; null: nobody prints them.
   [[nodiscard]] virtual UserFrames* user_frames() { return nullptr; }
 };

@@ -1,7 +1,7 @@
 #include "probe/kernel_ports.h"
 
 #include "linux/type_format.h"
-#include "vmipl/catalogue.h"
+#include "probe/code_places.h"
 
 namespace vitrine::probe {
 
@@ -26,8 +26,6 @@ void names_of(const btf::Type& type, std::vector<std::string>& out, unsigned dep
       out.emplace_back(member.name);
   }
 }
-
-bool is_code(char type) { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
 
 }  // namespace
 
@@ -142,14 +140,7 @@ std::optional<std::uint64_t> KernelSymbols::find(std::string_view name) const {
 }
 
 std::size_t KernelSymbols::count(std::string_view glob, std::size_t most) const {
-  std::size_t found = 0;
-  for (const auto* table : {&kernel_.symbols(), &kernel_.module_symbols()}) {
-    for (std::size_t i = 0; i < table->size() && found < most; ++i) {
-      const auto symbol = table->at(i);
-      if (is_code(symbol.type) && vmipl::glob_matches(glob, symbol.name)) ++found;
-    }
-  }
-  return found;
+  return functions_named(kernel_, glob, most).size();
 }
 
 std::string KernelSymbols::similar(std::string_view name) const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 
 #include "probe/block_needs.h"
@@ -119,6 +120,13 @@ std::vector<std::string> Plan::warnings() const {
     if (probe.offer.cost == CostClass::stop) group->stops.push_back(probe.line);
   }
   std::vector<std::string> out;
+  std::map<std::string, std::vector<std::uint32_t>> waiting;
+  for (const auto& probe : probes) {
+    if (probe.source && !probe.offer.waits.empty())
+      waiting[probe.offer.waits].push_back(probe.line);
+  }
+  for (const auto& [words, lines] : waiting)
+    out.push_back(fmt::format("{} ({})", words, lines_of(lines)));
   for (const auto& group : groups) {
     if (!group.between.empty()) {
       const auto window =

@@ -111,6 +111,17 @@ void RunSession::stream(std::uint32_t probe, Bytes bytes) {
   (void)outputs_.write(*program, output, line + "}\n");
 }
 
+void RunSession::modules_changed(const std::function<void()>& look) {
+  const std::lock_guard lock(run_mutex_);
+  settle(~0ULL);  // by the names that were known until now
+  {
+    const std::lock_guard records_lock(records_mutex_);
+    guest_->kernel.forget_modules();
+    (void)guest_->kernel.module_symbols();
+  }
+  look();
+}
+
 void RunSession::note(SourceNote note) {
   constexpr const char* kKinds[] = {"word", "thinned", "switched_off", "guest_reset",
                                     "source_ended"};

@@ -128,6 +128,7 @@ class RunSession final : private EventSink {
   void fire(HeldFiring& firing) override;
   void stream(std::uint32_t probe, Bytes bytes) override;
   void note(SourceNote note) override;
+  void modules_changed(const std::function<void()>& look) override;
   [[nodiscard]] UserFrames* user_frames() override { return guest_->user_frames.get(); }
 
   [[nodiscard]] Outcome<std::unique_ptr<Generation>> prepare(

@@ -119,7 +119,8 @@ constexpr std::array<CodeInfo, static_cast<std::size_t>(Code::count_)> kCodes{{
      "symbol\n"
      "may be inlined away or carry a suffix (do_exit.cold, vfs_read.part.0). A module's symbols "
      "are\n"
-     "known while it is loaded: load it, then start the script."},
+     "known while it is loaded. In quotes, with the module's name before it, a probe waits for it: "
+     "ExecuteAt(\"evil:hook\")."},
     {"E059", "unknown-type", E, "the guest's kernel has no such type",
      "Types are those of the running kernel, from its own BTF. `vitrine type VM NAME` prints one."},
     {"E060", "unknown-member", E, "the structure has no such member",

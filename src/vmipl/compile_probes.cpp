@@ -8,6 +8,7 @@
 #include "vmipl/characters.h"
 #include "vmipl/compiler.h"
 #include "vmipl/habits.h"
+#include "vmipl/module_pattern.h"
 
 namespace vitrine::vmipl {
 
@@ -235,6 +236,7 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
         return ProbeArgument{
             .kind = ProbeArgument::symbol, .number_value = value.number, .text_value = value.text};
       if (value.type.is(TypeKind::text) && value.constant) {
+        if (value.text.find(':') != std::string::npos) return module_argument(value, param.kind);
         if (param.kind != ParamKind::code) {
           tell({.code = Code::wrong_argument,
                 .span = expr.span,
@@ -286,6 +288,27 @@ std::optional<ProbeArgument> Compiler::probe_argument(const ProbeInfo& probe, co
       break;
   }
   return wrong(expr.span);
+}
+
+/// "MODULE:SYMBOL": of a module that may be loaded later.
+std::optional<ProbeArgument> Compiler::module_argument(const Value& value, ParamKind kind) {
+  const auto [module, pattern] = *module_pattern(value.text);
+  const bool code = kind == ParamKind::code;
+  const auto words = [](std::string_view text, std::string_view more) {
+    return !text.empty() && std::ranges::all_of(text, [&](char c) {
+      return is_word(c) || more.find(c) != std::string_view::npos;
+    });
+  };
+  if (!words(module, "-") || !words(pattern, code ? ".*?" : ".")) {
+    tell({.code = Code::wrong_argument,
+          .span = value.span,
+          .message = fmt::format("{} is no name of a module's", quote(value.span)),
+          .hint = code ? "\"MODULE:FUNCTION\" or \"MODULE:PATTERN\" is one"
+                       : "\"MODULE:SYMBOL\" is one, without * and ?"});
+    return std::nullopt;
+  }
+  // That it fits nothing now is no mistake: what a module starts by is gone when it has started.
+  return ProbeArgument{.kind = ProbeArgument::pattern, .text_value = value.text};
 }
 
 std::vector<ProbeArgument> Compiler::probe_arguments(const ProbeInfo& probe,

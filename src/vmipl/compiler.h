@@ -104,6 +104,7 @@ class Compiler {
   std::vector<ProbeArgument> probe_arguments(const ProbeInfo& probe, const ProbeHead& head);
   std::optional<ProbeArgument> probe_argument(const ProbeInfo& probe, const Param& param,
                                               ExprId id);
+  std::optional<ProbeArgument> module_argument(const Value& value, ParamKind kind);
   bool count_arguments(const ProbeInfo& probe, Span name, const std::vector<ExprId>& args);
 
   // ---- compile_statements.cpp

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto head = decode_frame_head(body.first(std::min(body.size(), kFrameHead)));
       head && head->length > kMaxBody)
     std::abort();
-  switch (data[0] % 11) {
+  switch (data[0] % 12) {
     case 0:
       there_and_back<Welcome>(body);
       break;
@@ -61,6 +61,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 10:
       there_and_back<std::vector<AgentRam>>(body);
+      break;
+    case 11:
+      there_and_back<std::vector<AgentAim>>(body);
       break;
     default: {
       const auto plan = decode_plan(body);

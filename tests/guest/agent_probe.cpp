@@ -53,7 +53,7 @@ std::string words(const Value& value) {
 
 class Printer final : public EventSink {
  public:
-  explicit Printer(bool quiet) : quiet_(quiet) {}
+  Printer(const linux::Kernel& kernel, bool quiet) : kernel_(kernel), quiet_(quiet) {}
   void records(Bytes bytes) override {
     const std::lock_guard lock(mutex_);
     ++count_;
@@ -88,9 +88,14 @@ class Printer final : public EventSink {
                words(ValueView::of(std::string_view(note.text))));
     std::fflush(stdout);
   }
+  void modules_changed(const std::function<void()>& look) override {
+    kernel_.forget_modules();
+    look();
+  }
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
  private:
+  const linux::Kernel& kernel_;
   bool quiet_;
   std::mutex mutex_;
   std::uint64_t count_ = 0;
@@ -144,7 +149,7 @@ int main(int argc, char** argv) {
   }
   if (what == "plan") return 0;
   auto* maps = (*agent)->maps(*program);
-  Printer printer(what == "count");
+  Printer printer(**kernel, what == "count");
   if (auto started = (*agent)->start(mine, printer); !started) return complain(started.error());
   const auto took =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();

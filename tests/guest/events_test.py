@@ -289,6 +289,33 @@ ProcessExit { Print("%d %d", process.pid, event.code) }
     return f"{count} children: {len(started)} starts, {len(executed)} execs, {len(ended)} exits, {watch.lost} lost", wrong
 
 
+def births(test, guest):
+    """The first return of a new task is that of the call which made it, with 0; a program that the kernel itself
+    starts (here for a core dump) returns from an execve that nobody entered, and from nothing else."""
+    count = 20
+    script = """
+Syscall when (process.ppid == 2) { @entered[syscall.name] = count() }
+SyscallReturn when (process.ppid == 2) { @left[syscall.name] = count() }
+SyscallReturn(execve) when (process.ppid == 2) { Print("%d", ret) }
+SyscallReturn when (process.name == "family" && ret == 0 && (syscall.name == "clone" || syscall.name == "fork" || syscall.name == "vfork")) { Print("%d", process.pid) }
+"""
+    _, before = guest.run("cat /proc/sys/kernel/core_pattern")
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "family", count)
+        guest.run("echo '|/bin/true' > /proc/sys/kernel/core_pattern; sh -c 'kill -SEGV $$'")
+        guest.run(f"echo '{before.decode().strip()}' > /proc/sys/kernel/core_pattern")
+        time.sleep(0.5)
+    counts = {name: Counter({row["keys"][0]: row["count"] for row in watch.maps.get(name, [])}) for name in ("entered", "left")}
+    wrong = []
+    if (more := counts["left"] - counts["entered"]) != {"execve": 1} or [row["values"] for row in watch.of(2)] != [[0]]:
+        wrong.append(f"the helper left {dict(more)} that it had not entered: {[row['values'] for row in watch.of(2)]}")
+    if (fewer := counts["entered"] - counts["left"]) != {"exit_group": 1}:
+        wrong.append(f"the helper never left {dict(fewer)}")
+    children = sorted(int(pid) for pid in re.findall(r"child (\d+) ", said))
+    wrong += differences_of("children", children, sorted(row["values"][0] for row in watch.of(3)))
+    return f"{len(children)} children and a helper of the kernel, {sum(counts['entered'].values())} calls of it, {watch.lost} lost", wrong
+
+
 def modules(test, guest):
     """Modules that are loaded and unloaded, by name."""
     loaded = guest.file("/proc/modules").decode()
@@ -302,6 +329,43 @@ def modules(test, guest):
     unloads = [row["values"][0] for row in watch.of(1) if row["values"][0] == name]
     wrong = differences_of("loads", [name] * rounds, loads) + differences_of("unloads", [name] * rounds, unloads)
     return f"{name} {rounds} times: {len(loads)} loads, {len(unloads)} unloads, {watch.lost} lost", wrong
+
+
+def followed(test, guest):
+    """Probes of a module's own code and data, through its loading, unloading and loading again: the first
+    instruction of its start is seen, each time; another module's coming is none of their business."""
+    rounds = 4
+    script = """
+ExecuteAt("loop:loop_init") { Print("%x", event.address) @starts = count() }
+Return("loop:loop_init") { Print("%d", ret) }
+ExecuteAt("loop:loop_exit") { Print("%x", event.address) }
+WriteAt("loop:part_shift", 4) { Print("%d", event.value) }
+ExecuteAt("loop:*") { @calls = count() }
+ExecuteAt("no_such:*") { @never = count() }
+"""
+    guest.load("loop")
+    with Watch(test.program, guest, script) as watch:
+        guest.unload("loop")
+        for _ in range(rounds):
+            guest.load("ts_kmp")
+            guest.load("loop")
+            guest.unload("ts_kmp")
+            guest.unload("loop")
+        guest.load("loop")
+    guest.unload("loop")
+    wrong = []
+    for probe in range(4):
+        values = [row["values"][0] for row in watch.of(probe)]
+        right = [0] * len(values) if probe in (1, 3) else [value for value in values if value >> 63 == 1]
+        if len(values) != rounds + 1 or values != right:
+            wrong.append(f"probe {probe}: {rounds + 1} events expected, seen are {values}")
+    count = {name: row[0]["count"] or row[0]["value"] for name, row in watch.maps.items() if row}
+    if count.get("starts") != rounds + 1 or count.get("calls", 0) < 2 * (rounds + 1) or "never" in count:
+        wrong.append(f"the maps say {count}")
+    told = [note["text"] for note in watch.notes if "the module loop is" in note.get("text", "")]
+    if len(told) != 2 * (rounds + 1):
+        wrong.append(f"{len(told)} notes of its coming and going: {told}")
+    return f"loop {rounds + 1} times: {[len(watch.of(probe)) for probe in range(4)]} events, {count}, {watch.lost} lost", wrong
 
 
 def registers(test, guest):
@@ -416,7 +480,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "modules": modules, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "births": births, "modules": modules, "followed": followed, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
 
 
 class Test:

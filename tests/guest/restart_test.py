@@ -130,6 +130,37 @@ class WithAgent(Cases):
         assert map_of(lines, "by") == {("calls",): 1000}, map_of(lines, "by")
         return self.judged(lines, range(400), range(600))
 
+    def test_an_entry_of_the_prompt(self):
+        """So does what was typed into `vitrine repl`; the next entry is of the kernel that came."""
+        typed = ('Start { Print("begun\\n") } Syscall(lseek) when (arg2 == 0x1234) { @calls = count() if (arg1 == 599) Stop() }\n'
+                 'Start { Print("%s\\n", symbol(init_task)) }\n')  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            said = Path(folder, "said")
+            environment = dict(os.environ, XDG_RUNTIME_DIR=folder, XDG_CACHE_HOME=folder, XDG_STATE_HOME=folder)
+            with open(said, "wb") as out:
+                prompt = subprocess.Popen([self.vitrine, "repl", self.guest.name], stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment)
+            try:
+                prompt.stdin.write(typed.encode())
+                prompt.stdin.close()
+                self.within(lambda: b"begun" in said.read_bytes(), said, "the start")
+                self.calls(400)
+                self.reset()
+                self.within(lambda: b"the script goes on" in said.read_bytes(), said, "the other kernel")
+                self.calls(600)
+                status = prompt.wait(PATIENCE)
+            finally:
+                prompt.kill()
+                prompt.wait()
+            text = said.read_text()
+        assert status == 0 and "@calls" in text and "1000" in text and "init_task" in text, (status, text)
+        return "1000 calls of two kernels in one map, and the next entry knows the other's symbols"
+
+    def within(self, true, said, what):
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < end, f"not within {PATIENCE} s: {what}: {said.read_text()}"
+            time.sleep(0.1)
+
     def test_a_kexec(self):
         """Another kernel, without a reset: the agent sees it where the old one ends."""
         other = kernels.fetch("6.12")

@@ -14,11 +14,10 @@ namespace {
 
 Outcome<Status> run(Context& context, const Arguments& words) {
   const auto settings = TRY(source_settings(words));
-  const auto session = TRY(Session::open(context, words));
-  const auto* kernel = session.guest().kernel();
-  if (kernel == nullptr)
+  auto session = TRY(Session::open(context, words));
+  if (session.guest().kernel() == nullptr)
     return std::unexpected(Problem(Errc::unsupported, "this machine's kernel runs no scripts"));
-  Prompt prompt(context, session, *kernel, words, settings);
+  Prompt prompt(context, session, words, settings);
   LineEditor editor(state_file("repl_history"),
                     [&](std::string_view before) { return prompt.complete(before); });
   auto& console = context.console;
@@ -69,8 +68,9 @@ Command repl_command() {
       .operands = {{"VM", Words::machine}},
       .options = std::move(options),
       .description =
-          "An expression prints its value, a statement runs once, a probe runs until Ctrl-C, "
-          "const and fn are kept, a view's name shows it. Tab completes; the history is kept in "
+          "An expression prints its value, a statement runs once, a probe runs until Ctrl-C, also "
+          "over a restart of its guest, const and fn are kept, a view's name shows it. Tab "
+          "completes; the history is kept in "
           "$XDG_STATE_HOME/vitrine/repl_history, else under ~/.local/state.\n"
           "Lines may come from a pipe too; then the exit status is 1 if one of them failed.",
       .examples = {"vitrine repl web1", "echo 'u64(jiffies)' | vitrine repl memory.lime"},

@@ -44,21 +44,6 @@ std::optional<std::uint64_t> AgentPlanner::symbol(std::string_view name) const {
   return found ? std::optional(found->value) : std::nullopt;
 }
 
-std::vector<AgentPlanner::Function> AgentPlanner::functions(std::string_view glob,
-                                                            std::size_t most) const {
-  std::map<std::uint64_t, std::string> found;
-  for (const auto* table : {&kernel_.symbols(), &kernel_.module_symbols()}) {
-    for (std::size_t i = 0; i < table->size() && found.size() <= most; ++i) {
-      const auto one = table->at(i);
-      if (is_code(one.type) && vmipl::glob_matches(glob, one.name))
-        found.try_emplace(one.address.value, one.name);
-    }
-  }
-  std::vector<Function> list;
-  for (auto& [address, name] : found) list.push_back({address, name});
-  return list;
-}
-
 // ---- ExecuteAt, Return
 
 std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, AgentProbe& into,
@@ -79,7 +64,7 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
     }
     case Kind::pattern:
     case Kind::text: {
-      const auto found = functions(argument.text_value, kMostFunctions);
+      const auto found = functions_named(kernel_, argument.text_value, kMostFunctions);
       if (found.empty())
         return Offer::refuse(
             fmt::format("no function of this kernel fits \"{}\"", argument.text_value));
@@ -87,7 +72,7 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
         return Offer::refuse(
             fmt::format("\"{}\" fits more than {} functions", argument.text_value, kMostFunctions),
             "narrow the pattern");
-      for (const auto& one : found) into.sites.push_back({one.address, one.address, 0});
+      for (const auto& one : found) into.sites.push_back({one.address.value, one.address.value, 0});
       words = fmt::format("calls in the translated code of {}", plural(found.size(), "function"));
       return std::nullopt;
     }
@@ -97,37 +82,18 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
 
 std::optional<Offer> AgentPlanner::add_exits(std::uint64_t function, std::uint64_t detail,
                                              bool with_entry, AgentProbe& into) const {
-  const auto is_thunk = [&](std::uint64_t target) { return is_return_thunk(kernel_, Gva{target}); };
-  std::set<std::uint64_t> seen{function};
-  std::vector<std::pair<std::uint64_t, SiteRole>> todo{{function, SiteRole::exit}};
-  std::vector<AgentSite> sites;
-  bool foreign = false;
-  while (!todo.empty()) {
-    const auto [at, role] = todo.back();
-    todo.pop_back();
-    const auto exits =
-        find_function_exits(kernel_.memory(), at, reach_of(kernel_, Gva{at}), is_thunk);
-    if (!exits)
-      return Offer::refuse(fmt::format("the code at {:#x} cannot be read: {}", at,
-                                       vitrine::describe(exits.error())));
-    for (const auto address : exits->returns)
-      sites.push_back({address, detail, static_cast<std::uint64_t>(role)});
-    for (const auto target : exits->tail_calls) {
-      const auto near = kernel_.symbols().nearest(Gva{target});
-      // A cold part of the function jumps back into it; what it leaves by is its own.
-      const bool cold = near && near->name.find(".cold") != std::string_view::npos;
-      const auto begin = cold ? near->address.value : target;
-      if (!seen.insert(begin).second) continue;
-      if (seen.size() > 64)
-        return Offer::refuse(
-            fmt::format("the function at {:#x} ends in too many others", function));
-      foreign = foreign || !cold;
-      todo.emplace_back(begin, cold ? role : SiteRole::foreign_exit);
-    }
-  }
-  if (foreign || with_entry)
-    sites.push_back({function, detail, static_cast<std::uint64_t>(SiteRole::entry)});
-  into.sites.insert(into.sites.end(), sites.begin(), sites.end());
+  const auto ways = ways_out(kernel_, Gva{function});
+  if (!ways && ways.error().code == Errc::too_large)
+    return Offer::refuse(fmt::format("the function at {:#x} ends in too many others", function));
+  if (!ways)
+    return Offer::refuse(fmt::format("the code at {:#x} cannot be read: {}", function,
+                                     vitrine::describe(ways.error())));
+  const auto add = [&](Gva at, SiteRole role) {
+    into.sites.push_back({at.value, detail, static_cast<std::uint64_t>(role)});
+  };
+  for (const auto& one : ways->returns)
+    add(one.address, one.foreign ? SiteRole::foreign_exit : SiteRole::exit);
+  if (ways->foreign || with_entry) add(Gva{function}, SiteRole::entry);
   return std::nullopt;
 }
 
@@ -159,14 +125,10 @@ std::optional<Offer> AgentPlanner::access_range(const vmipl::ProgramProbe& probe
                                                 Offer& offer) const {
   const auto& where = probe.arguments.at(0);
   std::uint64_t start = where.number_value;
-  if (where.kind == vmipl::ProbeArgument::symbol) {
-    const auto found = kernel_.symbols().find(where.text_value);
-    const auto of_module = found ? found : kernel_.module_symbols().find(where.text_value);
-    if (!of_module)
-      return Offer::refuse(fmt::format("this kernel has no symbol {}", where.text_value));
-    start += of_module->value;
-  } else if (where.kind != vmipl::ProbeArgument::number) {
-    return Offer::refuse("the range is no address");
+  if (where.kind != vmipl::ProbeArgument::number) {
+    const auto place = place_named(kernel_, where.text_value);
+    if (!place) return Offer::refuse(place.error().message, place.error().hint);
+    start += place->value;
   }
   const std::uint64_t size = probe.arguments.size() > 1 ? probe.arguments[1].number_value : 1;
   if (size == 0 || size > kMostBytes || start + size - 1 < start)
@@ -405,6 +367,58 @@ std::optional<Offer> AgentPlanner::vectors(const vmipl::ProgramProbe& probe, boo
   return std::nullopt;
 }
 
+std::optional<Offer> AgentPlanner::waits_for_module(const vmipl::ProgramProbe& probe,
+                                                    Offer& offer) const {
+  const auto of_module = followed_module(probe);
+  if (!of_module) return std::nullopt;
+  const std::string_view name = probe.arguments[0].text_value;
+  const bool loaded = is_loaded(kernel_, *of_module);
+  const auto place = place_named(kernel_, name);
+  if (loaded && (place || place.error().code != Errc::not_found ||
+                 !functions_named(kernel_, name, 1).empty()))
+    return std::nullopt;
+  if (const auto watch = module_watch(); !watch) return Offer::refuse(watch.error().message);
+  // What a module starts by is gone once it has started.
+  offer.waits =
+      loaded ? fmt::format("the module {} has no {} now: nothing fires until it is loaded again",
+                           of_module->module, of_module->pattern)
+             : fmt::format("the module {} is not loaded: nothing fires until it is",
+                           of_module->module);
+  offer.mechanism =
+      fmt::format("a call in the translated code, from the moment {} is loaded", of_module->module);
+  return offer;
+}
+
+std::optional<vmipl::ModulePattern> AgentPlanner::followed_module(
+    const vmipl::ProgramProbe& probe) {
+  const auto name = vmipl::probes()[probe.probe].name;
+  if (probe.arguments.empty() || probe.arguments[0].kind != vmipl::ProbeArgument::pattern ||
+      (name != "Return" && !name.ends_with("At")))
+    return std::nullopt;
+  return vmipl::module_pattern(probe.arguments[0].text_value);
+}
+
+Outcome<AgentProbe> AgentPlanner::module_watch() const {
+  AgentProbe watch;
+  watch.probe = AgentProbe::kNone;
+  watch.event = AgentEvent::module_watch;
+  watch.held = true;
+  const auto layout = TRY(linux::ModuleLayout::find(kernel_.types()));
+  watch.offsets = {layout.name};
+  const auto load = TRY(kernel_.symbol("do_init_module")),
+             unload = TRY(kernel_.symbol("free_module"));
+  const auto detail = [](ModuleStage stage) { return static_cast<std::uint64_t>(stage); };
+  if (auto refused = add_exits(load.value, detail(ModuleStage::initialized), false, watch))
+    return std::unexpected(Problem(Errc::unsupported, refused->reason));
+  // What is only entered is no end of it.
+  std::erase_if(watch.sites, [](const AgentSite& site) {
+    return site.role != static_cast<std::uint64_t>(SiteRole::exit);
+  });
+  watch.sites.push_back({load.value, detail(ModuleStage::comes), 0});
+  watch.sites.push_back({unload.value, detail(ModuleStage::goes), 0});
+  return watch;
+}
+
 // ---- all together
 
 std::optional<Offer> AgentPlanner::resolve(const vmipl::Program& program,
@@ -416,18 +430,22 @@ std::optional<Offer> AgentPlanner::resolve(const vmipl::Program& program,
     return probe.arguments.empty() ? otherwise : probe.arguments[0].number_value;
   };
   (void)program;
+  const auto waiting = waits_for_module(probe, offer);
+  if (waiting && !waiting->possible) return waiting;
   if (name == "ExecuteAt") {
     into.event = AgentEvent::execute;
-    return code_sites(probe, into, words);
+    return waiting ? std::nullopt : code_sites(probe, into, words);
   }
   if (name == "Return") {
     into.event = AgentEvent::function_return;
-    return return_sites(probe, into, words);
+    return waiting ? std::nullopt : return_sites(probe, into, words);
   }
   if (name == "ReadAt" || name == "WriteAt" || name == "AccessAt") {
     into.event = AgentEvent::access;
     into.param = name == "ReadAt" ? 1 : name == "WriteAt" ? 2 : 3;
-    return access_range(probe, into, offer);
+    if (!waiting) return access_range(probe, into, offer);
+    offer.cost = CostClass::every_access;
+    return std::nullopt;
   }
   if (name == "IDTWrite" || name == "GDTWrite") {
     into.event = AgentEvent::table_write;

@@ -13,6 +13,7 @@
 #include "probe/agent/message.h"
 #include "probe/agent/plan.h"
 #include "probe/event_source.h"
+#include "vmipl/module_pattern.h"
 #include "vmipl/program.h"
 
 namespace vitrine::probe {
@@ -31,6 +32,13 @@ class AgentPlanner {
       : kernel_(kernel), agent_(agent) {}
 
   [[nodiscard]] AgentOffer look_at(const vmipl::Program& program, std::uint32_t probe) const;
+
+  /// The module that the probe follows, through its unloading and loading.
+  [[nodiscard]] static std::optional<vmipl::ModulePattern> followed_module(
+      const vmipl::ProgramProbe& probe);
+  /// What tells the host that modules come and go. It belongs to no probe of the program.
+  /// @returns not_found, unsupported  this kernel's way of loading modules is not known
+  [[nodiscard]] Outcome<AgentProbe> module_watch() const;
 
  private:
   /// Both give a problem's words, or nothing.
@@ -53,11 +61,10 @@ class AgentPlanner {
                                              AgentProbe& into, std::string& words) const;
   [[nodiscard]] std::optional<Offer> tables(bool interrupts, AgentProbe& into) const;
 
-  struct Function {
-    std::uint64_t address = 0;
-    std::string name;
-  };
-  [[nodiscard]] std::vector<Function> functions(std::string_view glob, std::size_t most) const;
+  /// Where the module that the probe names is not there: the offer, which says that it waits, or
+  /// why it cannot.
+  [[nodiscard]] std::optional<Offer> waits_for_module(const vmipl::ProgramProbe& probe,
+                                                      Offer& offer) const;
   [[nodiscard]] std::optional<std::uint64_t> symbol(std::string_view name) const;
   [[nodiscard]] std::optional<Offer> add_exits(std::uint64_t function, std::uint64_t detail,
                                                bool with_entry, AgentProbe& into) const;

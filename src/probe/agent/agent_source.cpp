@@ -14,6 +14,7 @@
 #include "probe/agent/agent_firing.h"
 #include "probe/agent/agent_planner.h"
 #include "probe/agent/agent_rings.h"
+#include "probe/agent/followed_modules.h"
 #include "probe/agent/memory_devices.h"
 #include "probe/agent/remote_maps.h"
 #include "probe/agent/throttle.h"
@@ -36,7 +37,8 @@ class Source final : public AgentSource {
         process_(process),
         kernel_(kernel),
         options_(options),
-        planner_(kernel, link_.welcome()) {}
+        planner_(kernel, link_.welcome()),
+        modules_(planner_) {}
   ~Source() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "agent"; }
@@ -82,12 +84,15 @@ class Source final : public AgentSource {
   void run_held();
   void watch_memory(std::stop_token end);
   void fire(Bytes body);
+  /// Places anew what follows a module. @param held  the event that says so; null: none does
+  void follow_modules(const Held* held);
 
   mutable AgentExchange link_;
   QemuProcess process_;
   const linux::Kernel& kernel_;
   AgentSourceOptions options_;
   AgentPlanner planner_;
+  FollowedModules modules_;
   EventSink* sink_ = nullptr;
   std::deque<std::unique_ptr<RemoteMaps>> maps_;
   RemoteMaps* running_maps_ = nullptr;  ///< of the program that runs
@@ -113,6 +118,7 @@ class Source final : public AgentSource {
 
 Outcome<void> Source::load(Assignment mine) {
   AgentPlan plan;
+  bool follows = false;
   plan.program = vmipl::save(*mine.program);
   for (const auto index : mine.probes) {
     auto made = planner_.look_at(*mine.program, index);
@@ -123,7 +129,9 @@ Outcome<void> Source::load(Assignment mine) {
                   made.offer.remedy));
     }
     plan.probes.push_back(std::move(made.probe));
+    follows = follows || AgentPlanner::followed_module(mine.program->probes[index]);
   }
+  if (follows) plan.probes.push_back(TRY(planner_.module_watch()));
   auto ram = TRY(ask_machine_ram(process_));
   plan.ram = std::move(ram.ranges);
   const auto root = kernel_.memory().root();
@@ -162,6 +170,7 @@ Outcome<void> Source::load(Assignment mine) {
   running_ = true;
   running_maps_ = maps_.empty() ? nullptr : maps_.back().get();
   ++loads_;
+  modules_.begin(mine.program, plan);
   if (running_maps_ != nullptr) running_maps_->belongs_to(loads_);
   {
     const std::lock_guard lock(devices_mutex_);
@@ -174,6 +183,12 @@ Outcome<void> Source::load(Assignment mine) {
     link_.listens(pump_.get_id());
     holder_ = std::thread([this] { run_held(); });
     memory_watch_ = std::jthread([this](std::stop_token end) { watch_memory(std::move(end)); });
+  }
+  if (follows) {
+    // Modules that came between the look of the plan and its taking effect.
+    const std::lock_guard lock(held_mutex_);
+    held_.emplace_back();
+    held_came_.notify_one();
   }
   return {};
 }
@@ -293,9 +308,31 @@ void Source::watch_memory(std::stop_token end) {
   }
 }
 
+void Source::follow_modules(const Held* held) {
+  sink_->modules_changed([&] {
+    // Of a program that was replaced: the next one's own look sees it.
+    if (held != nullptr && held->generation != loads_) return;
+    const auto change = modules_.look(held);
+    auto words = change.words;
+    if (!change.aims.empty()) {
+      if (auto done = link_.request(MessageKind::aim, encode(change.aims), MessageKind::aimed);
+          !done)
+        words.push_back(fmt::format("what follows a module could not be placed anew: {}",
+                                    done.error().message));
+    }
+    for (auto& text : words) sink_->note({SourceNote::word, std::nullopt, std::move(text)});
+  });
+}
+
 void Source::fire(Bytes body) {
+  if (body.empty()) return follow_modules(nullptr);
   const auto held = decode_message<Held>(body);
   if (!held || held->vcpu >= kMaxVcpus) return;
+  if (held->probe == AgentProbe::kNone) {
+    if (modules_.concerns(*held)) follow_modules(&*held);
+    (void)link_.send(MessageKind::release, encode(Release{held->vcpu, held->token, {}}));
+    return;
+  }
   AgentFiring::Write write;
   if ((link_.welcome().can & Welcome::write_code) != 0) {
     write = [this](const HeldWrite& what) -> Outcome<void> {

@@ -30,9 +30,11 @@ Result<void> for_each_instruction(const VirtualMemory& memory, std::uint64_t sta
   ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
   for (std::uint64_t at = 0; at < size;) {
     Decoded decoded;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data() + at, size - at,
-                                             &decoded.instruction, decoded.operands.data())))
-      return fail(Errc::malformed, start + at, "instruction");
+    const auto status = ZydisDecoderDecodeFull(&decoder, code.data() + at, size - at,
+                                               &decoded.instruction, decoded.operands.data());
+    // Up to the next symbol there may be padding, which ends in the midst of an instruction.
+    if (status == ZYDIS_STATUS_NO_MORE_DATA) break;
+    if (!ZYAN_SUCCESS(status)) return fail(Errc::malformed, start + at, "instruction");
     see(start + at, decoded);
     at += decoded.instruction.length;
   }

@@ -162,6 +162,7 @@ void ControlServer::let_go() {
   {
     const std::lock_guard lock(hold_mutex_);
     connected_ = false;
+    for (auto& waiting : waiting_) waiting.token = 0;
   }
   released_.notify_all();
   {
@@ -244,6 +245,9 @@ bool ControlServer::handle(MessageKind kind, Bytes body) {
       return true;
     case MessageKind::ram:
       ram(body);
+      return true;
+    case MessageKind::aim:
+      aim(body);
       return true;
     case MessageKind::losses:
       (void)send(MessageKind::losses_reply,
@@ -378,6 +382,29 @@ void ControlServer::ram(Bytes body) {
   (void)send(MessageKind::ram_known, {});
 }
 
+void ControlServer::aim(Bytes body) {
+  auto aims = decode_message<std::vector<AgentAim>>(body);
+  const auto* program = engine_.running();
+  if (!aims || program == nullptr) return refuse("no such places, or no program");
+  const auto& probes = program->plan().probes;
+  std::size_t places = 0;
+  for (const auto& aim : *aims) {
+    if (aim.index >= probes.size() || probes[aim.index].probe == AgentProbe::kNone)
+      return refuse("the program has no such probe");
+    places += aim.sites.size() + aim.ranges.size();
+  }
+  if (places > kMaxAgentSites) return refuse("too many places");
+  engine_.aim(*std::move(aims));
+  // Whoever waits for the host asks QEMU when it goes on; else it is any CPU.
+  bool held = false;
+  {
+    const std::lock_guard lock(hold_mutex_);
+    held = std::ranges::any_of(waiting_, [](const Waiting& one) { return one.token != 0; });
+  }
+  if (!held) engine_.nudge();
+  (void)send(MessageKind::aimed, {});
+}
+
 void ControlServer::write(Bytes body) {
   auto message = decode_message<HeldWrite>(body);
   {
@@ -410,6 +437,14 @@ void ControlServer::release(Bytes body) {
 
 std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms,
                                            const HeldWriter& write) noexcept {
+  auto release = await_release(held, limit_ms, write);
+  // What the host changed meanwhile is there before this CPU's next block.
+  engine_.reset_if_wanted();
+  return release;
+}
+
+std::optional<Release> ControlServer::await_release(Held& held, std::uint32_t limit_ms,
+                                                    const HeldWriter& write) noexcept {
   if (held.vcpu >= waiting_.size()) return std::nullopt;
   {
     const std::lock_guard lock(hold_mutex_);

@@ -45,6 +45,8 @@ class ControlServer final : public HeldHost {
     std::optional<HeldWrite> write;  ///< to be done by the CPU's thread
   };
 
+  std::optional<Release> await_release(Held& held, std::uint32_t limit_ms,
+                                       const HeldWriter& write) noexcept;
   void serve();
   bool accept_one();
   void tell_notes();
@@ -56,6 +58,7 @@ class ControlServer final : public HeldHost {
   void map(Bytes body);
   void release(Bytes body);
   void ram(Bytes body);
+  void aim(Bytes body);
   void write(Bytes body);
   enum class Patience : std::uint8_t { some, none };
   /// @returns false  nobody is there, or it does not read: then, but without patience and with

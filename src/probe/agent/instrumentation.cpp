@@ -59,14 +59,7 @@ bool Instrumentation::counts_only(const Trigger& trigger) const {
 
 Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     : program_(program), api_(api) {
-  std::map<std::uint64_t, std::vector<Trigger>> by_address;
   for (const auto& probe : program.plan().probes) {
-    for (const auto& site : probe.sites) {
-      by_address[site.address].push_back(
-          {&probe, site.detail, static_cast<SiteRole>(site.role), std::nullopt});
-      if (probe.event == AgentEvent::function_return && site.role != 0) frames_.resize(kFrames);
-    }
-    if (!probe.ranges.empty()) watch(probe);
     switch (probe.event) {
       case AgentEvent::control_write:
       case AgentEvent::msr_write:
@@ -90,13 +83,52 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
         break;
     }
   }
+  std::size_t cpus = 0;
+  while (program.vcpu(static_cast<unsigned>(cpus)) != nullptr) ++cpus;
+  pending_.resize(cpus);
+  last_.resize(cpus);
+  stores_.resize(cpus);
+  const auto& tables = program.plan().tables;
+  for (std::size_t i = 0; i < cpus && i * 4 + 3 < tables.size(); ++i) {
+    last_[i].idtr = tables[i * 4];
+    last_[i].gdtr = tables[i * 4 + 2];
+  }
+  place();
+}
+
+void Instrumentation::aim() {
+  forget_hooks();
+  addresses_.clear();
+  hooks_.clear();
+  accesses_.clear();
+  watched_ = {};
+  place();
+}
+
+void Instrumentation::place() {
+  std::map<std::uint64_t, std::vector<Trigger>> by_address;
+  for (const auto& probe : program_.plan().probes) {
+    for (const auto& site : probe.sites) {
+      by_address[site.address].push_back(
+          {&probe, site.detail, static_cast<SiteRole>(site.role), std::nullopt});
+      if (probe.event == AgentEvent::function_return && site.role != 0) frames_.resize(kFrames);
+    }
+    if (!probe.ranges.empty()) watch(probe);
+  }
   access_is_kernel_ = !accesses_.empty() &&
                       std::all_of(accesses_.begin(), accesses_.end(),
                                   [](const Access& access) { return is_kernel(access.start); });
+  std::uint64_t widest = 0;
+  for (const auto& access : accesses_) widest = std::max(widest, access.size);
+  if (wants_old_) before_ = std::make_unique<ValuesBefore>(stores_.size(), kept_bytes(widest));
+  place_hooks(std::move(by_address));
+}
+
+void Instrumentation::place_hooks(std::map<std::uint64_t, std::vector<Trigger>> by_address) {
   // Samples alone do not make QEMU's translations cost.
   std::vector<std::uint64_t> ends;
   if (!by_address.empty() || watches_system_ || !accesses_.empty())
-    ends = program.plan().kernel.ends;
+    ends = program_.plan().kernel.ends;
   for (const auto address : ends) by_address[address];
   hooks_.reserve(by_address.size());
   for (auto& [address, triggers] : by_address) {
@@ -108,27 +140,14 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
     hook.ends = hook.calls = std::ranges::find(ends, address) != ends.end();
     for (auto& trigger : triggers) {
       if (counts_only(trigger)) {
-        if (const auto map = counted_map(program.program(), trigger.probe->probe))
-          trigger.counter = program.counters().counter(*map, api);
+        if (const auto map = counted_map(program_.program(), trigger.probe->probe))
+          trigger.counter = program_.counters().counter(*map, api_);
       }
       hook.calls = hook.calls || !trigger.counter;
       hook.writes = hook.writes || trigger.probe->held;
     }
     hook.triggers = std::move(triggers);
     hooks_.push_back(std::move(hook));
-  }
-  std::size_t cpus = 0;
-  while (program.vcpu(static_cast<unsigned>(cpus)) != nullptr) ++cpus;
-  pending_.resize(cpus);
-  last_.resize(cpus);
-  stores_.resize(cpus);
-  std::uint64_t widest = 0;
-  for (const auto& access : accesses_) widest = std::max(widest, access.size);
-  if (wants_old_) before_ = std::make_unique<ValuesBefore>(cpus, kept_bytes(widest));
-  const auto& tables = program.plan().tables;
-  for (std::size_t i = 0; i < cpus && i * 4 + 3 < tables.size(); ++i) {
-    last_[i].idtr = tables[i * 4];
-    last_[i].gdtr = tables[i * 4 + 2];
   }
 }
 
@@ -292,6 +311,8 @@ bool Instrumentation::describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRo
       }
       return true;
     }
+    case AgentEvent::module_watch:
+      return true;
     default:
       return false;
   }

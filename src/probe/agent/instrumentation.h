@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -29,6 +30,8 @@ class Instrumentation {
   /// QEMU threw all translations away, with what points from them to hooks. While all virtual CPUs
   /// stand. (Programs come and go at ever new addresses: hooks would never end.)
   void forget_hooks() noexcept;
+  /// Some of the plan's probes are elsewhere now. As forget_hooks(), whose work it does too.
+  void aim();
   /// False: nothing of the program hangs on code, and blocks need not be looked at.
   [[nodiscard]] bool looks_at_code() const {
     return !addresses_.empty() || watches_system_ || !accesses_.empty();
@@ -93,6 +96,9 @@ class Instrumentation {
     std::uint64_t task, module;
   };
 
+  /// Takes the sites and ranges of all probes.
+  void place();
+  void place_hooks(std::map<std::uint64_t, std::vector<Trigger>> by_address);
   [[nodiscard]] bool counts_only(const Trigger& trigger) const;
   static void on_execute(unsigned vcpu, void* hook);
   static void on_system(unsigned vcpu, void* hook);

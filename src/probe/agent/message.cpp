@@ -54,6 +54,30 @@ Result<std::vector<AgentRam>> decode_message<std::vector<AgentRam>>(Bytes body) 
   return message;
 }
 
+std::vector<std::byte> encode(const std::vector<AgentAim>& message) {
+  WireWriter out;
+  out.put(static_cast<std::uint32_t>(message.size()));
+  for (const auto& aim : message) {
+    out.put(aim.index);
+    out.put_list(aim.sites);
+    out.put_list(aim.ranges);
+  }
+  return std::move(out).take();
+}
+
+template <>
+Result<std::vector<AgentAim>> decode_message<std::vector<AgentAim>>(Bytes body) {
+  WireReader in(body);
+  std::vector<AgentAim> message(in.get_count(4 + 2 * 4));
+  for (auto& aim : message) {
+    aim.index = in.get<std::uint32_t>();
+    aim.sites = in.get_list<AgentSite>();
+    aim.ranges = in.get_list<AgentRange>();
+    if (!plausible(aim.ranges)) in.fail();
+  }
+  return finish(in, std::move(message));
+}
+
 std::vector<std::byte> encode(const Welcome& message) {
   WireWriter out;
   out.put(message.pid);

@@ -20,7 +20,7 @@
 
 namespace vitrine::probe {
 
-inline constexpr std::uint16_t kAgentProtocol = 3;
+inline constexpr std::uint16_t kAgentProtocol = 4;
 inline constexpr std::uint32_t kFrameMagic = 0x414d5456;  // "VTMA"
 inline constexpr std::size_t kFrameHead = 12;
 inline constexpr std::size_t kMaxBody = 64U << 20;
@@ -35,6 +35,7 @@ enum class MessageKind : std::uint16_t {
   losses,    ///< empty
   write,     ///< HeldWrite: a held virtual CPU writes memory
   ram,       ///< AgentRam list: memory was plugged or unplugged; of the running program
+  aim,       ///< AgentAim list: probes of the running program are elsewhere from now on
   // from the agent
   welcome = 64,  ///< Welcome
   refused,       ///< text: why the last message, or this controller, is refused
@@ -46,6 +47,7 @@ enum class MessageKind : std::uint16_t {
   note,          ///< AgentNote
   ram_known,     ///< empty
   wrote,         ///< empty: the HeldWrite was done
+  aimed,         ///< empty: it takes effect before any CPU that is held executes a next block
 };
 
 struct Message {
@@ -170,6 +172,7 @@ struct AgentNote {
 };
 
 [[nodiscard]] std::vector<std::byte> encode(const std::vector<AgentRam>& message);
+[[nodiscard]] std::vector<std::byte> encode(const std::vector<AgentAim>& message);
 [[nodiscard]] std::vector<std::byte> encode(const Welcome& message);
 [[nodiscard]] std::vector<std::byte> encode(const Loaded& message);
 [[nodiscard]] std::vector<std::byte> encode(const MapRequest& message);
@@ -185,6 +188,8 @@ template <class T>
 [[nodiscard]] Result<T> decode_message(Bytes body);
 template <>
 Result<std::vector<AgentRam>> decode_message<std::vector<AgentRam>>(Bytes body);
+template <>
+Result<std::vector<AgentAim>> decode_message<std::vector<AgentAim>>(Bytes body);
 template <>
 Result<Welcome> decode_message<Welcome>(Bytes body);
 template <>

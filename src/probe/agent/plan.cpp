@@ -45,6 +45,12 @@ bool plausible(const std::vector<AgentRam>& ram) {
   });
 }
 
+bool plausible(const std::vector<AgentRange>& ranges) {
+  return std::ranges::all_of(ranges, [](const AgentRange& range) {
+    return range.size != 0 && range.start + range.size - 1 >= range.start;
+  });
+}
+
 Result<AgentPlan> decode_plan(Bytes bytes) {
   WireReader in(bytes);
   AgentPlan plan;
@@ -69,10 +75,7 @@ Result<AgentPlan> decode_plan(Bytes bytes) {
     probe.compat = in.get<CallSet>();
     sites += probe.sites.size() + probe.ranges.size();
     if (sites > kMaxAgentSites) return fail(Errc::malformed, sites, "agent plan: too many sites");
-    for (const auto& range : probe.ranges) {
-      if (range.size == 0 || range.start + range.size - 1 < range.start)
-        return fail(Errc::malformed, range.start, "agent plan: no such range");
-    }
+    if (!plausible(probe.ranges)) return fail(Errc::malformed, i, "agent plan: no such range");
     plan.probes.push_back(std::move(probe));
   }
   plan.ram = in.get_list<AgentRam>();

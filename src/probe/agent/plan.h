@@ -39,7 +39,15 @@ enum class AgentEvent : std::uint8_t {
   port_write,  ///< param: which port
   sample,      ///< param: hertz
   resume,
+  module_watch,  ///< sites; detail: ModuleStage. Of the host: it places probes anew
   count_,
+};
+
+/// In the life of a module; its struct in rdi where it comes and goes.
+enum class ModuleStage : std::uint64_t {
+  comes,        ///< none of its code has run but what its parameters call
+  initialized,  ///< or it failed to
+  goes,
 };
 
 enum class SyscallEntry : std::uint64_t { native, int80, sysenter, syscall32 };
@@ -87,7 +95,8 @@ enum ExitOffsets : std::uint8_t {
 enum ModuleOffsets : std::uint8_t { kModuleName, kModuleBase, kModuleSize, kModuleOffsets };
 
 struct AgentProbe {
-  std::uint32_t probe = 0;  ///< index into the program's probes
+  static constexpr std::uint32_t kNone = 0xffffffff;
+  std::uint32_t probe = 0;  ///< index into the program's probes; kNone: the host's own
   AgentEvent event = AgentEvent::execute;
   bool held = false;  ///< the host runs the block
   std::uint64_t param = 0;
@@ -134,6 +143,15 @@ struct AgentPlan {
 
 /// Sizes and ends that make sense.
 [[nodiscard]] bool plausible(const std::vector<AgentRam>& ram);
+[[nodiscard]] bool plausible(const std::vector<AgentRange>& ranges);
+
+/// Where a probe of the running program is from now on.
+struct AgentAim {
+  std::uint32_t index = 0;  ///< into AgentPlan::probes
+  std::vector<AgentSite> sites;
+  std::vector<AgentRange> ranges;
+  bool operator==(const AgentAim&) const = default;
+};
 
 inline constexpr std::size_t kMaxAgentProbes = 4096;
 inline constexpr std::size_t kMaxAgentSites = 1U << 20;

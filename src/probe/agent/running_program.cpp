@@ -51,7 +51,9 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
                                    fmt::format("the program is none: {}", program.error().what)));
   made->program_ = std::make_unique<vmipl::Program>(std::move(*program));
   for (const auto& probe : made->plan_.probes) {
-    if (probe.probe >= made->program_->probes.size())
+    const bool hosts = probe.event == AgentEvent::module_watch;
+    if (hosts ? probe.probe != AgentProbe::kNone || !probe.held
+              : probe.probe >= made->program_->probes.size())
       return std::unexpected(
           Problem(Errc::malformed, fmt::format("the program has no probe {}", probe.probe)));
   }
@@ -78,6 +80,14 @@ Outcome<std::unique_ptr<RunningProgram>> RunningProgram::create(AgentPlan plan,
   for (unsigned i = 0; i < vcpus; ++i)
     made->vcpus_.push_back(std::make_unique<Vcpu>(*made, api, i));
   return made;
+}
+
+void RunningProgram::aim(std::vector<AgentAim> aims) {
+  for (auto& aim : aims) {
+    if (aim.index >= plan_.probes.size()) continue;
+    plan_.probes[aim.index].sites = std::move(aim.sites);
+    plan_.probes[aim.index].ranges = std::move(aim.ranges);
+  }
 }
 
 AgentLosses RunningProgram::losses() const {
@@ -130,6 +140,7 @@ void RunningProgram::kernel_ends(std::string_view how) noexcept {
 void RunningProgram::fire(Vcpu& cpu, EventAt& event) noexcept {
   if (over()) return;
   const auto& probe = *event.probe;
+  if (probe.probe == AgentProbe::kNone) return hold(cpu, event);
   if (event.call && !in_set(event.compat ? probe.compat : probe.native, *event.call)) return;
   add(cpu.fired);
   const auto limit = plan_.rate_limit;
@@ -191,7 +202,18 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   held.monotonic_ns = nanoseconds(CLOCK_MONOTONIC);
   held.registers = cpu.registers.all();
   if (event.address != 0) held.registers.rip = event.address;
-  for (unsigned i = 0; i < kEventFields; ++i) {
+  if (held.probe == AgentProbe::kNone) {
+    held.fields.push_back(ValueView::of(event.detail));
+    if (static_cast<ModuleStage>(event.detail) != ModuleStage::initialized &&
+        !event.probe->offsets.empty()) {
+      cpu.environment.begin(event);
+      std::array<char, 64> name{};  // MODULE_NAME_LEN is 56
+      const auto at = held.registers.gpr[x86::kRdi] + event.probe->offsets[kModuleName];
+      if (cpu.environment.memory().read(at, writable_bytes_of(name).first(56)))
+        held.fields.push_back(ValueView::of(std::string_view(name.data())));
+    }
+  }
+  for (unsigned i = 0; i < kEventFields && held.probe != AgentProbe::kNone; ++i) {
     Value value;
     std::array<char, 64> text{};
     if (const auto number = cpu.environment.field(i))
@@ -200,7 +222,7 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
       value = ValueView::of(std::string_view(text.data(), *size));
     held.fields.push_back(std::move(value));
   }
-  for (unsigned i = 0; i < 6; ++i) {
+  for (unsigned i = 0; i < 6 && held.probe != AgentProbe::kNone; ++i) {
     const auto value = cpu.environment.argument(i);
     held.arguments.emplace_back(value ? ValueView::of(*value) : ValueView::missing());
   }

@@ -65,6 +65,8 @@ class RunningProgram {
   [[nodiscard]] const RingMemory& rings() const { return rings_; }
   [[nodiscard]] HostedRam& ram() { return *ram_; }
   [[nodiscard]] AgentLosses losses() const;
+  /// Other places for some of its probes. While all virtual CPUs stand.
+  void aim(std::vector<AgentAim> aims);
   /// Which load of the controller it is; set before it runs.
   std::uint64_t generation = 0;
   /// The kernel that the plan is of is gone. From now on nothing fires.

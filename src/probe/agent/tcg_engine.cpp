@@ -125,6 +125,11 @@ Outcome<void> TcgEngine::switch_to(std::unique_ptr<RunningProgram> next) {
   return {};
 }
 
+void TcgEngine::aim(std::vector<AgentAim> aims) {
+  const std::lock_guard lock(mutex_);
+  std::ranges::move(aims, std::back_inserter(aims_));
+}
+
 void TcgEngine::nudge() {
   if (api_.run_on_cpu != nullptr && api_.cpu != nullptr) {
     if (auto* cpu = api_.cpu(0); cpu != nullptr) {
@@ -146,7 +151,7 @@ void TcgEngine::ask_for_reset(void*, void* engine) {
 void TcgEngine::reset_if_wanted() {
   {
     const std::lock_guard lock(mutex_);
-    if (!wanted_ || reset_asked_) return;
+    if ((!wanted_ && aims_.empty()) || reset_asked_) return;
     reset_asked_ = true;
   }
   api_.reset(id_, after_reset);
@@ -167,7 +172,11 @@ void TcgEngine::put_in_place() {
     std::swap(instrumentation_, next_);
     current_.store(instrumentation_.get());
     wanted_ = false;
+  } else if (!aims_.empty() && instrumentation_) {
+    program_->aim(std::exchange(aims_, {}));
+    instrumentation_->aim();
   }
+  aims_.clear();  // of a program that is gone
   reset_asked_ = false;
   api_.on_vcpu_init(id_, vcpu_started, nullptr);
   // Once a plugin has looked at blocks, one must go on to: a translation that a page fault breaks

@@ -42,6 +42,14 @@ class TcgEngine {
   /// @returns unsupported  under KVM no code is translated; a probe that this QEMU cannot serve
   Outcome<void> switch_to(std::unique_ptr<RunningProgram> next);
 
+  /// Probes of the program that runs are elsewhere from now on: it takes effect as a change does,
+  /// before the calling virtual CPU executes another block if reset_if_wanted() is called on its
+  /// thread, soon otherwise (nudge()). Blocks nobody.
+  void aim(std::vector<AgentAim> aims);
+  void nudge();
+  /// On a virtual CPU's thread. Does nothing if no change waits for one.
+  void reset_if_wanted();
+
   [[nodiscard]] RunningProgram* running() { return program_.get(); }
   /// The one before, which runs no more: its maps can be looked at until the next change.
   [[nodiscard]] RunningProgram* previous() { return previous_.get(); }
@@ -71,8 +79,6 @@ class TcgEngine {
   static void take_sample(void* cpu, void* slot);
   static void hold_resumed(void* cpu, void* slot);
 
-  void nudge();
-  void reset_if_wanted();
   void put_in_place();
   void sample_for(std::stop_token stop, std::vector<std::uint64_t> hertz);
   void start_sampling();
@@ -89,6 +95,7 @@ class TcgEngine {
   bool reset_asked_ = false;
   std::unique_ptr<RunningProgram> next_program_;
   std::unique_ptr<Instrumentation> next_;
+  std::vector<AgentAim> aims_;  ///< for the program that runs
 
   /// Held shared by what runs on a CPU's thread outside of blocks (samples, resumes), which an
   /// exclusive moment of QEMU does not keep out.

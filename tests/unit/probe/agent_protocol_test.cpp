@@ -88,6 +88,18 @@ TEST(AgentMessage, FramesOfAnotherVersionOrSizeAreRefused) {
   EXPECT_FALSE(decode_frame_head(Bytes(frame).first(11)));
 }
 
+TEST(AgentMessage, AimsThereAndBack) {
+  const std::vector<AgentAim> aims = {{3, {{0xffffffffc0000000, 1, 2}}, {}}, {4, {}, {{8, 16}}}};
+  const auto bytes = encode(aims);
+  const auto again = decode_message<std::vector<AgentAim>>(bytes);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, aims);
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(decode_message<std::vector<AgentAim>>(Bytes(bytes).first(size))) << size;
+  EXPECT_FALSE(
+      decode_message<std::vector<AgentAim>>(encode(std::vector<AgentAim>{{0, {}, {{8, 0}}}})));
+}
+
 TEST(AgentMessage, MapsThereAndBack) {
   MapRequest request;
   request.operation = MapRequest::update;

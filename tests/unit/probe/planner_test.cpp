@@ -87,6 +87,20 @@ TEST(Planner, what_polling_may_miss_is_told_with_its_window) {
             "apart, is missed (line 1)");
 }
 
+TEST(Planner, what_a_probe_waits_for_is_told_once_by_its_lines) {
+  LabSource agent("agent");
+  auto offer = LabSource::can(CostClass::at_event);
+  offer.waits = "the module evil is not loaded: nothing fires until it is";
+  agent.offer_by_name = {{"ExecuteAt", offer}};
+  EventSource* const sources[] = {&agent};
+  const auto made = plan(compiled("ExecuteAt(\"evil:a\") { Print(\"y\") }\n"
+                                  "ExecuteAt(\"evil:b*\") { Print(\"y\") }"),
+                         sources);
+  ASSERT_EQ(made.warnings().size(), 1U);
+  EXPECT_EQ(made.warnings()[0],
+            "the module evil is not loaded: nothing fires until it is (lines 1, 2)");
+}
+
 TEST(SourceSettings, the_command_line_comes_before_the_script) {
   const auto program =
       compiled("Configuration { PollPeriod: 250ms RateLimit: 7 }\nProcessExec { Print(\"y\") }");

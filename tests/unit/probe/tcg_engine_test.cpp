@@ -44,8 +44,13 @@ class NoHost final : public HeldHost {
 
 class TcgEngineTest : public ::testing::Test {
  protected:
-  std::unique_ptr<RunningProgram> program(const PluginApi& api) {
+  std::unique_ptr<RunningProgram> program(const PluginApi& api, std::size_t probes = 0) {
     AgentPlan plan;
+    AgentProbe of_the_host;
+    of_the_host.probe = AgentProbe::kNone;
+    of_the_host.event = AgentEvent::module_watch;
+    of_the_host.held = true;
+    plan.probes.resize(probes, of_the_host);
     const auto code = vmipl::save(vmipl::Program{});
     plan.program.assign(code.begin(), code.end());
     const auto moments = save(MomentLayout{});
@@ -68,6 +73,27 @@ TEST_F(TcgEngineTest, ProgramThatWasRefusedDoesNotRunLater) {
   FakeQemu::idle.load()(1, 0);  // now one comes by
   EXPECT_EQ(FakeQemu::resets, 0);
   EXPECT_EQ(engine.running(), nullptr);
+}
+
+TEST_F(TcgEngineTest, ProbesThatAreElsewhereAreSoOnceACpuComes) {
+  const auto api = FakeQemu::api();
+  TcgEngine engine(api, 1, 1, std::chrono::milliseconds(200));
+  std::jthread guest([](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      if (auto* comes = FakeQemu::idle.load(); comes != nullptr) return comes(1, 0);
+      std::this_thread::yield();
+    }
+  });
+  ASSERT_TRUE(engine.switch_to(program(api, 1)));
+  guest.join();
+  const AgentAim aim{0, {{0xffffffffc0000000, 7, 0}}, {}};
+  engine.aim({aim, {1, aim.sites, {}}});  // the second is of no probe
+  EXPECT_TRUE(engine.running()->plan().probes[0].sites.empty());
+  FakeQemu::idle.load()(1, 0);
+  EXPECT_EQ(FakeQemu::resets, 2);
+  EXPECT_EQ(engine.running()->plan().probes[0].sites, aim.sites);
+  FakeQemu::idle.load()(1, 0);  // that was all
+  EXPECT_EQ(FakeQemu::resets, 2);
 }
 
 TEST_F(TcgEngineTest, ThatNothingIsToRunTakesEffectWhenOneComes) {
