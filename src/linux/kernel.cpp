@@ -217,7 +217,10 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   if (const auto offsets = state->symbols.find("__per_cpu_offset"))
     state->per_cpu_offsets = *offsets;
   else
-    state->uniprocessor = lists_data;
+    state->uniprocessor =
+        lists_data || (!state->types.empty() &&
+                       !MemberPath::compile(state->types, "task_struct.thread_info.cpu") &&
+                       !MemberPath::compile(state->types, "task_struct.cpu"));
   if (const auto ids = state->symbols.find("nr_cpu_ids")) {
     const auto count = state->memory.load<std::uint32_t>(*ids).value_or(1);
     if (count == 0 || count > kMaxCpus) {
@@ -245,6 +248,7 @@ const SymbolTable& Kernel::symbols() const { return state_->symbols; }
 const TypeCatalogue& Kernel::types() const { return state_->types; }
 bool Kernel::has_types() const { return !state_->types.empty(); }
 unsigned Kernel::cpu_count() const { return state_->cpus; }
+bool Kernel::one_cpu() const { return state_->uniprocessor; }
 
 const SymbolTable& Kernel::module_symbols() const {
   if (!state_->module_symbols) {

@@ -98,6 +98,8 @@ class Kernel {
 
   /// Possible CPUs (nr_cpu_ids), at most 8192.
   [[nodiscard]] unsigned cpu_count() const;
+  /// It was built for one CPU (no CONFIG_SMP).
+  [[nodiscard]] bool one_cpu() const;
   /// Where CPU `cpu` keeps the per-CPU variable at `variable` (a symbol's address, or
   /// a pointer marked __percpu).
   [[nodiscard]] Result<Gva> per_cpu(Gva variable, unsigned cpu) const;

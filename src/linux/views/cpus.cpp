@@ -154,7 +154,7 @@ class Reader final : public ViewReader {
       if (!rows.wants_pid(runs ? process_on(cpu) : kNobody)) continue;
       rows.begin();
       rows.set(kCpu, std::int64_t{cpu});
-      if (online) rows.set(kOnline, runs);
+      if (online || kernel_.one_cpu()) rows.set(kOnline, runs);
       if (const auto offset = kernel_.per_cpu(Gva{}, cpu)) rows.set(kPerCpu, offset->value);
       if (runs) {
         set_task(rows, cpu);

@@ -203,6 +203,7 @@ class Reader final : public ViewReader {
 
   [[nodiscard]] std::optional<std::int64_t> cpus_in(std::string_view mask) const {
     const auto start = kernel_.symbols().find(mask);
+    if (!start && kernel_.one_cpu()) return 1;
     if (!start) return std::nullopt;
     const std::uint64_t words = (kernel_.cpu_count() + 63) / 64;
     std::int64_t count = 0;

@@ -152,6 +152,7 @@ class MapsReader final : public ViewReader {
     special_mapping_name_ = at("special_mapping_name");
     gate_vma_name_ = at("gate_vma_name");
     gate_ = at("gate_vma");
+    gate_unknown_ = !gate_ && at("get_gate_vma");
     vsyscall_mode_ = at("vsyscall_mode");
     // Without these no memfd is a copy of anything, and each is told.
     if (auto cache = PageCache::open(kernel)) {
@@ -167,6 +168,11 @@ class MapsReader final : public ViewReader {
     copies_.clear();
     const auto processes = tasks_.processes(rows);
     processes.note_in(tally);
+    if (gate_unknown_) {
+      tally.warnings.emplace_back(
+          "whether programs have the page [vsyscall] is not known: this kernel has no symbol "
+          "gate_vma");
+    }
     for (const auto& process : processes.tasks) {
       if (!read_process(rows, process, tally)) break;
     }
@@ -397,6 +403,7 @@ class MapsReader final : public ViewReader {
   std::optional<FileTwins> twins_;
   std::map<Gva, bool> copies_;  // of this reading, by address_space
   Gva special_mapping_name_, gate_vma_name_, gate_, vsyscall_mode_;
+  bool gate_unknown_ = false;  // there is one, but kallsyms has no data
   int exec_retries_ = 0;
   Snapshot mm_{f_.mm_span};
 };

@@ -127,7 +127,7 @@ Result<const MountFields::Filesystem*> MountFields::filesystem(Gva superblock) {
   for (const auto& [flag, name] : kSuperOptions) {
     if ((flags & flag) != 0) says.options += fmt::format(",{}", name);
   }
-  says.own_options = tmpfs_options(superblock);
+  says.own_options = tmpfs_options(superblock, says.kind);
   if (told_.size() >= kMaxTold) told_.clear();
   return &told_.emplace(superblock, std::move(says)).first->second;
 }
@@ -171,10 +171,13 @@ Result<std::string> MountFields::root_of(Gva dentry, const std::string& type,
 }
 
 /// Source: shmem_show_options() in mm/shmem.c, which leaves out what equals its default.
-std::optional<std::string> MountFields::tmpfs_options(Gva superblock) const {
+std::optional<std::string> MountFields::tmpfs_options(Gva superblock, std::string_view kind) const {
   const auto& memory = kernel_->memory();
   const auto operations = super_operations_.read(memory, superblock);
-  if (!tmpfs_operations_ || !operations || *operations != tmpfs_operations_) return std::nullopt;
+  // Where kallsyms has no data, by its name: without CONFIG_SHMEM the types below are not there.
+  const bool is_tmpfs = tmpfs_operations_ ? operations && *operations == tmpfs_operations_
+                                          : kind == "tmpfs" || kind == "devtmpfs";
+  if (!is_tmpfs) return std::nullopt;
   const auto info = super_info_.read(memory, superblock);
   if (!info || !*info || !**info) return std::nullopt;
   const auto blocks = tmpfs_blocks_.read(memory, **info);

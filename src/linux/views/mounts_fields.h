@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -60,7 +61,8 @@ class MountFields {
   [[nodiscard]] bool idmapped(Gva superblock, Gva mount) const;
   [[nodiscard]] Result<std::string> root_of(Gva dentry, const std::string& type,
                                             const PathReader& paths) const;
-  [[nodiscard]] std::optional<std::string> tmpfs_options(Gva superblock) const;
+  [[nodiscard]] std::optional<std::string> tmpfs_options(Gva superblock,
+                                                         std::string_view kind) const;
   [[nodiscard]] std::vector<std::string> propagation_of(Gva space, PathPoint root,
                                                         const PathReader& paths) const;
   [[nodiscard]] std::optional<std::int32_t> dominating_group(Gva master, Gva space, PathPoint root,

@@ -106,7 +106,17 @@ class Reader final : public ViewReader {
         memory_(kernel.memory()),
         f_(std::move(fields)),
         tasks_(std::move(tasks)),
-        of_(kernel.types()) {}
+        of_(kernel.types()),
+        has_table_(kernel.symbols().find("init_pid_ns").has_value()),
+        has_queues_(kernel.symbols().find("runqueues").has_value()) {}
+
+  [[nodiscard]] std::vector<std::string> missing_columns() const override {
+    std::vector<std::string> missing;
+    if (!has_table_)
+      missing.emplace_back("numbered, table_pid: this kernel has no symbol init_pid_ns");
+    if (!has_queues_) missing.emplace_back("cpu: this kernel has no symbol runqueues");
+    return missing;
+  }
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
@@ -117,7 +127,7 @@ class Reader final : public ViewReader {
     // both.
     for (int again = 1; again < kLooks; ++again) {
       const bool strangers = std::ranges::any_of(seen, [&](const auto& entry) {
-        return !listed.contains(entry.first) || !entry.second.table_pid;
+        return !listed.contains(entry.first) || (has_table_ && !entry.second.table_pid);
       });
       if (!strangers) break;
       ++tally.retries;
@@ -128,7 +138,8 @@ class Reader final : public ViewReader {
       listed.merge(listed_now);
       for (auto entry = seen.begin(); entry != seen.end();) {
         const auto still = now.find(entry->first);
-        const bool missing = !listed.contains(entry->first) || !entry->second.table_pid;
+        const bool missing =
+            !listed.contains(entry->first) || (has_table_ && !entry->second.table_pid);
         if (missing && still == now.end()) {
           entry = seen.erase(entry);
           continue;
@@ -156,7 +167,7 @@ class Reader final : public ViewReader {
       const auto tgid = f_.tgid.read(copy_).value_or(0);
       if (!rows.wants_pid(tgid)) continue;
       const bool in_list = listed.contains(entry.task);
-      const bool numbered = sighting.table_pid.has_value();
+      const bool numbered = sighting.table_pid.has_value() || !has_table_;
       // Its last moments: released already, and on its way out of the CPU.
       if ((!in_list || !numbered) && f_.exit_state.read(copy_).value_or(0) != 0) continue;
       rows.begin();
@@ -164,7 +175,7 @@ class Reader final : public ViewReader {
       rows.set(kTgid, std::int64_t{tgid});
       rows.set(kName, text_value(f_.comm.read(copy_)));
       rows.set(kListed, in_list);
-      rows.set(kNumbered, numbered);
+      if (has_table_) rows.set(kNumbered, numbered);
       rows.set(kFoundBy, std::vector<std::string>(sighting.by.begin(), sighting.by.end()));
       if (sighting.table_pid) rows.set(kTablePid, *sighting.table_pid);
       if (sighting.cpu) rows.set(kCpu, *sighting.cpu);
@@ -306,6 +317,7 @@ class Reader final : public ViewReader {
   Fields f_;
   TaskList tasks_;
   Offsets of_;
+  bool has_table_, has_queues_;  // with CONFIG_KALLSYMS_ALL
   std::set<Gva> idle_;
   std::size_t left_ = 0;  // entries, of the limit of one look
   Snapshot copy_{f_.span};

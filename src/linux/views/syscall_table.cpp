@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "linux/kernel.h"
 #include "linux/kernel_code.h"
+#include "linux/unlisted_symbols.h"
 #include "linux/views/all_views.h"
 #include "linux/views/symbols_lookup.h"
 
@@ -117,6 +118,7 @@ class Reader final : public ViewReader {
         return Gva{load<std::uint64_t>(bytes, number * 8).value_or(0)};
       };
       while (size > 0 && !entry(size - 1)) --size;  // what pads it up to the next symbol
+      if (is_unlisted(*start)) size = length_by_handlers(lookup, table, bytes);
       for (std::uint64_t number = 0; number < size; ++number) {
         rows.begin();
         rows.set(kAbi, std::string(table.abi));
@@ -146,6 +148,26 @@ class Reader final : public ViewReader {
     if (!handler.symbol.empty()) rows.set(kSymbol, std::move(handler.symbol));
     if (!place.module.empty()) rows.set(kModule, std::move(place.module));
     rows.set(kExpected, place.in_text);
+  }
+
+  /// Was it found by what stands there? Then no symbol tells where it ends.
+  [[nodiscard]] bool is_unlisted(Gva start) const {
+    const auto symbol = kernel_.symbols().nearest(start, 1);
+    return symbol && symbol->type == kUnlisted;
+  }
+
+  /// How many entries there are up to the last handler of a call. An entry that was changed has
+  /// handlers after it; what follows the table has none.
+  static std::uint64_t length_by_handlers(const SymbolLookup& lookup, const Table& table,
+                                          Bytes bytes) {
+    constexpr std::uint64_t kMostChanged = 16;  // in a row
+    std::uint64_t length = 0;
+    for (std::uint64_t i = 0; i < bytes.size() / 8 && i - length <= kMostChanged; ++i) {
+      const auto handler =
+          handler_at(lookup, table, Gva{load<std::uint64_t>(bytes, i * 8).value_or(0)});
+      if (handler.name || !handler.implemented) length = i + 1;
+    }
+    return length;
   }
 
   /// All code is only looked for where an entry leads out of the kernel's.
