@@ -22,7 +22,7 @@ inline constexpr std::uint64_t kEventBudget = 1'000'000;  ///< about 10 ms where
 inline constexpr std::uint64_t kHostBudget =
     200'000'000;  ///< Every, Start, Stop: the guest runs on
 /// After so much of a budget Environment::turn() is called, at the latest.
-inline constexpr std::uint64_t kSlice = 4'000'000;
+inline constexpr std::uint64_t kSlice = 1'000'000;
 
 /// The longest text that is computed; what would be longer is missing.
 inline constexpr std::size_t kTextRoom = 2 * vmipl::kMaxTextBytes;

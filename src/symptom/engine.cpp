@@ -274,6 +274,7 @@ class PackEngine final : public Engine {
   }
 
   void run(Task& task, std::int64_t now, PassReport& report, std::map<std::size_t, bool>& looked) {
+    options_.turn();
     const auto before = Clock::now();
     reported_.clear();
     const auto fired = task.script->fire(task.probe, now);

@@ -198,6 +198,7 @@ void RuleEnvironment::add_evidence(Finding& finding, std::string& key) const {
 }
 
 bool RuleEnvironment::emit(unsigned site, std::span<const probe::ValueView> values) noexcept {
+  turn_();
   if (site >= program_.sites.size()) return true;
   const auto& at = program_.sites[site];
   if (at.symptom.empty()) return true;  // not a Report: loading refused it

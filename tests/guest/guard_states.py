@@ -148,7 +148,7 @@ def flood(programs: Path) -> None:
             check(any(words in note for note in notes), f"not told: {words}: {notes}")
         check("never" not in {entry["words"] for entry in entries}, "what comes after a loop without end")
         now = lab.guest("web1")
-        check(now["state"] == "watched" and now["takeovers"] == 0, f"the flood, or rules without end, cost an FVM:\n{lab.log.read_text()}")
+        check(now["state"] == "watched" and now["takeovers"] == 0, f"the flood, or rules without end, cost an FVM:\n{lab.log.read_text()}{(lab.state / 'guards.log').read_text()}")
         lab.verify("web1")
     print(f"3,000 findings at once, rules without end and with mistakes: {len(found)} written, the rest counted and told; watched all the while")
 

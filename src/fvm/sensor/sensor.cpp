@@ -218,10 +218,14 @@ bool Sensor::attach() {
 }
 
 void Sensor::tell(const symptom::PassReport& report) {
-  for (const auto& finding : report.fresh)
-    reporter_.report(FrameType::finding, finding, orders_.generation);
-  for (const auto& finding : report.gone)
-    reporter_.report(FrameType::gone, finding, orders_.generation);
+  const auto each = [&](FrameType type, const std::vector<symptom::Finding>& findings) {
+    for (const auto& finding : findings) {
+      reporter_.report(type, finding, orders_.generation);
+      listen();
+    }
+  };
+  each(FrameType::finding, report.fresh);
+  each(FrameType::gone, report.gone);
   pulse_.standing = static_cast<std::uint32_t>(report.known);
   pulse_.dropped = static_cast<std::uint32_t>(report.dropped);
 }
