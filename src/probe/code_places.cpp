@@ -13,7 +13,7 @@
 namespace vitrine::probe {
 namespace {
 
-constexpr std::uint64_t kReach = 256 * 1024;
+constexpr std::uint64_t kReach = 256 * 1024, kPage = 4096;
 constexpr std::size_t kMostFollowed = 64;
 
 std::size_t after(const linux::SymbolTable& table, Gva address) {
@@ -131,6 +131,11 @@ std::uint64_t reach_of(const linux::Kernel& kernel, Gva function) {
   for (const auto* table : {&kernel.symbols(), &kernel.module_symbols()}) {
     if (const auto i = after(*table, function); i < table->size())
       end = std::min(end, table->at(i).address.value);
+  }
+  // Behind a module's last function no symbol may come, but data, or memory that is not there.
+  for (auto page = (function.value | (kPage - 1)) + 1; page < end; page += kPage) {
+    const auto there = kernel.memory().translate(Gva{page});
+    if (!there || !there->executable) end = page;
   }
   return end - function.value;
 }

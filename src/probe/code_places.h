@@ -29,7 +29,7 @@ struct NamedFunction {
 /// @returns invalid    several places have the name: which, and how to write the one that is meant
 [[nodiscard]] Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name);
 
-/// Bytes up to the next symbol that is another's; at most 256 KiB.
+/// Bytes up to the next symbol that is another's, or to where no code is mapped; at most 256 KiB.
 [[nodiscard]] std::uint64_t reach_of(const linux::Kernel& kernel, Gva function);
 
 /// Where a function and its cold parts leave it.
