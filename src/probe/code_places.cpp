@@ -1,48 +1,18 @@
 #include "probe/code_places.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "probe/agent/function_exits.h"
-#include "vmipl/catalogue.h"
+#include "probe/named_places.h"
 
 namespace vitrine::probe {
 namespace {
 
-constexpr std::uint64_t kReach = 256 * 1024, kPage = 4096;
+constexpr std::uint64_t kPage = 4096;
 constexpr std::size_t kMostFollowed = 64;
-
-std::size_t after(const linux::SymbolTable& table, Gva address) {
-  std::size_t low = 0, high = table.size();
-  while (low < high) {
-    const auto middle = (low + high) / 2;
-    if (table.at(middle).address <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/// "vfs_read+0x40": by the function before it whose name is its own, which another boot moves with
-/// it.
-std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place) {
-  const auto& table = kernel.symbols();
-  for (auto i = after(table, place); i-- > 0;) {
-    const auto one = table.at(i);
-    const auto distance = place.value - one.address.value;
-    if (distance > kReach) return std::nullopt;
-    const bool word = std::ranges::all_of(
-        one.name, [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
-    if (distance != 0 && is_code(one.type) && word && table.all(one.name).size() == 1)
-      return fmt::format("{}+{:#x}", one.name, distance);
-  }
-  return std::nullopt;
-}
 
 /// Where the cold part of a function begins that `place` lies in. It jumps back into its function.
 std::optional<Gva> cold_part(const linux::Kernel& kernel, Gva place) {
@@ -56,80 +26,15 @@ std::optional<Gva> cold_part(const linux::Kernel& kernel, Gva place) {
 
 }  // namespace
 
-bool is_code(char type) noexcept {
-  return type == 't' || type == 'T' || type == 'w' || type == 'W';
-}
-
-std::vector<NamedFunction> functions_named(const linux::Kernel& kernel, std::string_view glob,
-                                           std::size_t most) {
-  const auto of_module = vmipl::module_pattern(glob);
-  const auto pattern = of_module ? of_module->pattern : glob;
-  std::map<Gva, std::string> found;
-  for (const auto* table : {&kernel.symbols(), &kernel.module_symbols()}) {
-    if (of_module && table == &kernel.symbols()) continue;
-    for (std::size_t i = 0; i < table->size() && found.size() <= most; ++i) {
-      const auto one = table->at(i);
-      if (!is_code(one.type) || (of_module && !of_module->is_of(one.module))) continue;
-      // While a module loads it has names that are not its own: of no place yet.
-      if (one.address.value != 0 && vmipl::glob_matches(pattern, one.name))
-        found.try_emplace(one.address, one.name);
-    }
-  }
-  std::vector<NamedFunction> list;
-  for (auto& [address, name] : found) list.push_back({address, std::move(name)});
-  return list;
-}
-
-bool is_loaded(const linux::Kernel& kernel, const vmipl::ModulePattern& of_module) {
-  const auto& table = kernel.module_symbols();
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    if (of_module.is_of(table.at(i).module)) return true;
-  }
-  return false;
-}
-
 bool is_return_thunk(const linux::Kernel& kernel, Gva target) {
   const auto near = kernel.symbols().nearest(target, 1);
   return near && near->name.ends_with("return_thunk");
 }
 
-Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name) {
-  const auto of_module = vmipl::module_pattern(name);
-  auto all = kernel.symbols().all(of_module ? of_module->pattern : name);
-  if (all.empty() || of_module)
-    all = kernel.module_symbols().all(of_module ? of_module->pattern : name);
-  std::set<Gva> places;
-  for (const auto& one : all) {
-    if (!of_module || (of_module->is_of(one.module) && one.address.value != 0))
-      places.insert(one.address);
-  }
-  if (places.empty() && of_module)
-    return std::unexpected(
-        Problem(Errc::not_found,
-                fmt::format("{} has no symbol {}", of_module->module, of_module->pattern)));
-  if (places.empty())
-    return std::unexpected(Problem(Errc::not_found,
-                                   fmt::format("this kernel has no symbol {}", name),
-                                   "of a module that is loaded later: \"MODULE:SYMBOL\""));
-  if (places.size() == 1) return *places.begin();
-  std::string list, ways;
-  for (const auto at : places) {
-    list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", at.value);
-    if (const auto way = by_neighbour(kernel, at))
-      ways += fmt::format("{}{}", ways.empty() ? "" : ", ", *way);
-  }
-  auto hint =
-      fmt::format("name the one that is meant by its address, or \"{}\" in quotes for all", name);
-  if (!ways.empty()) hint += fmt::format("\nin every boot of this kernel: {}", ways);
-  return std::unexpected(
-      Problem(Errc::invalid,
-              fmt::format("{} is the name of {} places: {}", name, places.size(), list), hint));
-}
-
 std::uint64_t reach_of(const linux::Kernel& kernel, Gva function) {
-  auto end = function.value + kReach;
+  auto end = function.value + kFunctionReach;
   for (const auto* table : {&kernel.symbols(), &kernel.module_symbols()}) {
-    if (const auto i = after(*table, function); i < table->size())
+    if (const auto i = first_after(*table, function); i < table->size())
       end = std::min(end, table->at(i).address.value);
   }
   // Behind a module's last function no symbol may come, but data, or memory that is not there.

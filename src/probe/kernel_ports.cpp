@@ -1,7 +1,7 @@
 #include "probe/kernel_ports.h"
 
 #include "linux/type_format.h"
-#include "probe/code_places.h"
+#include "probe/named_places.h"
 
 namespace vitrine::probe {
 

@@ -15,6 +15,7 @@
 #include "probe/agent/system_call_ends.h"
 #include "probe/block_needs.h"
 #include "probe/code_places.h"
+#include "probe/named_places.h"
 #include "vmipl/catalogue.h"
 #include "x86/descriptor.h"
 

@@ -6,6 +6,7 @@
 
 #include "probe/block_needs.h"
 #include "probe/code_places.h"
+#include "probe/named_places.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
