@@ -60,8 +60,10 @@ class PackEngine final : public Engine {
     for (const auto& problem : pack.problems())
       problems_.push_back(problem.hint.empty() ? problem.message
                                                : problem.message + "\n  " + problem.hint);
-    for (const auto& file : pack.files())
+    for (const auto& file : pack.files()) {
+      options_.turn();
       if (file.kind == PackFile::Kind::symptoms) load_script(file);
+    }
     if (options_.patterns) load_patterns(pack);
     for (const auto& expression : options_.allow) TRY(allowed_.add(expression, ports()));
     return {};

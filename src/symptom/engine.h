@@ -28,8 +28,9 @@ struct EngineOptions {
   bool patterns = true;  ///< run the YARA rules, too
   /// The pack's, compiled before (PatternSet::compile()); null: they are compiled with the rest.
   std::shared_ptr<const PatternSet> compiled = nullptr;
-  /// Called before each rule, at each finding, and each few milliseconds while a rule runs and
-  /// reads nothing of the guest: whoever is watched himself says that he lives.
+  /// Called before each file that is compiled and each rule that runs, at each finding, and each
+  /// few milliseconds while a rule reads nothing of the guest: whoever is watched himself says
+  /// that he lives.
   std::function<void()> turn = [] {};
   std::size_t max_findings = 4096;  ///< known at once; more are counted and told
   /// What one pass may take. What was not looked at is told, and is first in the next pass.

@@ -213,7 +213,9 @@ bool Sensor::attach() {
   reporter_.begin(kernel_->identity().release, orders_.generation);
   for (const auto& problem : engine_->problems()) reporter_.note(problem, orders_.generation);
   pulse_.passes = 0;
+  listen();
   ::malloc_trim(0);
+  listen();
   return true;
 }
 
