@@ -177,13 +177,13 @@ Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& w
   auto reader = session.guest().open(view);
   if (!reader) return std::unexpected(explain(std::move(reader).error(), session));
   for (const auto& missing : (*reader)->missing_columns()) {
-    const auto name = std::string_view(missing).substr(0, missing.find(':'));
+    bool asked = false;
     for (std::size_t i = 0; i < plan.info->columns.size(); ++i) {
       const auto& column = plan.info->columns[i];
-      if (column.name != name || !plan.query.wanted[i]) continue;
-      if (column.of_some_kernels && !plan.named) continue;
-      context.console.remark("! " + escape(missing, context.console.charset));
+      asked = asked || (plan.query.wanted[i] && (plan.named || !column.of_some_kernels) &&
+                        linux::is_about(missing, column.name));
     }
+    if (asked) context.console.remark("! " + escape(missing, context.console.charset));
   }
   WritingSink sink(*plan.info, plan.query, plan.keys, writer);
   auto tally = (*reader)->read(sink);

@@ -104,4 +104,14 @@ Outcome<std::unique_ptr<ViewReader>> View::open(const Kernel& kernel) const {
                                            kernel.ram().refused() - before);
 }
 
+bool is_about(std::string_view missing, std::string_view column) noexcept {
+  auto names = missing.substr(0, missing.find(':'));
+  while (!names.empty()) {
+    const auto end = names.find(", ");
+    if (names.substr(0, end) == column) return true;
+    names.remove_prefix(end == std::string_view::npos ? names.size() : end + 2);
+  }
+  return false;
+}
+
 }  // namespace vitrine::linux

@@ -134,9 +134,12 @@ class ViewReader {
   [[nodiscard]] virtual Outcome<Tally> read(RowSink& rows) = 0;
 
   /// Columns that this kernel's layout does not give, with the field that is missing:
-  /// "seccomp: task_struct.seccomp.mode is not in this kernel". Empty: all are there.
+  /// "seccomp: task_struct.seccomp.mode is not in this kernel", or several before the colon:
+  /// "uptime, boot_time: ...". Empty: all are there.
   [[nodiscard]] virtual std::vector<std::string> missing_columns() const { return {}; }
 };
+/// Whether an entry of missing_columns() is about `column`.
+[[nodiscard]] bool is_about(std::string_view missing, std::string_view column) noexcept;
 
 /// What a view shows and how it is opened. Each view is one constant: linux/views/all_views.h.
 class View {

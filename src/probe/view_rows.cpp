@@ -54,9 +54,8 @@ Outcome<void> ViewRows::prepare() {
                                      reader.error().hint));
     // A column that this kernel does not give is missing in every row: said once.
     for (const auto& missing : (*reader)->missing_columns()) {
-      const auto name = std::string_view(missing).substr(0, missing.find(':'));
       for (const auto& column : use.columns) {
-        if (column == name) say(fmt::format("{}.{}", use.view, missing));
+        if (linux::is_about(missing, column)) say(fmt::format("{}.{}", use.view, missing));
       }
     }
     readers_.emplace(view, std::move(*reader));

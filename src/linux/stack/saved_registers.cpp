@@ -33,9 +33,8 @@ Outcome<SavedLayout> SavedLayout::open(const TypeCatalogue& types) {
 
 std::optional<UserState> saved_user_state(const VirtualMemory& memory, const SavedLayout& layout,
                                           const StackArea& stack) {
-  // They lie at the stack's end; with CONFIG_X86_FRED 16 bytes are left free above them (6.9).
-  for (const std::uint64_t padding : {0, 16}) {
-    const Gva at = stack.end() - padding - layout.size;
+  for (const auto free : kFreeAboveRegisters) {
+    const Gva at = stack.end() - free - layout.size;
     const auto load = [&](std::uint32_t offset) {
       return memory.load<std::uint64_t>(at + offset).value_or(0);
     };

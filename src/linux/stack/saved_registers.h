@@ -1,6 +1,7 @@
 // What is saved on the kernel's stacks: a program's registers, and where a switch left off.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -29,6 +30,10 @@ struct SavedLayout {
   /// @returns not_found  a kernel without BTF, or a member that is missing; the message names it
   [[nodiscard]] static Outcome<SavedLayout> open(const TypeCatalogue& types);
 };
+
+/// Bytes that may be left free between a task's first struct pt_regs and its stack's end: 16 with
+/// CONFIG_X86_FRED (6.9).
+inline constexpr std::array<std::uint64_t, 2> kFreeAboveRegisters{0, 16};
 
 /// The program's registers as they were saved when the owner of this stack entered the kernel.
 /// Nothing for kernel threads.

@@ -97,6 +97,8 @@ Outcome<Unwinder> Unwinder::open(const Kernel& kernel) {
   if (!unwinder.fork_) unwinder.fork_ = find("ret_from_fork");
   unwinder.text_start_ = find("_stext");
   unwinder.text_end_ = find("_etext");
+  unwinder.init_start_ = find("_sinittext");
+  unwinder.init_end_ = find("_einittext");
   return unwinder;
 }
 
@@ -120,7 +122,7 @@ std::uint64_t Unwinder::activity(Gva task) const {
 
 bool Unwinder::is_code(Gva address) const {
   if (address >= text_start_ && address < text_end_) return true;
-  if (orc_ && orc_->describes(address)) return true;
+  if (orc_ ? orc_->describes(address) : address >= init_start_ && address < init_end_) return true;
   // BPF programs and trampolines have names, too.
   if (kernel_ == nullptr || !is_kernel_pointer(address, 1)) return false;
   const auto symbol = kernel_->module_symbols().nearest(address, 64 * kKiB);
@@ -258,6 +260,14 @@ std::string_view Unwinder::scan(State& state) const {
   return "end";
 }
 
+/// Does nothing but the registers lie above, with which its owner entered the kernel, or began?
+bool Unwinder::at_first_registers(const State& state) const {
+  if (state.area == nullptr || state.area->kind != StackKind::task) return false;
+  return std::ranges::any_of(kFreeAboveRegisters, [&](std::uint64_t free) {
+    return state.sp == state.area->end().value - free - layout_.size;
+  });
+}
+
 std::string_view Unwinder::step(State& state) const {
   if (const auto owner = hooks_.owner_of(Gva{state.ip}); !owner.empty() && !state.exact) {
     return "a tracer took the return address, and its record was not found";
@@ -273,8 +283,17 @@ std::string_view Unwinder::step(State& state) const {
     } else if (found.error().code != Errc::not_found) {
       return "the rule for its code cannot be read";
     }
+  } else if (at_first_registers(state)) {
+    // Without ORC, a system call leaves no frame pointer for them. A kernel thread's say nothing.
+    const auto cs = memory_->load<std::uint64_t>(Gva{state.sp + layout_.cs}).value_or(0);
+    rule = {(cs & 3) == 3 ? OrcKind::registers : OrcKind::end,
+            OrcBase::sp,
+            OrcBase::undefined,
+            0,
+            0,
+            true};
   } else if ((state.bp & 1) != 0) {
-    // Without ORC, the entry code marks registers on the stack by an odd frame pointer.
+    // The entry code of interrupts marks registers on the stack by an odd frame pointer.
     rule = {OrcKind::registers, OrcBase::bp, OrcBase::undefined, -1, 0, true};
   }
   if ((rule.kind == OrcKind::end || rule.kind == OrcKind::undefined) && state.exact &&

@@ -98,8 +98,13 @@ class Unwinder {
   void forget();
 
   /// For tests: all that it needs, from anywhere. `memory` must outlive it.
-  Unwinder(const VirtualMemory& memory, std::optional<OrcTables> orc, const SavedLayout& layout)
-      : memory_(&memory), orc_(std::move(orc)), layout_(layout) {}
+  Unwinder(const VirtualMemory& memory, std::optional<OrcTables> orc, const SavedLayout& layout,
+           Gva text_start = {}, Gva text_end = {})
+      : memory_(&memory),
+        orc_(std::move(orc)),
+        layout_(layout),
+        text_start_(text_start),
+        text_end_(text_end) {}
   /// A walk from these registers over these stacks.
   [[nodiscard]] KernelStack walk(const x86::Registers& from, Gva task,
                                  std::span<const StackArea> areas) const;
@@ -109,6 +114,7 @@ class Unwinder {
   struct Step;
   [[nodiscard]] bool is_code(Gva address) const;
   [[nodiscard]] bool starts_branch_thunk(Gva address) const;
+  [[nodiscard]] bool at_first_registers(const State& state) const;
   [[nodiscard]] std::string_view step(State& state) const;
   [[nodiscard]] std::string_view scan(State& state) const;
   [[nodiscard]] KernelStack run(State state) const;
@@ -125,6 +131,7 @@ class Unwinder {
   OptionalField<std::uint64_t> voluntary_, involuntary_;
   Gva fork_;                   // ret_from_fork or ret_from_fork_asm
   Gva text_start_, text_end_;  // code that is known without tables
+  Gva init_start_, init_end_;  // the idle task of the first CPU began there
 };
 
 }  // namespace vitrine::linux

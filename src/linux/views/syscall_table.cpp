@@ -104,9 +104,10 @@ class Reader final : public ViewReader {
     for (const Table& table : kTables) {
       const auto start = kernel_.symbols().find(table.symbol);
       if (!start) continue;
+      const bool unlisted = is_unlisted(*start);
       auto size = lookup.room(table.symbol).value_or(0) / 8;
       if (size > kMaxEntries) {
-        tally.truncated = true;
+        tally.truncated = !unlisted;  // whose end is told by what stands there
         size = kMaxEntries;
       }
       std::vector<std::byte> bytes(size * 8);
@@ -118,7 +119,7 @@ class Reader final : public ViewReader {
         return Gva{load<std::uint64_t>(bytes, number * 8).value_or(0)};
       };
       while (size > 0 && !entry(size - 1)) --size;  // what pads it up to the next symbol
-      if (is_unlisted(*start)) size = length_by_handlers(lookup, table, bytes);
+      if (unlisted) size = length_by_handlers(lookup, table, bytes);
       for (std::uint64_t number = 0; number < size; ++number) {
         rows.begin();
         rows.set(kAbi, std::string(table.abi));

@@ -72,7 +72,14 @@ class Unwind : public testing::Test {
     table.places = Gva{kTables};
     table.rules = Gva{kTables + 0x1000};
     table.count = places_.size();
-    const Unwinder unwinder(memory_, OrcTables(memory_, kLayout, {table}), layout_);
+    return walk_with(Unwinder(memory_, OrcTables(memory_, kLayout, {table}), layout_), ip, sp, bp);
+  }
+  KernelStack walk_by_frames(std::uint64_t ip, std::uint64_t sp, std::uint64_t bp) {
+    return walk_with(Unwinder(memory_, std::nullopt, layout_, Gva{kText}, Gva{kText + kTextSize}),
+                     ip, sp, bp);
+  }
+  static KernelStack walk_with(const Unwinder& unwinder, std::uint64_t ip, std::uint64_t sp,
+                               std::uint64_t bp) {
     x86::Registers from;
     from.rip = ip;
     from.gpr[x86::kRsp] = sp;
@@ -159,6 +166,30 @@ TEST_F(Unwind, FramePointersWhereTheRuleSaysSo) {
   const auto stack = walk(kText + 8, kStack + 0x100, kStack + 0x200);
   EXPECT_EQ(stack.frames.size(), 2U);
   EXPECT_EQ(stack.broken, "");
+}
+
+/// A kernel with frame pointers and no ORC: a system call's entry leaves 0 as its caller's.
+TEST_F(Unwind, WithoutRulesAStackEndsAtTheRegistersThatItBeginsWith) {
+  for (const std::uint64_t free : {0, 16}) {
+    const auto saved = kStack + kStackSize - free - layout_.size;
+    word(kStack + 0x208, kText + 0x110);
+    word(saved - 16, 0);
+    word(saved - 8, kText + 0x210);
+    word(kStack + 0x200, saved - 16);
+    registers(saved, 0x40'1000, 0x7fff'0000, 0x7fff'0040, 0x33);
+    const auto program = walk_by_frames(kText + 8, kStack + 0x100, kStack + 0x200);
+    EXPECT_EQ(addresses(program),
+              (std::vector<std::uint64_t>{kText + 8, kText + 0x110, kText + 0x210}));
+    EXPECT_EQ(program.broken, "");
+    ASSERT_TRUE(program.user);
+    EXPECT_EQ(program.user->ip, 0x40'1000U);
+    EXPECT_EQ(program.user->bp, 0x7fff'0040U);
+    registers(saved, 0, 0, 0, 0);  // a kernel thread's
+    const auto thread = walk_by_frames(kText + 8, kStack + 0x100, kStack + 0x200);
+    EXPECT_EQ(thread.frames.size(), 3U);
+    EXPECT_EQ(thread.broken, "");
+    EXPECT_FALSE(thread.user);
+  }
 }
 
 TEST_F(Unwind, CodeWithoutARuleIsGuessedAndMarked) {
