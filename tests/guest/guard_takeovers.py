@@ -14,9 +14,10 @@ PULSE = 0x1F0000000000  # src/fvm/sensor/pulse.h: kPulseAddress
 LIMIT_MS = 150
 
 
-def gaps(lab: Lab, name: str, times: int, how, settle: float = 0.0, ready=None) -> list[float]:
+def gaps(lab: Lab, name: str, times: int, how, settle: float = 0.12, ready=None) -> list[float]:
     """Loses the FVM of `name` again and again; from each deed to the next FVM that watches (as vitrined
-    answers, asked every 3 ms). `settle`: seconds that each watches before."""
+    answers, asked every 3 ms). `settle`: seconds that each watches before: the
+    supervisor takes a guest that loses more than ten FVMs a second for one under attack, and waits (RateLimit)."""
     measured = []
     for _ in range(times):
         lab.watched(name)
