@@ -251,6 +251,10 @@ std::vector<Symbol> SymbolTable::all(std::string_view name) const {
   return found;
 }
 
+std::size_t SymbolTable::lower_bound(Gva address) const {
+  return static_cast<std::size_t>(data_->lower_bound(address.value) - data_->entries.begin());
+}
+
 std::optional<Symbol> SymbolTable::nearest(Gva address, std::uint64_t reach) const {
   const auto after =
       address.value == UINT64_MAX ? data_->entries.end() : data_->lower_bound(address.value + 1);

@@ -73,6 +73,9 @@ class SymbolTable {
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] Symbol at(std::size_t index) const;  ///< in order of address
 
+  /// The number of the first symbol at or above `address`; size() if there is none.
+  [[nodiscard]] std::size_t lower_bound(Gva address) const;
+
   /// The kernel's own symbol of that name (the first by address if there are
   /// several), else a module's. Cost: a hash and about one comparison.
   [[nodiscard]] std::optional<Gva> find(std::string_view name) const;

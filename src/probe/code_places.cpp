@@ -34,7 +34,7 @@ bool is_return_thunk(const linux::Kernel& kernel, Gva target) {
 std::uint64_t reach_of(const linux::Kernel& kernel, Gva function) {
   auto end = function.value + kFunctionReach;
   for (const auto* table : {&kernel.symbols(), &kernel.module_symbols()}) {
-    if (const auto i = first_after(*table, function); i < table->size())
+    if (const auto i = table->lower_bound(function + 1); i < table->size())
       end = std::min(end, table->at(i).address.value);
   }
   // Behind a module's last function no symbol may come, but data, or memory that is not there.

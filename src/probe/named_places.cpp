@@ -17,31 +17,19 @@ namespace {
 /// it.
 std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place) {
   const auto& table = kernel.symbols();
-  for (auto i = first_after(table, place); i-- > 0;) {
+  for (auto i = table.lower_bound(place); i-- > 0;) {
     const auto one = table.at(i);
     const auto distance = place.value - one.address.value;
     if (distance > kFunctionReach) return std::nullopt;
     const bool word = std::ranges::all_of(
         one.name, [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
-    if (distance != 0 && is_code(one.type) && word && table.all(one.name).size() == 1)
+    if (is_code(one.type) && word && table.all(one.name).size() == 1)
       return fmt::format("{}+{:#x}", one.name, distance);
   }
   return std::nullopt;
 }
 
 }  // namespace
-
-std::size_t first_after(const linux::SymbolTable& table, Gva address) {
-  std::size_t low = 0, high = table.size();
-  while (low < high) {
-    const auto middle = (low + high) / 2;
-    if (table.at(middle).address <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
 
 bool is_code(char type) noexcept {
   return type == 't' || type == 'T' || type == 'w' || type == 'W';
@@ -73,6 +61,14 @@ bool is_loaded(const linux::Kernel& kernel, const vmipl::ModulePattern& of_modul
     if (of_module.is_of(table.at(i).module)) return true;
   }
   return false;
+}
+
+std::optional<vmipl::ModulePattern> followed_module(const vmipl::ProgramProbe& probe) {
+  const auto name = vmipl::probes()[probe.probe].name;
+  if (probe.arguments.empty() || probe.arguments[0].kind != vmipl::ProbeArgument::pattern ||
+      (name != "Return" && !name.ends_with("At")))
+    return std::nullopt;
+  return vmipl::module_pattern(probe.arguments[0].text_value);
 }
 
 Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name) {

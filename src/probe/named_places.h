@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/problem.h"
 #include "linux/kernel.h"
 #include "vmipl/module_pattern.h"
+#include "vmipl/program.h"
 
 namespace vitrine::probe {
 
@@ -22,6 +24,8 @@ struct NamedFunction {
 /// one more. "MODULE:PATTERN" means that module's alone.
 [[nodiscard]] std::vector<NamedFunction> functions_named(const linux::Kernel& kernel,
                                                          std::string_view glob, std::size_t most);
+/// The module that a probe names ("MODULE:..."), and follows through its unloading and loading.
+[[nodiscard]] std::optional<vmipl::ModulePattern> followed_module(const vmipl::ProgramProbe& probe);
 /// Whether the module is there, if only since it began to load.
 [[nodiscard]] bool is_loaded(const linux::Kernel& kernel, const vmipl::ModulePattern& of_module);
 
@@ -34,7 +38,5 @@ struct NamedFunction {
 
 /// No function is taken to be longer.
 inline constexpr std::uint64_t kFunctionReach = 256 * 1024;
-/// The number of the first symbol whose address is beyond `address`; size() if there is none.
-[[nodiscard]] std::size_t first_after(const linux::SymbolTable& table, Gva address);
 
 }  // namespace vitrine::probe

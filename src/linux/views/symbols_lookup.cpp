@@ -14,24 +14,11 @@ SymbolLookup::SymbolLookup(const Kernel& kernel) : kernel_(kernel) {
   image_end_ = find("_end");
 }
 
-std::size_t SymbolLookup::lower_bound(Gva address) const {
-  const SymbolTable& symbols = kernel_.symbols();
-  std::size_t low = 0;
-  for (std::size_t high = symbols.size(); low < high;) {
-    const auto middle = low + (high - low) / 2;
-    if (symbols.at(middle).address < address) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
 std::vector<Symbol> SymbolLookup::at(Gva address) const {
   const SymbolTable& symbols = kernel_.symbols();
   std::vector<Symbol> found;
-  for (auto i = lower_bound(address); i < symbols.size() && symbols.at(i).address == address; ++i) {
+  for (auto i = symbols.lower_bound(address);
+       i < symbols.size() && symbols.at(i).address == address; ++i) {
     found.push_back(symbols.at(i));
   }
   return found;
@@ -41,7 +28,7 @@ std::optional<std::uint64_t> SymbolLookup::room(std::string_view name) const {
   const SymbolTable& symbols = kernel_.symbols();
   const auto start = symbols.find(name);
   if (!start) return std::nullopt;
-  const auto next = lower_bound(*start + 1);
+  const auto next = symbols.lower_bound(*start + 1);
   if (next == symbols.size()) return std::nullopt;
   return symbols.at(next).address - *start;
 }

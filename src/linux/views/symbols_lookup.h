@@ -36,8 +36,6 @@ class SymbolLookup {
   [[nodiscard]] std::optional<std::uint64_t> room(std::string_view name) const;
 
  private:
-  [[nodiscard]] std::size_t lower_bound(Gva address) const;
-
   const Kernel& kernel_;
   Gva text_start_, text_end_, image_start_, image_end_;
   std::optional<std::vector<Module>> modules_;

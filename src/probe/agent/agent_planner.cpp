@@ -390,15 +390,6 @@ std::optional<Offer> AgentPlanner::waits_for_module(const vmipl::ProgramProbe& p
   return offer;
 }
 
-std::optional<vmipl::ModulePattern> AgentPlanner::followed_module(
-    const vmipl::ProgramProbe& probe) {
-  const auto name = vmipl::probes()[probe.probe].name;
-  if (probe.arguments.empty() || probe.arguments[0].kind != vmipl::ProbeArgument::pattern ||
-      (name != "Return" && !name.ends_with("At")))
-    return std::nullopt;
-  return vmipl::module_pattern(probe.arguments[0].text_value);
-}
-
 Outcome<AgentProbe> AgentPlanner::module_watch() const {
   AgentProbe watch;
   watch.probe = AgentProbe::kNone;

@@ -13,7 +13,6 @@
 #include "probe/agent/message.h"
 #include "probe/agent/plan.h"
 #include "probe/event_source.h"
-#include "vmipl/module_pattern.h"
 #include "vmipl/program.h"
 
 namespace vitrine::probe {
@@ -33,9 +32,6 @@ class AgentPlanner {
 
   [[nodiscard]] AgentOffer look_at(const vmipl::Program& program, std::uint32_t probe) const;
 
-  /// The module that the probe follows, through its unloading and loading.
-  [[nodiscard]] static std::optional<vmipl::ModulePattern> followed_module(
-      const vmipl::ProgramProbe& probe);
   /// What tells the host that modules come and go. It belongs to no probe of the program.
   /// @returns not_found, unsupported  this kernel's way of loading modules is not known
   [[nodiscard]] Outcome<AgentProbe> module_watch() const;

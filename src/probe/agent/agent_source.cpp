@@ -19,6 +19,7 @@
 #include "probe/agent/remote_maps.h"
 #include "probe/agent/throttle.h"
 #include "probe/moment_fill.h"
+#include "probe/named_places.h"
 #include "vmipl/catalogue.h"
 
 namespace vitrine::probe {
@@ -129,7 +130,7 @@ Outcome<void> Source::load(Assignment mine) {
                   made.offer.remedy));
     }
     plan.probes.push_back(std::move(made.probe));
-    follows = follows || AgentPlanner::followed_module(mine.program->probes[index]);
+    follows = follows || followed_module(mine.program->probes[index]);
   }
   if (follows) plan.probes.push_back(TRY(planner_.module_watch()));
   auto ram = TRY(ask_machine_ram(process_));

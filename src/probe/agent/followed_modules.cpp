@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include "probe/named_places.h"
+
 namespace vitrine::probe {
 namespace {
 
@@ -34,17 +36,12 @@ void FollowedModules::begin(std::shared_ptr<const vmipl::Program> program, const
   for (std::uint32_t i = 0; i < plan.probes.size(); ++i) {
     const auto& probe = plan.probes[i];
     if (probe.probe >= program_->probes.size()) continue;
-    const auto of_module = AgentPlanner::followed_module(program_->probes[probe.probe]);
+    const auto of_module = followed_module(program_->probes[probe.probe]);
     if (!of_module) continue;
     followed_.push_back(
         {i, probe.probe, std::string(of_module->module), {i, probe.sites, probe.ranges}});
     std::ranges::replace(followed_.back().module, '-', '_');
   }
-}
-
-bool FollowedModules::any() const {
-  const std::lock_guard lock(mutex_);
-  return !followed_.empty();
 }
 
 bool FollowedModules::follows(std::string_view module) const {

@@ -21,7 +21,6 @@ class FollowedModules {
 
   /// The program that runs from now on, as the agent has it.
   void begin(std::shared_ptr<const vmipl::Program> program, const AgentPlan& plan);
-  [[nodiscard]] bool any() const;
 
   /// Of an event of AgentPlanner::module_watch(): whether a module comes or goes that is followed.
   [[nodiscard]] bool concerns(const Held& held);
@@ -42,7 +41,7 @@ class FollowedModules {
   [[nodiscard]] bool follows(std::string_view module) const;
 
   const AgentPlanner& planner_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::shared_ptr<const vmipl::Program> program_;
   std::vector<Followed> followed_;
   /// Modules that begin to load, by the stack on which they do: it is the same where that ends.

@@ -126,9 +126,7 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
   const auto needs = block_needs(program, index);
   if (needs.stacks && name != "ExecuteAt" && name != "Return")
     return refused("a stack is told at functions only, here");
-  if (!probe.arguments.empty() && probe.arguments[0].kind == vmipl::ProbeArgument::pattern &&
-      (name == "Return" || name.ends_with("At")) &&
-      vmipl::module_pattern(probe.arguments[0].text_value))
+  if (followed_module(probe))
     return refused("breakpoints do not follow a module that comes and goes",
                    "start the machine with the agent (vitrine qemu-args); while the module is "
                    "loaded, its symbol's plain name will do");
