@@ -192,6 +192,36 @@ bool RunningProgram::write(const HeldWrite& what) noexcept {
          api_.debug_memory(cpu, what.address, bytes.data(), bytes.size(), true) == 0;
 }
 
+/// Of the host's own watch of modules: the stage, and where there is one the module's name.
+void RunningProgram::tell_module(Vcpu& cpu, EventAt& event, Held& held) noexcept {
+  held.fields.push_back(ValueView::of(event.detail));
+  if (static_cast<ModuleStage>(event.detail) == ModuleStage::initialized ||
+      event.probe->offsets.empty())
+    return;
+  cpu.environment.begin(event);
+  std::array<char, 64> name{};  // MODULE_NAME_LEN is 56
+  const auto at = held.registers.gpr[x86::kRdi] + event.probe->offsets[kModuleName];
+  if (cpu.environment.memory().read(at, writable_bytes_of(name).first(56)))
+    held.fields.push_back(ValueView::of(std::string_view(name.data())));
+}
+
+/// What a block may ask of the event.
+void RunningProgram::tell_event(Vcpu& cpu, Held& held) noexcept {
+  for (unsigned i = 0; i < kEventFields; ++i) {
+    Value value;
+    std::array<char, 64> text{};
+    if (const auto number = cpu.environment.field(i))
+      value = ValueView::of(*number);
+    else if (const auto size = cpu.environment.field_text(i, text))
+      value = ValueView::of(std::string_view(text.data(), *size));
+    held.fields.push_back(std::move(value));
+  }
+  for (unsigned i = 0; i < 6; ++i) {
+    const auto value = cpu.environment.argument(i);
+    held.arguments.emplace_back(value ? ValueView::of(*value) : ValueView::missing());
+  }
+}
+
 void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   if (!holding_.load(std::memory_order_relaxed)) return;
   Held held;
@@ -202,30 +232,10 @@ void RunningProgram::hold(Vcpu& cpu, EventAt& event) noexcept {
   held.monotonic_ns = nanoseconds(CLOCK_MONOTONIC);
   held.registers = cpu.registers.all();
   if (event.address != 0) held.registers.rip = event.address;
-  if (held.probe == AgentProbe::kNone) {
-    held.fields.push_back(ValueView::of(event.detail));
-    if (static_cast<ModuleStage>(event.detail) != ModuleStage::initialized &&
-        !event.probe->offsets.empty()) {
-      cpu.environment.begin(event);
-      std::array<char, 64> name{};  // MODULE_NAME_LEN is 56
-      const auto at = held.registers.gpr[x86::kRdi] + event.probe->offsets[kModuleName];
-      if (cpu.environment.memory().read(at, writable_bytes_of(name).first(56)))
-        held.fields.push_back(ValueView::of(std::string_view(name.data())));
-    }
-  }
-  for (unsigned i = 0; i < kEventFields && held.probe != AgentProbe::kNone; ++i) {
-    Value value;
-    std::array<char, 64> text{};
-    if (const auto number = cpu.environment.field(i))
-      value = ValueView::of(*number);
-    else if (const auto size = cpu.environment.field_text(i, text))
-      value = ValueView::of(std::string_view(text.data(), *size));
-    held.fields.push_back(std::move(value));
-  }
-  for (unsigned i = 0; i < 6 && held.probe != AgentProbe::kNone; ++i) {
-    const auto value = cpu.environment.argument(i);
-    held.arguments.emplace_back(value ? ValueView::of(*value) : ValueView::missing());
-  }
+  if (held.probe == AgentProbe::kNone)
+    tell_module(cpu, event, held);
+  else
+    tell_event(cpu, held);
   if (event.result) held.result = ValueView::of(static_cast<std::uint64_t>(*event.result));
   held.task = event.task;
   held.syscall = event.call.value_or(-1);

@@ -96,6 +96,8 @@ class RunningProgram {
   void run(Vcpu& cpu, EventAt& event) noexcept;
   /// The host hears of it once, or again when it did not take the word.
   void tell_thinned(std::size_t probe) noexcept;
+  static void tell_module(Vcpu& cpu, EventAt& event, Held& held) noexcept;
+  static void tell_event(Vcpu& cpu, Held& held) noexcept;
   void hold(Vcpu& cpu, EventAt& event) noexcept;
   [[nodiscard]] bool write(const HeldWrite& what) noexcept;
 
