@@ -17,6 +17,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "memory/listening.h"
+
 namespace vitrine::probe {
 namespace {
 
@@ -24,7 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::seconds(2);         // for a question to come whole
 constexpr auto kAnswerPatience = std::chrono::seconds(30);  // replacing a script takes a plan
 constexpr std::size_t kMaxLine = 4096;
-constexpr int kDeafMs = 200;
 
 bool wait_for(int fd, short events, Clock::time_point until) {
   for (;;) {
@@ -135,7 +136,6 @@ ControlSocket::~ControlSocket() {
 }
 
 void ControlSocket::run() {
-  // Out of descriptors the listener stays ready, and nobody can be taken in: it is let be a moment.
   bool deaf = false;
   for (;;) {
     pollfd ready[] = {{.fd = deaf ? -1 : listener_.get(), .events = POLLIN, .revents = 0},
@@ -146,7 +146,7 @@ void ControlSocket::run() {
     if (ready[0].revents == 0) continue;
     const FileDescriptor client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client) {
-      deaf = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      deaf = has_no_room(errno);
       continue;
     }
     // The folder is the owner's alone; the socket asks once more.

@@ -13,13 +13,14 @@
 #include <chrono>
 #include <cstring>
 
+#include "memory/listening.h"
+
 namespace vitrine::fvm {
 namespace {
 
 constexpr std::size_t kMostClients = 32;
 constexpr std::size_t kLongestRequest = 4096;
 constexpr long long kPatienceMs = 5000;
-constexpr long long kDeafMs = 200;
 
 long long now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -65,9 +66,7 @@ void ControlSocket::serve(const std::function<std::string(std::string_view)>& an
   while (clients_.size() < kMostClients && now_ms() >= deaf_until_ms_) {
     FileDescriptor fresh(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fresh) {
-      // Neither nobody there, nor gone again: no descriptor, no memory.
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-        deaf_until_ms_ = now_ms() + kDeafMs;
+      if (has_no_room(errno)) deaf_until_ms_ = now_ms() + kDeafMs;
       break;
     }
     clients_.push_back({std::move(fresh), {}, {}, 0, now_ms()});

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "memory/listening.h"
 #include "memory/send_with_files.h"
 #include "vmipl/program.h"
 
@@ -22,7 +23,6 @@ namespace {
 
 constexpr std::size_t kReadAtOnce = 64 * 1024;
 constexpr int kSendLimitMs = 2000;
-constexpr int kDeafMs = 200;
 constexpr std::size_t kMostNotes = 64;  // that wait for a controller who is slow
 
 Problem io(std::string_view what, const std::string& path) {
@@ -94,7 +94,6 @@ void ControlServer::stop() {
 }
 
 void ControlServer::serve() {
-  // Out of descriptors the listener stays ready, and nobody can be taken in: it is let be a moment.
   bool deaf = false;
   while (!ending_.load()) {
     std::array<pollfd, 3> sockets = {pollfd{wake_.get(), POLLIN, 0},
@@ -123,7 +122,7 @@ void ControlServer::tell_notes() {
 /// @returns false  there is no descriptor for who comes
 bool ControlServer::accept_one() {
   FileDescriptor caller(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!caller) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+  if (!caller) return !has_no_room(errno);
   std::string why;
   const auto peer = peer_of(caller.get());
   // The same user, or root.
