@@ -171,21 +171,13 @@ void Prompt::run(const vmipl::Entry& entry) {
   }
   outputs.flush();
   constexpr std::uint64_t kPause = 50'000'000;
-  constexpr unsigned kLooks = 10;  // pauses between two looks whether it is that kernel still
-  Outcome<void> there{};
-  for (unsigned pauses = 1; !entry.runs_once() && session_.machine().live() && !running.ended() &&
-                            !InterruptGuard::interrupted();
-       ++pauses) {
+  Outcome<bool> there = true;
+  while (there && !entry.runs_once() && session_.machine().live() && !running.ended() &&
+         !InterruptGuard::interrupted()) {
     running.wait(kPause);
     outputs.flush();
-    if (running.kernel_gone()) {
-      there = guest.follow(running, entry.source());
-      if (!there) break;
-      continue;
-    }
-    if (pauses % kLooks == 0 && running.between_blocks([&] { return session_.other_kernel(); }))
-      running.kernel_ends("the guest runs another kernel than before: it was started anew");
-    if (!session_.machine().alive()) break;
+    there = guest.keep_up(running, entry.source());
+    if (!running.kernel_gone() && !session_.machine().alive()) break;
   }
   running.stop();
   outputs.flush();

@@ -11,6 +11,7 @@ namespace vitrine::cli {
 namespace {
 
 using namespace std::chrono_literals;
+constexpr auto kLookEvery = 500ms;  // whether the guest runs that kernel still
 constexpr auto kTryEvery = 200ms;
 /// So long a kernel that is up may refuse (it may be ending again) before that is the script's end.
 constexpr auto kPatience = 10s;
@@ -59,6 +60,19 @@ std::shared_ptr<vmipl::Program> ScriptGuest::build(const vmipl::Source& source,
 
 probe::HostGuest ScriptGuest::host_guest() const {
   return probe::host_guest(session_.machine(), *session_.guest().kernel());
+}
+
+Outcome<bool> ScriptGuest::keep_up(probe::RunSession& running, const vmipl::Source& source) {
+  if (running.kernel_gone()) {
+    TRY(follow(running, source));
+    return false;
+  }
+  const auto now = Clock::now();
+  if (now - looked_ < kLookEvery) return false;
+  looked_ = now;
+  if (!running.between_blocks([&] { return session_.other_kernel(); })) return true;
+  running.kernel_ends("the guest runs another kernel than before: it was started anew");
+  return false;
 }
 
 Outcome<void> ScriptGuest::follow(probe::RunSession& running, const vmipl::Source& source) {

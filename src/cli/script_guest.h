@@ -33,13 +33,15 @@ class ScriptGuest {
   [[nodiscard]] std::vector<probe::EventSource*> sources() const { return made_->sources.ladder(); }
   [[nodiscard]] probe::MachineActions& actions() const { return *made_->actions; }
 
-  /// The kernel ended: takes the script to the next one, if that is up. To be called again and
-  /// again, while running.kernel_gone().
-  /// @returns vanished     the machine ended
+  /// To be called again and again while the script runs. Looks twice a second whether the guest
+  /// runs another kernel; once the kernel ended, takes the script to the next one, if that is up.
+  /// @returns true         it has looked just now, and the kernel is there
+  /// @returns vanished     the machine ended while there was no kernel
   /// @returns unsupported  the script cannot be had on that kernel: why, by line
-  [[nodiscard]] Outcome<void> follow(probe::RunSession& running, const vmipl::Source& source);
+  [[nodiscard]] Outcome<bool> keep_up(probe::RunSession& running, const vmipl::Source& source);
 
  private:
+  [[nodiscard]] Outcome<void> follow(probe::RunSession& running, const vmipl::Source& source);
   using Clock = std::chrono::steady_clock;
   /// What hangs on one kernel.
   struct Made {
@@ -56,6 +58,7 @@ class ScriptGuest {
   const probe::SourceSettings settings_;
   const probe::MachineActions::Teller tell_;
   std::unique_ptr<Made> made_;
+  Clock::time_point looked_ = Clock::now();
   Clock::time_point next_try_{};
   std::optional<Clock::time_point> up_since_;  ///< the next kernel, which refused until now
 };

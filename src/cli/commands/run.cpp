@@ -272,7 +272,6 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     return good_answer();
   };
   const auto begun = Clock::now();
-  auto look = begun;
   Outcome<void> there{};
   const bool live = session.machine().live();
   while (live && !running.ended() && !InterruptGuard::interrupted()) {
@@ -283,18 +282,11 @@ Outcome<Status> run(Context& context, const Arguments& given) {
     running.wait(static_cast<std::uint64_t>(pause.count()));
     outputs.flush();
     for (auto& job : replacements.take()) job->answer.set_value(answer(*job));
-    if (running.kernel_gone()) {
-      there = guest.follow(running, source);
-      if (!there) break;
-      continue;
-    }
-    if (now - look < std::chrono::milliseconds(500)) continue;
-    look = now;
-    if (running.between_blocks([&] { return session.other_kernel(); })) {
-      running.kernel_ends("the guest runs another kernel than before: it was started anew");
-      continue;
-    }
-    there = running.between_blocks([&] { return session.still_there(); });
+    const auto looked = guest.keep_up(running, source);
+    if (!looked)
+      there = std::unexpected(looked.error());
+    else if (*looked)
+      there = running.between_blocks([&] { return session.still_there(); });
     if (!there) break;
   }
   for (auto& job : replacements.take(true))
