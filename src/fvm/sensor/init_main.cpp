@@ -19,7 +19,6 @@
 #include "fvm/sensor/sensor.h"
 #include "fvm/sensor/sensor_main.h"
 #include "memory/shared_mapping.h"
-#include "symptom/patterns/pattern_set.h"
 
 namespace vitrine::fvm {
 namespace {
@@ -106,17 +105,8 @@ int run_init() {
   const auto pack = symptom::Pack::load(folders);
 
   Reporter reporter(std::move(channel));
-  std::shared_ptr<const symptom::PatternSet> patterns;
-  Sensor sensor(static_cast<const volatile std::byte*>(page), *pulse, reporter, open_bars,
-                [&](const linux::Kernel& kernel, std::function<void()> turn) {
-                  return symptom::Engine::create(kernel, pack,
-                                                 {.compiled = patterns, .turn = std::move(turn)});
-                });
-  sensor.run([&]() -> Outcome<void> {
-    TRY(lock_down(microvm_rules()));
-    patterns = compiled_patterns(pack);
-    return {};
-  });
+  run_sensor(static_cast<const volatile std::byte*>(page), *pulse, reporter, open_bars, pack,
+             microvm_rules());
   give_up("the verdict channel is closed");
 }
 

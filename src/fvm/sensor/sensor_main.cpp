@@ -76,10 +76,20 @@ Outcome<symptom::Pack> read_pack(int file) {
   return TRY(symptom::Pack::from_bytes(bytes));
 }
 
-std::shared_ptr<const symptom::PatternSet> compiled_patterns(const symptom::Pack& pack) {
-  auto set = std::make_shared<const symptom::PatternSet>(symptom::PatternSet::compile(pack));
-  ::malloc_trim(0);
-  return set;
+void run_sensor(const volatile std::byte* page, Pulse& pulse, Reporter& reporter, RamSource ram,
+                const symptom::Pack& pack, std::span<const Rule> rules) {
+  std::shared_ptr<const symptom::PatternSet> patterns;
+  Sensor sensor(page, pulse, reporter, std::move(ram),
+                [&](const linux::Kernel& kernel, std::function<void()> turn) {
+                  return symptom::Engine::create(kernel, pack,
+                                                 {.compiled = patterns, .turn = std::move(turn)});
+                });
+  sensor.run([&]() -> Outcome<void> {
+    TRY(lock_down(rules));
+    patterns = std::make_shared<const symptom::PatternSet>(symptom::PatternSet::compile(pack));
+    ::malloc_trim(0);
+    return {};
+  });
 }
 
 int run_process_sensor() {
@@ -97,19 +107,9 @@ int run_process_sensor() {
 
   Reporter reporter{FileDescriptor(kChannel)};
   Door door{FileDescriptor(kDoor)};
-  std::shared_ptr<const symptom::PatternSet> patterns;
-  Sensor sensor(
+  run_sensor(
       static_cast<const volatile std::byte*>(page), *pulse, reporter,
-      [&](const Orders& orders) { return door.files(orders); },
-      [&](const linux::Kernel& kernel, std::function<void()> turn) {
-        return symptom::Engine::create(kernel, *pack,
-                                       {.compiled = patterns, .turn = std::move(turn)});
-      });
-  sensor.run([&]() -> Outcome<void> {
-    TRY(lock_down(sensor_rules()));
-    patterns = compiled_patterns(*pack);
-    return {};
-  });
+      [&](const Orders& orders) { return door.files(orders); }, *pack, sensor_rules());
   return 0;
 }
 
