@@ -65,12 +65,12 @@ class Collector final : public linux::RowSink {
 };
 
 /// It has ended and waits for its parent, or a signal stopped it.
-bool stands_still(const ViewRows& processes, const ViewRows::Row& row) {
-  const auto* state = processes.value<std::string>(row, "state");
-  const auto* threads = processes.value<std::int64_t>(row, "threads");
-  if (state == nullptr) return false;
+bool stands_still(const linux::Value& state, const linux::Value& threads) {
+  const auto* letter = std::get_if<std::string>(&state);
+  const auto* number = std::get_if<std::int64_t>(&threads);
+  if (letter == nullptr) return false;
   // The first thread may end and leave the work to the others.
-  return *state == "T" || (*state == "Z" && (threads == nullptr || *threads <= 1));
+  return *letter == "T" || (*letter == "Z" && (number == nullptr || *number <= 1));
 }
 
 }  // namespace
@@ -104,6 +104,7 @@ std::vector<std::string> RuleViews::names() const {
 }
 
 std::size_t ViewRows::place(std::string_view column) const {
+  if (info == nullptr) return 0;
   const auto found = std::ranges::find(info->columns, column, &Column::name);
   return static_cast<std::size_t>(found - info->columns.begin());
 }
@@ -182,16 +183,19 @@ ViewRows ViewCache::required() {
   if (required_.empty()) return rows;
   const auto& processes = read("processes");
   rows.complete = processes.complete;
+  const auto name_at = processes.place("name"), pid_at = processes.place("pid"),
+             state_at = processes.place("state"), threads_at = processes.place("threads");
   for (const auto& wanted : required_) {
     std::int64_t running = 0;
     linux::Value one;
     for (const auto& row : processes.rows) {
-      const auto* name = processes.value<std::string>(row, "name");
+      const auto* name = std::get_if<std::string>(&row[name_at]);
       // comm is cut at 15 bytes.
-      if (name == nullptr || *name != wanted.substr(0, 15) || stands_still(processes, row))
+      if (name == nullptr || *name != wanted.substr(0, 15) ||
+          stands_still(row[state_at], row[threads_at]))
         continue;
       ++running;
-      one = row[processes.place("pid")];
+      one = row[pid_at];
     }
     rows.rows.push_back({linux::Value(wanted), linux::Value(running), one});
     rows.doubtful.push_back(!processes.complete);
@@ -203,9 +207,9 @@ bool ViewCache::listed(std::int64_t pid) {
   if (!pids_listed_) {
     pids_listed_.emplace();
     const auto& threads = read("threads");
-    for (const auto& row : threads.rows)
-      for (const auto column : {"tid", "pid"})
-        if (const auto* number = threads.value<std::int64_t>(row, column))
+    for (const auto column : {threads.place("tid"), threads.place("pid")})
+      for (const auto& row : threads.rows)
+        if (const auto* number = std::get_if<std::int64_t>(&row[column]))
           pids_listed_->push_back(*number);
     std::ranges::sort(*pids_listed_);
   }
@@ -214,9 +218,10 @@ bool ViewCache::listed(std::int64_t pid) {
 
 std::string ViewCache::process_name(std::int64_t pid) {
   const auto& processes = read("processes");
+  const auto pid_at = processes.place("pid"), name_at = processes.place("name");
   for (const auto& row : processes.rows) {
-    const auto* number = processes.value<std::int64_t>(row, "pid");
-    const auto* name = processes.value<std::string>(row, "name");
+    const auto* number = std::get_if<std::int64_t>(&row[pid_at]);
+    const auto* name = std::get_if<std::string>(&row[name_at]);
     if (number != nullptr && name != nullptr && *number == pid) return *name;
   }
   return {};

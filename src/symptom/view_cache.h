@@ -23,13 +23,8 @@ struct ViewRows {
   std::vector<std::string> notes;  ///< a sentence each
 
   using Row = std::vector<linux::Value>;
-  /// Where the view's column of that name stands in a row. The view has it.
+  /// Where the view's column of that name stands in a row. The view has it, if there are rows.
   [[nodiscard]] std::size_t place(std::string_view column) const;
-  /// What `row` says there, if it is of that type; null if not.
-  template <typename T>
-  [[nodiscard]] const T* value(const Row& row, std::string_view column) const {
-    return std::get_if<T>(&row[place(column)]);
-  }
 };
 
 /// The views that rules may use: the kernel's, and those that the engine itself gives

@@ -9,10 +9,11 @@ namespace {
 /// " in /usr/sbin/nginx r-xp"
 std::string mapping_of(std::int64_t pid, std::uint64_t address, ViewCache& views) {
   const auto& maps = views.read("maps");
+  const auto pid_at = maps.place("pid"), start_at = maps.place("start"), end_at = maps.place("end");
   for (const auto& row : maps.rows) {
-    const auto* owner = maps.value<std::int64_t>(row, "pid");
-    const auto* start = maps.value<std::uint64_t>(row, "start");
-    const auto* end = maps.value<std::uint64_t>(row, "end");
+    const auto* owner = std::get_if<std::int64_t>(&row[pid_at]);
+    const auto* start = std::get_if<std::uint64_t>(&row[start_at]);
+    const auto* end = std::get_if<std::uint64_t>(&row[end_at]);
     if (owner == nullptr || start == nullptr || end == nullptr || *owner != pid ||
         address < *start || address >= *end)
       continue;
