@@ -42,6 +42,14 @@ class NoHost final : public HeldHost {
   bool note(const AgentNote&) noexcept override { return false; }
 };
 
+/// A guest's CPU that comes by once, as soon as anybody waits for one.
+void one_cpu_comes(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    if (auto* comes = FakeQemu::idle.load(); comes != nullptr) return comes(1, 0);
+    std::this_thread::yield();
+  }
+}
+
 class TcgEngineTest : public ::testing::Test {
  protected:
   std::unique_ptr<RunningProgram> program(const PluginApi& api, std::size_t probes = 0) {
@@ -78,12 +86,7 @@ TEST_F(TcgEngineTest, ProgramThatWasRefusedDoesNotRunLater) {
 TEST_F(TcgEngineTest, ProbesThatAreElsewhereAreSoOnceACpuComes) {
   const auto api = FakeQemu::api();
   TcgEngine engine(api, 1, 1, std::chrono::milliseconds(200));
-  std::jthread guest([](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      if (auto* comes = FakeQemu::idle.load(); comes != nullptr) return comes(1, 0);
-      std::this_thread::yield();
-    }
-  });
+  std::jthread guest(one_cpu_comes);
   ASSERT_TRUE(engine.switch_to(program(api, 1)));
   guest.join();
   const AgentAim aim{0, {{0xffffffffc0000000, 7, 0}}, {}};
@@ -99,12 +102,7 @@ TEST_F(TcgEngineTest, ProbesThatAreElsewhereAreSoOnceACpuComes) {
 TEST_F(TcgEngineTest, ThatNothingIsToRunTakesEffectWhenOneComes) {
   const auto api = FakeQemu::api();
   TcgEngine engine(api, 1, 1, std::chrono::milliseconds(200));
-  std::jthread guest([](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      if (auto* comes = FakeQemu::idle.load(); comes != nullptr) return comes(1, 0);
-      std::this_thread::yield();
-    }
-  });
+  std::jthread guest(one_cpu_comes);
   ASSERT_TRUE(engine.switch_to(program(api)));
   guest.join();
   ASSERT_NE(engine.running(), nullptr);
