@@ -168,7 +168,11 @@ class Test:
             watch.stop()
         exits = [f for f in watch.fires("ProcessExit") if f["event"]["code"] == 7 << 8]
         assert len(exits) == 5, watch.fires("ProcessExit")
-        assert len(watch.fires("ProcessStart")) == len(watch.fires("ProcessExit")), (len(watch.fires("ProcessStart")), len(watch.fires("ProcessExit")))
+        # kthreadd (pid 2) makes a kworker whenever the kernel wants one: it is born in the window and need not end there.
+        workers = {f["subject"] for f in watch.fires("ProcessStart") if f["event"]["parent_pid"] == 2}
+        born = [f["subject"] for f in watch.fires("ProcessStart") if f["subject"] not in workers]
+        ended = [f["subject"] for f in watch.fires("ProcessExit") if f["subject"] not in workers]
+        assert len(born) == len(ended), (born, ended, workers)
         assert len(watch.fires("ExecuteAt")) == len(watch.fires("ProcessExit"))  # no threads among them
         assert len(watch.fires("ProcessExec")) >= 7 and len(watch.fires("Return")) >= 1
         assert any(0 <= f["moment"]["ret"] < 1024 for f in watch.fires("Return"))
