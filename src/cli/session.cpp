@@ -64,21 +64,19 @@ Outcome<Session> Session::open(Context& context, const Arguments& words) {
 }
 
 bool Session::other_kernel() const {
-  if (!machine_->alive() || !machine_->live() || guest_->still_there()) return false;
-  // A QEMU that is ending loses its memory before its process is gone; one that reboots
-  // keeps it.
-  return machine_->memory().load<std::uint8_t>(guest_->identity().text_physical).has_value();
+  return machine_->alive() && machine_->live() && !guest_->still_there();
 }
 
 Outcome<void> Session::still_there() const {
-  const bool other = other_kernel();
-  const bool alive = machine_->alive() && (other || !machine_->live() || guest_->still_there());
-  if (!alive) {
+  // A QEMU that is ending loses its memory before its process is gone.
+  const bool readable =
+      machine_->memory().load<std::uint8_t>(guest_->identity().text_physical).has_value();
+  if (!machine_->alive() || (machine_->live() && !readable)) {
     return std::unexpected(Problem(Errc::vanished,
                                    fmt::format("{} went away while it was read", machine_->name()),
                                    "what was printed may be torn"));
   }
-  if (other) {
+  if (other_kernel()) {
     return std::unexpected(Problem(
         Errc::vanished,
         fmt::format("{} runs another kernel now: it rebooted while it was read", machine_->name()),

@@ -28,8 +28,8 @@ BootWatch::BootWatch(const Kernel& kernel) : kernel_(&kernel), due_(Clock::now()
 bool BootWatch::same(Clock::time_point now) {
   if (gone_) return false;
   if (!kernel_->still_there()) {
-    gone_ = true;
-    return false;
+    gone_ = kernel_->ram().load<std::uint8_t>(kernel_->identity().text_physical).has_value();
+    return !gone_;
   }
   if (!asks_ || now < due_) return true;
   const bool doubt = elsewhere();

@@ -23,8 +23,9 @@ class BootWatch {
 
   /// False from the moment on at which the guest is seen to run something else. RAM is read each
   /// time; the monitor is asked once a second (about 2 ms), and no more once it does not answer.
-  /// Two looks, 100 ms apart, must agree, and the old kernel's clock stand still between them: in
-  /// system management mode a CPU has no paging, and in a guest of the guest that one's.
+  /// RAM that cannot be read says nothing: a QEMU that is ending loses it before its process is
+  /// gone. Two looks, 100 ms apart, must agree, and the old kernel's clock stand still between
+  /// them: in system management mode a CPU has no paging, and in a guest of the guest that one's.
   [[nodiscard]] bool same() { return same(Clock::now()); }
 
   using Clock = std::chrono::steady_clock;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <string_view>
 
 #include "machine/process_maps.h"
 
@@ -12,6 +13,9 @@ std::uint64_t start_time_of(pid_t pid) {
   const auto stat = read_proc_file(fmt::format("/proc/{}/stat", pid), 4096);
   if (!stat) return 0;
   auto at = stat->rfind(')');
+  if (at == std::string::npos) return 0;
+  const auto state = std::string_view(*stat).substr(at, 3);
+  if (state == ") Z" || state == ") X") return 0;
   for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat->find(' ', at + 1);
   if (at == std::string::npos) return 0;
   std::uint64_t value = 0;

@@ -7,8 +7,9 @@
 
 namespace vitrine {
 
-/// Clock ticks since the host booted; 0: there is no such process.
-/// Source: proc(5), /proc/PID/stat, field 22; the second field may hold any character.
+/// Clock ticks since the host booted; 0: there is no such process, or it has ended and waits for
+/// its parent to notice. Source: proc(5), /proc/PID/stat, field 22; the second field may hold any
+/// character.
 [[nodiscard]] std::uint64_t start_time_of(pid_t pid);
 
 }  // namespace vitrine

@@ -116,7 +116,7 @@ class PollingSource final : public EventSource {
   std::optional<linux::BootWatch> boot_;
   std::optional<Looker> looker_;
   std::optional<Look> last_;
-  bool told_failure_ = false, told_reset_ = false;
+  bool told_failure_ = false, told_reset_ = false, told_end_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -201,7 +201,7 @@ Outcome<void> PollingSource::start(Assignment mine, EventSink& sink) {
   stop();
   take(std::move(mine));
   sink_ = &sink;
-  told_failure_ = told_reset_ = ending_ = counts_forks_ = false;
+  told_failure_ = told_reset_ = told_end_ = ending_ = counts_forks_ = false;
   looks_ = late_ = starts_ = forks_ = refused_before_ = 0;
   TRY(attach());
   thread_ = std::thread([this] { run(); });
@@ -267,8 +267,8 @@ void PollingSource::run() {
 void PollingSource::look_again() {
   if (mine_.probes.empty()) return;
   if (!machine_.alive()) {
-    if (!told_failure_) tell(SourceNote::source_ended, "the machine is gone: polling ends");
-    told_failure_ = true;
+    if (!told_end_) tell(SourceNote::source_ended, "the machine is gone: polling ends");
+    told_end_ = true;
     return;
   }
   if (!boot_->same()) {

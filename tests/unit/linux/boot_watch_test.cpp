@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "linux/kernel.h"
+#include "memory/passing_memory.h"
 #include "support/lab.h"
 
 namespace vitrine::linux {
@@ -11,12 +12,28 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// RAM of a process that loses it.
+class LosingMemory final : public PassingMemory {
+ public:
+  explicit LosingMemory(const PhysicalMemory& inner) : PassingMemory(inner) {}
+  [[nodiscard]] Result<void> read(Gpa from, MutableBytes into) const override {
+    if (lost) return fail(Errc::vanished, from.value, "the process is gone");
+    return inner().read(from, into);
+  }
+  std::size_t read_batch(std::span<BatchRead> batch) const override {
+    return PhysicalMemory::read_batch(batch);
+  }
+  [[nodiscard]] Bytes window(Gpa, std::uint64_t) const noexcept override { return {}; }
+
+  bool lost = false;
+};
+
 /// The lab, with registers that a test changes.
 class Restarted final : public Machine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "restarted"; }
   [[nodiscard]] bool live() const noexcept override { return true; }
-  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return lab.memory(); }
+  [[nodiscard]] const PhysicalMemory& memory() const noexcept override { return ram; }
   [[nodiscard]] Outcome<std::vector<x86::Registers>> registers() const override {
     ++asked;
     auto all = lab.registers();
@@ -31,6 +48,7 @@ class Restarted final : public Machine {
   [[nodiscard]] MapSource map_source() const noexcept override { return lab.map_source(); }
 
   test::Lab lab{test::LabOptions{}};
+  LosingMemory ram{lab.memory()};
   bool firmware = false, busy = false;
   std::optional<Gpa> table;
   mutable int asked = 0;
@@ -97,6 +115,14 @@ TEST_F(BootWatchTest, AMonitorThatIsBusyIsAskedNoMore) {
   machine.firmware = true;
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(after(2s));
   EXPECT_EQ(machine.asked, 1);
+}
+
+TEST_F(BootWatchTest, RamThatIsLostIsNoOtherKernel) {
+  machine.ram.lost = true;
+  kernel->refresh();
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(after(1s));
+  machine.ram.lost = false;
+  EXPECT_TRUE(after(1s));
 }
 
 TEST_F(BootWatchTest, TablesThatAreOverwrittenAreNoticedAtOnce) {
