@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
 from events_test import Watch  # noqa: E402
-from sources_test import Test as SourcesTest  # noqa: E402
+from watched_guest import WatchedGuest  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 VITRINE = ROOT / "build/bin/vitrine"
@@ -503,7 +503,7 @@ def stub_killed(options):
     chance = random.Random(1)
     with Guest(options.kernel, cpus=2) as guest:
         guest.run("(while true; do /bin/true; cat /proc/self/stat; done) >/dev/null 2>&1 &")
-        test = SourcesTest(guest, None)
+        test = WatchedGuest(guest, None)
         started, slowest = 0, 0.0
         for _ in range(options.kills):
             with tempfile.TemporaryFile() as log:

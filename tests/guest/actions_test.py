@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
 from cases import run_cases  # noqa: E402
-from sources_test import MAC  # noqa: E402
+from watched_guest import MAC  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 
