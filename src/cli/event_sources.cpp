@@ -5,6 +5,8 @@
 #include "cli/quantities.h"
 #include "linux/kernel.h"
 #include "machine/qemu_process.h"
+#include "probe/agent/agent_link.h"
+#include "probe/agent/plugin_support.h"
 #include "probe/gdb/gdb_source.h"
 #include "probe/polling/polling_source.h"
 #include "probe/profile/sample_source.h"
@@ -17,16 +19,13 @@ namespace {
 /// Stands where the agent would: says what events would take.
 class NoAgent final : public probe::EventSource {
  public:
-  explicit NoAgent(std::string why) : why_(std::move(why)) {}
+  NoAgent(std::string why, std::string remedy) : why_(std::move(why)), remedy_(std::move(remedy)) {}
   [[nodiscard]] std::string_view name() const noexcept override { return "agent"; }
   [[nodiscard]] std::vector<probe::Offer> offers(const vmipl::Program& program) const override {
     std::vector<probe::Offer> out;
     for (const auto& probe : program.probes) {
       const bool event = (vmipl::probes()[probe.probe].needs & vmipl::Needs::events) != 0;
-      out.push_back(event
-                        ? probe::Offer::refuse(
-                              why_, "start the machine with the agent: vitrine qemu-args says how")
-                        : probe::Offer::refuse({}));
+      out.push_back(event ? probe::Offer::refuse(why_, remedy_) : probe::Offer::refuse({}));
     }
     return out;
   }
@@ -36,7 +35,7 @@ class NoAgent final : public probe::EventSource {
   [[nodiscard]] probe::Losses losses() const override { return {}; }
 
  private:
-  std::string why_;
+  std::string why_, remedy_;
 };
 
 }  // namespace
@@ -79,13 +78,20 @@ EventSources event_sources(Context& context, const Session& session, const Argum
   const auto* kernel = session.guest().kernel();
   if (!session.machine().live() || kernel == nullptr) return sources;
   std::string why = "this machine runs without the agent";
+  std::string remedy = "start the machine with the agent: vitrine qemu-args says how";
   const auto process =
       find_qemu(words.machine ? *words.machine : std::string(session.machine().name()));
   if (process) {
     if (auto agent = probe::AgentSource::open(*process, *kernel, {.settings = settings})) {
       sources.agent = agent->get();
       sources.all.push_back(std::move(*agent));
-    } else if (agent.error().code != Errc::not_found) {
+    } else if (const auto lacks =
+                   probe::cannot_load_agent(fmt::format("/proc/{}/exe", process->pid))) {
+      why += fmt::format(", and its QEMU can load none: {}", *lacks);
+      remedy =
+          "start the machine by QEMU 9.1 or newer, built with plugins, and with the agent: "
+          "vitrine qemu-args says how";
+    } else if (agent.error().code != Errc::not_found || probe::find_agent_socket(process->pid)) {
       why = fmt::format("the agent cannot be had: {}", agent.error().message);
       context.console.remark(
           "! " + escape(why, context.console.charset) +
@@ -93,7 +99,8 @@ EventSources event_sources(Context& context, const Session& session, const Argum
           "all");
     }
   }
-  if (sources.agent == nullptr) sources.all.push_back(std::make_unique<NoAgent>(std::move(why)));
+  if (sources.agent == nullptr)
+    sources.all.push_back(std::make_unique<NoAgent>(std::move(why), std::move(remedy)));
   if (kept.all.empty()) kept.all.push_back(probe::stream_source(session.machine()));
   for (auto& source : kept.all) sources.all.push_back(std::move(source));
   probe::PollingOptions polling;

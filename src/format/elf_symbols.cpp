@@ -210,4 +210,10 @@ std::optional<ElfSymbols::Found> ElfSymbols::find(std::uint64_t address) const {
   return Found{std::string_view(names_).substr(one->name, one->name_size), address - start};
 }
 
+bool ElfSymbols::has(std::string_view name) const {
+  return std::ranges::any_of(functions_, [&](const ElfFunction& one) {
+    return std::string_view(names_).substr(one.name, one.name_size) == name;
+  });
+}
+
 }  // namespace vitrine::format

@@ -48,6 +48,10 @@ class ElfSymbols {
   /// The function at an address as linked.
   [[nodiscard]] std::optional<Found> find(std::uint64_t address) const;
 
+  /// It has a function of that name (of several at one address, any that find() can name).
+  /// Cost: all names are looked at.
+  [[nodiscard]] bool has(std::string_view name) const;
+
   [[nodiscard]] std::size_t size() const { return functions_.size(); }
   /// What it takes of memory, in bytes.
   [[nodiscard]] std::size_t footprint() const {

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -351,6 +352,25 @@ def nonsense(probe, guest, path):
     numbers(whole(watch.end()), 200, "after nonsense on the socket")
 
 
+def without_plugins(probe, agent):
+    """A QEMU that is built without plugins (Debian's for microVMs alone) does not start with the agent; `qemu-args` says it
+    of the QEMU that a shell would start, and says nothing of one that can load it."""
+    vitrine = str(Path(probe).with_name("vitrine"))
+    without = shutil.which("qemu-system-x86_64-microvm")
+    if without is None:
+        print("skip  no qemu-system-x86_64-microvm here, which is built without plugins", flush=True)
+        return
+    done = subprocess.run([without, "-machine", "none", "-display", "none", "-S", "-plugin", agent], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "plugin interface not enabled" in done.stderr, done
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(without, f"{folder}/qemu-system-x86_64")
+        for path, lacks in ((folder, True), (os.environ["PATH"], False)):
+            done = subprocess.run([vitrine, "qemu-args"], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0 and done.stdout.startswith("-plugin "), done
+            said = "cannot load the agent: it is built without plugins. QEMU 9.1 or newer, built with plugins, is needed" in done.stderr
+            assert said == lacks and bool(done.stderr) == lacks, done
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--probe", required=True)
@@ -361,6 +381,13 @@ def main():
     parser.add_argument("--only", nargs="*")
     words = parser.parse_args()
     failures = 0
+    if not words.only or "without" in words.only:
+        try:
+            without_plugins(words.probe, words.agent)
+            print("ok    without plugins", flush=True)
+        except AssertionError as why:
+            failures += 1
+            print(f"FAIL  without plugins: {why}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o700)
         shapes = {"two CPUs, KPTI": ("", "pti=on memhp_default_state=offline")}

@@ -2,13 +2,31 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "cli/commands/families.h"
 #include "probe/agent/agent.h"
+#include "probe/agent/plugin_support.h"
 
 namespace vitrine::cli {
 namespace {
+
+/// The QEMU that a shell would start by its usual name.
+std::optional<std::string> installed_qemu() {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "";
+  while (!rest.empty()) {
+    const auto folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+    auto program = fmt::format("{}/qemu-system-x86_64", folder.empty() ? "." : folder);
+    if (::access(program.c_str(), X_OK) == 0) return program;
+  }
+  return std::nullopt;
+}
 
 Outcome<Status> run(Context& context, const Arguments& words) {
   std::error_code error;
@@ -43,6 +61,13 @@ Outcome<Status> run(Context& context, const Arguments& words) {
   }
   line += fmt::format("-plugin {},dir={}\n", agent.string(), probe::agent_directory(::geteuid()));
   context.console.out.write(line);
+  if (const auto qemu = installed_qemu()) {
+    if (const auto lacks = probe::cannot_load_agent(*qemu))
+      context.console.remark(fmt::format(
+          "! the QEMU installed here ({}) cannot load the agent: {}. QEMU 9.1 or newer, "
+          "built with plugins, is needed",
+          escape(*qemu, context.console.charset), *lacks));
+  }
   return Status::done;
 }
 

@@ -1,5 +1,6 @@
 #include "probe/agent/agent.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@ std::string agent_directory(unsigned uid) {
   if (::stat(runtime.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == uid)
     return runtime + "/vitrine";
   return fmt::format("/tmp/vitrine-{}", uid);
+}
+
+void tell_if_too_old() {
+  const auto has = [](const char* name) { return ::dlsym(RTLD_DEFAULT, name) != nullptr; };
+  if (has("qemu_plugin_register_vcpu_tb_trans_cb") && !has("qemu_plugin_read_register"))
+    (void)refuse("this QEMU is too old: QEMU 9.1 or newer is needed");
 }
 
 int install_agent(PluginId id, const PluginInfo& info, int argc, char** argv) {

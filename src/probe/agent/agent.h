@@ -16,4 +16,7 @@ namespace vitrine::probe {
 /// @returns 0, or not 0 with the reason on stderr: QEMU then ends
 [[nodiscard]] int install_agent(PluginId id, const PluginInfo& info, int argc, char** argv);
 
+/// As the plugin is mapped: a word on stderr in a QEMU before 9.1, which will not load it.
+void tell_if_too_old();
+
 }  // namespace vitrine::probe

@@ -52,6 +52,8 @@ TEST(ElfSymbols, FullTableOfAStaticProgram) {
   EXPECT_EQ(symbols->source(), ".symtab");
   EXPECT_FALSE(symbols->incomplete());
   EXPECT_EQ(names_in(*symbols), (std::vector<std::string>{"inner", "outer", "main"}));
+  EXPECT_TRUE(symbols->has("outer"));
+  EXPECT_FALSE(symbols->has("oute"));
 }
 
 TEST(ElfSymbols, DynamicTableOfAStrippedLibrary) {
