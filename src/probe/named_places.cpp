@@ -13,9 +13,9 @@
 namespace vitrine::probe {
 namespace {
 
-/// "vfs_read+0x40": by the function before it whose name is its own, which another boot moves with
-/// it.
-std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place) {
+/// "vfs_read+0x40": by the function (of data: by the variable) before it whose name is its own,
+/// which another boot moves with it.
+std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place, bool code) {
   const auto& table = kernel.symbols();
   for (auto i = table.lower_bound(place); i-- > 0;) {
     const auto one = table.at(i);
@@ -23,7 +23,7 @@ std::optional<std::string> by_neighbour(const linux::Kernel& kernel, Gva place) 
     if (distance > kFunctionReach) return std::nullopt;
     const bool word = std::ranges::all_of(
         one.name, [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
-    if (is_code(one.type) && word && table.all(one.name).size() == 1)
+    if (is_code(one.type) == code && word && table.all(one.name).size() == 1)
       return fmt::format("{}+{:#x}", one.name, distance);
   }
   return std::nullopt;
@@ -71,7 +71,7 @@ std::optional<vmipl::ModulePattern> followed_module(const vmipl::ProgramProbe& p
   return vmipl::module_pattern(probe.arguments[0].text_value);
 }
 
-Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name) {
+Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name, Takes takes) {
   const auto of_module = vmipl::module_pattern(name);
   auto all = kernel.symbols().all(of_module ? of_module->pattern : name);
   if (all.empty() || of_module)
@@ -93,11 +93,11 @@ Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name) {
   std::string list, ways;
   for (const auto at : places) {
     list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", at.value);
-    if (const auto way = by_neighbour(kernel, at))
+    if (const auto way = by_neighbour(kernel, at, is_code(all.front().type)))
       ways += fmt::format("{}{}", ways.empty() ? "" : ", ", *way);
   }
-  auto hint =
-      fmt::format("name the one that is meant by its address, or \"{}\" in quotes for all", name);
+  std::string hint = "name the one that is meant by its address";
+  if (takes == Takes::patterns) hint += fmt::format(", or \"{}\" in quotes for all", name);
   if (!ways.empty()) hint += fmt::format("\nin every boot of this kernel: {}", ways);
   return std::unexpected(
       Problem(Errc::invalid,

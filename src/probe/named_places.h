@@ -29,10 +29,14 @@ struct NamedFunction {
 /// Whether the module is there, if only since it began to load.
 [[nodiscard]] bool is_loaded(const linux::Kernel& kernel, const vmipl::ModulePattern& of_module);
 
+/// What a probe takes where it names a place: ExecuteAt and Return also quoted patterns.
+enum class Takes : bool { one_place, patterns };
+
 /// Where the symbol `name` is, of the kernel or a module; "MODULE:NAME" is that module's.
 /// @returns not_found  it has none, or not yet (a module's)
 /// @returns invalid    several places have the name: which, and how to write the one that is meant
-[[nodiscard]] Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name);
+[[nodiscard]] Outcome<Gva> place_named(const linux::Kernel& kernel, std::string_view name,
+                                       Takes takes);
 
 [[nodiscard]] bool is_code(char symbol_type) noexcept;
 

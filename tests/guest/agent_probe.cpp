@@ -135,6 +135,8 @@ int main(int argc, char** argv) {
 
   const auto began = std::chrono::steady_clock::now();
   AgentSourceOptions options;
+  if (const char* bytes = std::getenv("RING_BYTES"))
+    options.ring_bytes = static_cast<std::uint32_t>(std::strtoul(bytes, nullptr, 10));
   if (const char* limit = std::getenv("RATE_LIMIT"))
     options.settings.rate_limit = std::strtoull(limit, nullptr, 10);
   auto agent = AgentSource::open(*process, **kernel, options);

@@ -12,7 +12,9 @@ that is missing must have been counted as lost.
 
 import argparse
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,13 +32,14 @@ from vitrine_guests import LABELS, Guest  # noqa: E402
 class Watch:
     """A script that the agent runs while the context lasts; then what it recorded."""
 
-    def __init__(self, program, guest, script):
+    def __init__(self, program, guest, script, **environment):
         self.command = [str(program), "watch", guest.name, script]
+        self.environment = environment
         self.records, self.maps, self.notes, self.broken = [], {}, [], []
         self.end = {}
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, env={**os.environ, **self.environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if "started_ms" not in line:
             self.process.stdin.close()
@@ -473,6 +476,60 @@ Start { Print("ready\\n") }
     return f"{len(kernel)} frames of the kernel, {len(program)} of the program", wrong
 
 
+def stalled(test, guest):
+    """Whoever reads the rings stands still while programs on every CPU fill them: no CPU waits, and at the end what
+    came, what found no room and what was thinned are all that the programs did, on each CPU."""
+    count, programs = 12000, guest.options.cpus
+    script = 'Syscall(lseek) when (process.name == "calls") { @ran[cpu] = count() Print("%d %s %s", arg1, process.path, process.name) }'
+    with Watch(test.program, guest, script, RING_BYTES=str(256 << 10)) as watch:
+        watch.process.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        try:
+            status, said = guest.run(f"for i in $(seq {programs}); do COUNT={count} taskset $(printf %x $((1 << (i - 1)))) /actors/calls & done; wait", 300)
+        finally:
+            watch.process.send_signal(signal.SIGCONT)
+        took = time.monotonic() - begin
+    told = said.decode().count(f"calls {count} failed {count}")
+    ran = {row["keys"][0]: row["count"] or row["value"] for row in watch.maps["ran"]}
+    came = Counter(row["cpu"] for row in watch.records)
+    lost, thinned = watch.end["lost"], watch.end["firings_lost"]
+    wrong = watch.in_order()
+    if status != 0 or told != programs:
+        wrong.append(f"{told} of {programs} programs did their calls: status {status}: {said.decode(errors='replace')[-300:]}")
+    if sum(ran.values()) + thinned != programs * count:
+        wrong.append(f"{programs * count} calls: {sum(ran.values())} ran, {thinned} were thinned")
+    if sum(came.values()) + lost != sum(ran.values()):
+        wrong.append(f"{sum(ran.values())} ran: {sum(came.values())} records came, {lost} were lost and counted")
+    if lost == 0 or set(ran) != set(range(programs)) or any(came[cpu] > ran[cpu] for cpu in came):
+        wrong.append(f"{lost} lost; by CPU: ran {ran}, came {dict(came)}")
+    return f"{programs * count} calls on {len(ran)} CPUs in {took:.1f} s: {sum(came.values())} records, {lost} lost, {thinned} thinned", wrong
+
+
+def names(test, guest):
+    """A name of several variables is refused, with each of its places; what is said to name one in every boot does."""
+    places = {}
+    for address, kind, name, *module in map(str.split, guest.kallsyms().splitlines()):
+        if kind in "dDbB" and not module and address.startswith("f"):
+            places.setdefault(name, set()).add(int(address, 16))
+    often = next(name for name, all_of in places.items() if len(all_of) == 3 and name.isidentifier())
+
+    def check(where):
+        command = [test.options.vitrine, "check", "--json", "--vm", guest.name, "-e", f'WriteAt({where}, 4) {{ Print("x") }}']
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = check(often)
+    ways = set(re.findall(r"([A-Za-z_]\w*)\+(0x[0-9a-f]+)", said))  # each source says so
+    led_to = {next(iter(places[name])) + int(offset, 16) for name, offset in ways if len(places.get(name, ())) == 1}
+    wrong = []
+    if status != 1 or f"{often} is the name of 3 places" not in said or not all(f"{at:#x}" in said for at in places[often]) or "in quotes" in said:
+        wrong.append(f"status {status}: {said}")
+    if not led_to or not led_to <= places[often] or len(led_to) != len(ways):
+        wrong.append(f"{often} is at {[hex(at) for at in places[often]]}, and is to be named by {ways}")
+    wrong += [f"{name}+{offset}: {check(f'{name}+{offset}')}" for name, offset in ways if check(f"{name}+{offset}")[0] != 0]
+    return f"{often} at 3 places: refused; named by {len(ways)} others' names", wrong
+
+
 def bomb(test, guest):
     """A fork bomb: nothing is lost that is not counted."""
     count = test.options.bomb
@@ -496,7 +553,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "births": births, "modules": modules, "followed": followed, "registers": registers, "exceptions": exceptions, "stacks": stacks, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "births": births, "modules": modules, "followed": followed, "registers": registers, "exceptions": exceptions, "stacks": stacks, "names": names, "stalled": stalled, "bomb": bomb}  # fmt: skip
 
 
 class Test:
@@ -512,7 +569,7 @@ class Test:
     def run(self, label, cpus):
         print(f"Linux {label}, {cpus} CPU{'s' if cpus > 1 else ''}", flush=True)
         begin = time.monotonic()
-        with Guest(label, cpus=cpus, cpu="max,-fsgsbase", extra=self.guest_options()) as guest:
+        with Guest(label, cpus=cpus, cpu=self.options.cpu, extra=self.guest_options()) as guest:
             for name in self.options.only or TESTS:
                 try:
                     shown, wrong = TESTS[name](self, guest)
@@ -534,6 +591,7 @@ def main():
     parser.add_argument("--vitrine", default="build/bin/vitrine", type=Path)
     parser.add_argument("--kernels", nargs="+", default=LABELS, metavar="LABEL")
     parser.add_argument("--cpus", nargs="+", default=[1, 2], type=int)
+    parser.add_argument("--cpu", default="max,-fsgsbase", help="as QEMU's -cpu; without SMAP the kernel can write to programs' memory anywhere: max,-smap")
     parser.add_argument("--only", nargs="+", default=[], choices=list(TESTS))
     parser.add_argument("--calls", default=2000, type=int)
     parser.add_argument("--family", default=40, type=int)

@@ -57,7 +57,7 @@ std::optional<Offer> AgentPlanner::code_sites(const vmipl::ProgramProbe& probe, 
       words = fmt::format("a call in the translated code at {:#x}", argument.number_value);
       return std::nullopt;
     case Kind::symbol: {
-      const auto place = place_named(kernel_, argument.text_value);
+      const auto place = place_named(kernel_, argument.text_value, Takes::patterns);
       if (!place) return Offer::refuse(place.error().message, place.error().hint);
       into.sites.push_back({place->value + argument.number_value, place->value, 0});
       words = fmt::format("a call in the translated code of {}", argument.text_value);
@@ -127,7 +127,7 @@ std::optional<Offer> AgentPlanner::access_range(const vmipl::ProgramProbe& probe
   const auto& where = probe.arguments.at(0);
   std::uint64_t start = where.number_value;
   if (where.kind != vmipl::ProbeArgument::number) {
-    const auto place = place_named(kernel_, where.text_value);
+    const auto place = place_named(kernel_, where.text_value, Takes::one_place);
     if (!place) return Offer::refuse(place.error().message, place.error().hint);
     start += place->value;
   }
@@ -374,7 +374,7 @@ std::optional<Offer> AgentPlanner::waits_for_module(const vmipl::ProgramProbe& p
   if (!of_module) return std::nullopt;
   const std::string_view name = probe.arguments[0].text_value;
   const bool loaded = is_loaded(kernel_, *of_module);
-  const auto place = place_named(kernel_, name);
+  const auto place = place_named(kernel_, name, Takes::patterns);
   if (loaded && (place || place.error().code != Errc::not_found ||
                  !functions_named(kernel_, name, 1).empty()))
     return std::nullopt;

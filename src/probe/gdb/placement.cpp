@@ -27,14 +27,14 @@ std::optional<Gva> first_of(const linux::Kernel& kernel, std::initializer_list<c
 }
 
 Outcome<std::vector<Gva>> addresses(const linux::Kernel& kernel,
-                                    const vmipl::ProbeArgument& argument) {
+                                    const vmipl::ProbeArgument& argument, Takes takes) {
   std::vector<Gva> out;
   switch (argument.kind) {
     case vmipl::ProbeArgument::number:
       out.push_back(Gva{argument.number_value});
       break;
     case vmipl::ProbeArgument::symbol: {
-      out.push_back(TRY(place_named(kernel, argument.text_value)) + argument.number_value);
+      out.push_back(TRY(place_named(kernel, argument.text_value, takes)) + argument.number_value);
       break;
     }
     case vmipl::ProbeArgument::pattern:
@@ -131,7 +131,7 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
                    "start the machine with the agent (vitrine qemu-args); while the module is "
                    "loaded, its symbol's plain name will do");
   if (name == "ExecuteAt" || name == "Return") {
-    auto found = addresses(kernel, probe.arguments.at(0));
+    auto found = addresses(kernel, probe.arguments.at(0), Takes::patterns);
     if (!found) return refused(found.error().message, found.error().hint);
     std::vector<StopSpot> spots;
     for (const auto at : *found) {
@@ -148,7 +148,7 @@ Placed place(const linux::Kernel& kernel, const vmipl::Program& program, std::ui
     return at_spots(std::move(spots), std::move(words), std::move(reason));
   }
   if (name == "ReadAt" || name == "WriteAt" || name == "AccessAt") {
-    auto found = addresses(kernel, probe.arguments.at(0));
+    auto found = addresses(kernel, probe.arguments.at(0), Takes::one_place);
     if (!found) return refused(found.error().message, found.error().hint);
     Placed placed;
     const auto length = probe.arguments.size() > 1 ? probe.arguments[1].number_value : 1;
