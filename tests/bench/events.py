@@ -2,8 +2,8 @@
 """./dev bench events: what watching costs a guest.
 
     ./dev bench events                     all parts
-    ./dev bench events --only counting     one of idle, counting, mix, boot, peers, stability, killed,
-                                           stub-killed
+    ./dev bench events --only counting     one of idle, counting, writes, mix, boot, peers, stability,
+                                           killed, stub-killed
 
 What watching costs is measured in one guest: its work alone; under a plugin that looks at each
 block that is translated and does nothing (tests/bench/null_plugin.cpp: what QEMU itself charges
@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -42,10 +43,10 @@ PROBE = ROOT / "build/bin/agent_probe"
 NULL = ROOT / "build/bin/null_plugin.so"
 
 TRACE = """
-ProcessExec { Print("%d %s", process.pid, process.path) }
+ProcessExec { Print("%d %s %s", process.pid, process.path, process.name) }
 Syscall(open), Syscall(openat) { Print("%d %s", process.pid, string(syscall.number == 2 ? arg0 : arg1)) }
 Syscall(connect) { Print("%d %d", process.pid, arg0) }
-ProcessExit { Print("%d %d", process.pid, event.code) }
+ProcessExit { Print("%d %d %s", process.pid, event.code, process.name) }
 """
 MIX = (
     "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /bin/true; done; "
@@ -201,6 +202,27 @@ def counting(options):
         Report.fact(f"    {each[0]}", f"{set(counts[each[0]])} of {done}", set(counts[each[0]]) == {done})
 
 
+def writes(options):
+    """Probes of memory that is rarely written: every store of the guest passes them."""
+    print("a word watched for writes, of a program and of the kernel, under gzip, md5sum, find, cat and shells", flush=True)
+    count, seen = 100, {}
+    command = ("dd if=/dev/urandom of=/tmp/r bs=64k count=6 2>/dev/null; for i in 1 2 3 4; do gzip -c /tmp/r | gunzip -c | md5sum; "
+               "find /proc/1 /sys/class -maxdepth 2; for j in 1 2 3 4 5; do cat /proc/self/maps; done; done >/dev/null; rm /tmp/r; "
+               f"COUNT={count} /actors/writes; echo 1000 >/proc/sys/kernel/panic")  # fmt: skip
+
+    def script(what, where, field):
+        name = f"{what}, event.{field}"
+        return name, f'WriteAt({where}) {{ Print("%d", event.{field}) }}', lambda watch: seen.setdefault(name, []).append((len(watch.records), watch.lost))
+
+    program, kernel = "0x5ee500000100, 8", "panic_timeout, 4"
+    over_guests(options, "echo 1000 >/proc/sys/kernel/panic", command, None,
+                script("of a program", program, "value"), script("of a program", program, "old"),
+                script("of the kernel", kernel, "value"), script("of the kernel", kernel, "old"))  # fmt: skip
+    for name, all_of in seen.items():
+        expected = (count if "program" in name else 1) * (options.runs + 1)
+        Report.fact(f"    {name}: (records, lost) of {expected}", str(set(all_of)), set(all_of) == {(expected, 0)})
+
+
 def mix(options):
     """Process churn, file and socket work, compression, with execs, opens, connects and exits traced."""
     print("a realistic mix, with a script that traces execs, opens, connects and exits", flush=True)
@@ -259,6 +281,10 @@ class Early(threading.Thread):
         self.join()
 
 
+# Of these an event's last value says which: a path, or a process's name.
+NAMED = ("ProcessExec", "ProcessExit", "Syscall(open)", "Syscall(openat)")
+
+
 class Run:
     """`vitrine run` with the trace, as its user starts it; then its records."""
 
@@ -289,8 +315,7 @@ class Run:
         for line in self.lines:
             if line["type"] == "print" and line["event"] != "Start":
                 self.counts[line["event"]] += 1
-                path = line["values"][1] or "?" if line["event"] in ("Syscall(open)", "Syscall(openat)") else ""
-                self.what[line["event"], path] += 1
+                self.what[line["event"], line["values"][-1] or "?" if line["event"] in NAMED else ""] += 1
         self.end = next((line for line in self.lines if line["type"] == "end"), {})
 
     @property
@@ -300,11 +325,13 @@ class Run:
 
 GDB_PLACES = {"taskstats_exit": "ProcessExit", "proc_exec_connector": "ProcessExec", "__x64_sys_open": "Syscall(open)",
               "__x64_sys_openat": "Syscall(openat)", "__x64_sys_connect": "Syscall(connect)"}  # fmt: skip
-# At a call's own function rdi leads to a pt_regs: the program's rdi lies at 112 there, its rsi at 104.
+# At a call's own function rdi leads to a pt_regs: the program's rdi lies at 112 there, its rsi at 104. At the
+# others rdi is the task: its name lies at COMM.
 GDB_SCRIPT = """
 import gdb, struct
 
 PATHS = {"__x64_sys_open": 112, "__x64_sys_openat": 104}
+TASKS = ("taskstats_exit", "proc_exec_connector")
 
 def path(name):
     try:
@@ -314,6 +341,10 @@ def path(name):
     except gdb.error:
         return "?"
 
+def process():
+    task = int(gdb.parse_and_eval("$rdi")) % 2**64
+    return bytes(gdb.selected_inferior().read_memory(task + COMM, 16)).split(b"\\0")[0].decode(errors="replace")
+
 class Place(gdb.Breakpoint):
     def __init__(self, name, address):
         super().__init__(f"*{address:#x}", type=gdb.BP_HARDWARE_BREAKPOINT)
@@ -321,7 +352,8 @@ class Place(gdb.Breakpoint):
     def stop(self):
         if self.name == "taskstats_exit" and int(gdb.parse_and_eval("$rsi")) & 0xff == 0:
             return False  # a thread, not the last of its process
-        gdb.write(f"{self.name} {path(self.name)}\\n" if self.name in PATHS else f"{self.name} {int(gdb.parse_and_eval('$rsi')) % 2**64:#x}\\n")
+        said = path(self.name) if self.name in PATHS else process() if self.name in TASKS else ""
+        gdb.write(f"{self.name} {said}\\n")
         gdb.flush()
         return False
 
@@ -349,7 +381,7 @@ class GdbRun:
             if name in GDB_PLACES:
                 event = GDB_PLACES[name]
                 self.counts[event] += 1
-                self.what[event, rest if event in ("Syscall(open)", "Syscall(openat)") else ""] += 1
+                self.what[event, rest if event in NAMED else ""] += 1
 
 
 def by_gdb(guest):
@@ -358,7 +390,9 @@ def by_gdb(guest):
     stub, script, log = (guest.folder / name for name in ("gdb.sock", "trace.py", "gdb.log"))
     stub.unlink(missing_ok=True)
     guest.human(f"gdbserver unix:{stub},server=on,wait=off")
-    script.write_text(GDB_SCRIPT.replace("STUB", str(stub)).replace("SYMBOLS", repr(symbols)))
+    told = subprocess.run([VITRINE, "type", str(guest.pid), "task_struct.comm"], capture_output=True, text=True, check=True)
+    comm = re.search(r"offset (\d+)", told.stdout)[1]
+    script.write_text(GDB_SCRIPT.replace("STUB", str(stub)).replace("SYMBOLS", repr(symbols)).replace("COMM", comm))
     with open(log, "wb") as out:
         process = subprocess.Popen(["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
@@ -436,7 +470,7 @@ def peers(options):
     for who in ("gdbstub", "gdb"):
         more, less = seen[who].what - seen["agent"].what, seen["agent"].what - seen[who].what
         rest = {key: count for key, count in (more | less).items() if key[0] != "Syscall(connect)"}
-        Report.fact(f"    {who} beside the agent", f"{rest or 'the same execs, exits and opens, by number and by path'}", not rest)
+        Report.fact(f"    {who} beside the agent", f"{rest or 'the same execs, exits and opens, by process and by path'}", not rest)
 
 
 def stability(options):
@@ -525,7 +559,7 @@ def stub_killed(options):
         complaints(guest)
 
 
-PARTS = {"idle": idle, "counting": counting, "mix": mix, "boot": boot, "peers": peers, "stability": stability, "killed": killed, "stub-killed": stub_killed}
+PARTS = {"idle": idle, "counting": counting, "writes": writes, "mix": mix, "boot": boot, "peers": peers, "stability": stability, "killed": killed, "stub-killed": stub_killed}
 
 
 def main():
