@@ -141,11 +141,11 @@ std::optional<Offer> AgentPlanner::access_range(const vmipl::ProgramProbe& probe
                                 into.param == 1   ? "read"
                                 : into.param == 2 ? "write"
                                                   : "access",
-                                kernel ? "the kernel's code" : "all code");
+                                kernel ? "the kernel's code" : "the code that can reach it");
   offer.reason = kernel ? "programs' code cannot reach kernel memory, and is not touched; by the "
                           "address that the CPU uses: not what devices write"
-                        : "any code may reach it; in each address space where it is mapped; not "
-                          "what devices write";
+                        : "all programs' code, and the kernel's unless SMAP keeps it out; in each "
+                          "address space where it is mapped; not what devices write";
   return std::nullopt;
 }
 

@@ -58,7 +58,7 @@ bool Instrumentation::counts_only(const Trigger& trigger) const {
 }
 
 Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
-    : program_(program), api_(api) {
+    : program_(program), api_(api), translating_(api) {
   for (const auto& probe : program.plan().probes) {
     switch (probe.event) {
       case AgentEvent::control_write:
@@ -118,6 +118,10 @@ void Instrumentation::place() {
   access_is_kernel_ = !accesses_.empty() &&
                       std::all_of(accesses_.begin(), accesses_.end(),
                                   [](const Access& access) { return is_kernel(access.start); });
+  access_is_user_ = !accesses_.empty() &&
+                    std::none_of(accesses_.begin(), accesses_.end(), [](const Access& access) {
+                      return is_kernel(access.start) || is_kernel(access.start + access.size - 1);
+                    });
   std::uint64_t widest = 0;
   for (const auto& access : accesses_) widest = std::max(widest, access.size);
   if (wants_old_) before_ = std::make_unique<ValuesBefore>(stores_.size(), kept_bytes(widest));
@@ -177,9 +181,7 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
   if (watches_system_) {
     for (std::size_t i = 0; i < count; ++i) translate_system(block, i);
   }
-  // Kernel memory can be reached by code that runs in the kernel alone.
-  if (!accesses_.empty() && (!access_is_kernel_ || is_kernel(api_.block_address(block))))
-    translate_accesses(block, count);
+  if (!accesses_.empty() && reaches(block)) translate_accesses(block, count);
 }
 
 void Instrumentation::forget_hooks() noexcept {

@@ -11,6 +11,7 @@
 
 #include "probe/agent/counters.h"
 #include "probe/agent/running_program.h"
+#include "probe/agent/translating_cpu.h"
 #include "probe/agent/values_before.h"
 #include "probe/agent/watched_spans.h"
 #include "x86/store_target.h"
@@ -77,7 +78,9 @@ class Instrumentation {
   struct StoreHook {
     Instrumentation* owner;
     std::uint64_t block, next;  ///< where its block begins, and the instruction behind it
-    x86::StoreTarget target, narrow_target;  ///< as 64-bit and as 32-bit code
+    x86::StoreTarget target;
+    x86::StoreTarget narrow_target;  ///< as 32-bit code, which it is if the CPU then says so
+    bool either = false;             ///< which of both is not known before it runs
   };
   /// Of the store that a virtual CPU is about to do.
   struct Store {
@@ -115,7 +118,10 @@ class Instrumentation {
   void system(RunningProgram::Vcpu& cpu, const SystemHook& hook) noexcept;
   void watch(const AgentProbe& probe);
   void translate_accesses(PluginBlock* block, std::size_t count) noexcept;
-  [[nodiscard]] StoreHook* store_hook(PluginInstruction* instruction, std::uint64_t block) noexcept;
+  /// Code of this block can come to watched memory.
+  [[nodiscard]] bool reaches(PluginBlock* block) noexcept;
+  [[nodiscard]] StoreHook* store_hook(PluginInstruction* instruction, std::uint64_t block,
+                                      const std::optional<CodeMode>& mode) noexcept;
   void about_to_store(RunningProgram::Vcpu& cpu, const StoreHook& hook) noexcept;
   void accessed(RunningProgram::Vcpu& cpu, std::uint32_t info, std::uint64_t address,
                 bool from_store) noexcept;
@@ -143,7 +149,9 @@ class Instrumentation {
   bool wants_old_ = false;  ///< some block looks at what stood there before a write
   std::unique_ptr<ValuesBefore> before_;
   std::vector<Store> stores_;  ///< by virtual CPU
-  bool access_needs_registers_ = false, access_is_kernel_ = false;
+  bool access_needs_registers_ = false;
+  bool access_is_kernel_ = false, access_is_user_ = false;  ///< all of accesses_ are
+  TranslatingCpu translating_;
   bool watches_system_ = false, watches_ports_ = false;
   std::vector<const AgentProbe*> system_probes_, samples_, resumes_;
 

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMaxInstruction = 15;
 constexpr std::size_t kMostHooks = 16;  ///< at one address, whose code changes
 constexpr std::uint64_t kNarrow = 1ULL << 32;
-constexpr std::uint64_t kNarrowCode = 0x23;  // Linux, arch/x86/include/asm/segment.h: __USER32_CS
+constexpr std::uint64_t kNarrowCode = 0x23;  // as TranslatingCpu's
 constexpr std::uint64_t kLongest = 1ULL << 40;
 
 constexpr unsigned kRead = 1, kWrite = 2;
@@ -42,16 +42,29 @@ void Instrumentation::watch(const AgentProbe& probe) {
   }
 }
 
-Instrumentation::StoreHook* Instrumentation::store_hook(PluginInstruction* instruction,
-                                                        std::uint64_t block) noexcept {
+bool Instrumentation::reaches(PluginBlock* block) noexcept {
+  const bool kernel = static_cast<std::int64_t>(api_.block_address(block)) < 0;
+  // Kernel memory can be reached by code that runs in the kernel alone.
+  if (!kernel) return !access_is_kernel_;
+  // Programs' memory by the kernel's only between stac and clac, where there is SMAP.
+  if (!access_is_user_) return true;
+  const auto mode = translating_.mode();
+  return !mode || !mode->kept_out;
+}
+
+Instrumentation::StoreHook* Instrumentation::store_hook(
+    PluginInstruction* instruction, std::uint64_t block,
+    const std::optional<CodeMode>& mode) noexcept {
   std::array<std::byte, kMaxInstruction> bytes{};
   const auto size =
       std::min(api_.instruction_bytes(instruction, bytes.data(), bytes.size()), bytes.size());
   const auto address = api_.instruction_address(instruction);
   const auto code = Bytes(bytes).first(size);
-  StoreHook hook{this, 0, address + size, x86::decode_store_target(code, true), {}};
-  // 32-bit programs live below 4 GiB, and others may: which it is, the CPU says when it runs.
-  if (address < kNarrow) hook.narrow_target = x86::decode_store_target(code, false);
+  StoreHook hook{
+      this, 0, address + size, x86::decode_store_target(code, !mode || !mode->narrow), {}};
+  // 32-bit programs live below 4 GiB, and others may: else the CPU says which it is when it runs.
+  hook.either = !mode && address < kNarrow;
+  if (hook.either) hook.narrow_target = x86::decode_store_target(code, false);
   if (!wants_old_ && !hook.target.atomic && !hook.narrow_target.atomic) return nullptr;
   if (hook.target.kind == x86::StoreTarget::none &&
       hook.narrow_target.kind == x86::StoreTarget::none)
@@ -61,7 +74,7 @@ Instrumentation::StoreHook* Instrumentation::store_hook(PluginInstruction* instr
   auto& known = store_hooks_[address];
   for (const auto& one : known) {
     if (one->block == hook.block && one->next == hook.next && one->target == hook.target &&
-        one->narrow_target == hook.narrow_target)
+        one->narrow_target == hook.narrow_target && one->either == hook.either)
       return one.get();
   }
   if (known.size() >= kMostHooks) return nullptr;
@@ -73,9 +86,11 @@ void Instrumentation::translate_accesses(PluginBlock* block, std::size_t count) 
       access_needs_registers_ ? CallbackRegisters::read : CallbackRegisters::none;
   const auto kinds = static_cast<MemoryAccess>(access_kinds_);
   const auto start = api_.block_address(block);
+  const bool writes = (access_kinds_ & kWrite) != 0;
+  const auto mode = writes && start < kNarrow ? translating_.mode() : std::nullopt;
   for (std::size_t i = 0; i < count; ++i) {
     auto* instruction = api_.block_instruction(block, i);
-    auto* hook = (access_kinds_ & kWrite) != 0 ? store_hook(instruction, start) : nullptr;
+    auto* hook = writes ? store_hook(instruction, start, mode) : nullptr;
     if (hook == nullptr) {
       api_.on_memory(instruction, on_access, registers, kinds, this);
       continue;
@@ -101,7 +116,7 @@ void Instrumentation::about_to_store(RunningProgram::Vcpu& cpu, const StoreHook&
   using Target = x86::StoreTarget;
   auto& registers = cpu.registers;
   if (before_) before_->drop(cpu.index);
-  const bool narrow = hook.next <= kNarrow && registers.get(Reg::cs) == kNarrowCode;
+  const bool narrow = hook.either && registers.get(Reg::cs) == kNarrowCode;
   const auto& target = narrow ? hook.narrow_target : hook.target;
   auto& store = stores_[cpu.index];
   store.size = 0;

@@ -100,10 +100,9 @@ VcpuRegisters::~VcpuRegisters() {
   if (bytes_ != nullptr) (void)api_.bytes_free(bytes_, 1);
 }
 
-void VcpuRegisters::find_handles() {
-  handles_found_ = true;
-  bytes_ = api_.bytes_new();
-  auto* list = api_.registers();
+void find_register_handles(const PluginApi& api, std::span<const std::string_view> names,
+                           std::span<PluginRegister*> handles) {
+  auto* list = api.registers();
   if (list == nullptr) return;
   // A description has three words, or four in newer versions: the step at which the words that
   // must be names are names.
@@ -116,23 +115,33 @@ void VcpuRegisters::find_handles() {
   if (list->len >= 2 && !is_name(4)) step = 4;
   for (unsigned i = 0; i < list->len; ++i) {
     const std::string_view name = reinterpret_cast<const char*>(words[i * step + 1]);
-    for (std::size_t reg = 0; reg < kRegCount; ++reg) {
-      if (kNames[reg] == name) handles_[reg] = reinterpret_cast<PluginRegister*>(words[i * step]);
+    for (std::size_t reg = 0; reg < names.size(); ++reg) {
+      if (names[reg] == name) handles[reg] = reinterpret_cast<PluginRegister*>(words[i * step]);
     }
   }
-  api_.array_free(list, 1);
+  api.array_free(list, 1);
+}
+
+std::optional<std::uint64_t> read_register(const PluginApi& api, PluginRegister* handle,
+                                           GlibBytes* bytes) noexcept {
+  api.bytes_resize(bytes, 0);
+  (void)api.read_register(handle, bytes);
+  if (bytes->len != 4 && bytes->len != 8) return std::nullopt;
+  std::uint64_t value = 0;
+  std::memcpy(&value, bytes->data, bytes->len);
+  return value;
+}
+
+void VcpuRegisters::find_handles() {
+  handles_found_ = true;
+  bytes_ = api_.bytes_new();
+  find_register_handles(api_, kNames, handles_);
   if (api_.cpu != nullptr) object_ = static_cast<std::byte*>(api_.cpu(static_cast<int>(vcpu_)));
 }
 
 std::optional<std::uint64_t> VcpuRegisters::ask(Reg reg) noexcept {
   auto* handle = handles_[index(reg)];
-  if (handle == nullptr) return std::nullopt;
-  api_.bytes_resize(bytes_, 0);
-  (void)api_.read_register(handle, bytes_);
-  if (bytes_->len != 4 && bytes_->len != 8) return std::nullopt;
-  std::uint64_t value = 0;
-  std::memcpy(&value, bytes_->data, bytes_->len);
-  return value;
+  return handle != nullptr ? probe::read_register(api_, handle, bytes_) : std::nullopt;
 }
 
 void VcpuRegisters::find_places() {

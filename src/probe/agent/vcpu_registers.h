@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "probe/agent/plugin_abi.h"
 #include "x86/registers.h"
@@ -117,6 +118,15 @@ class VcpuRegisters {
   template <class T>
   [[nodiscard]] T at(std::size_t offset) const noexcept;
 };
+
+/// QEMU's handles of the registers of these names, each into the same place of `handles`; null
+/// where it has none. On a virtual CPU's thread.
+void find_register_handles(const PluginApi& api, std::span<const std::string_view> names,
+                           std::span<PluginRegister*> handles);
+/// By the interface. `bytes`: room for the answer.
+[[nodiscard]] std::optional<std::uint64_t> read_register(const PluginApi& api,
+                                                         PluginRegister* handle,
+                                                         GlibBytes* bytes) noexcept;
 
 /// The places in `object`, a copy of the first bytes of a CPU object, by what the interface told
 /// of the same moment. Nothing if they are not found, or found twice.
