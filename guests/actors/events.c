@@ -137,6 +137,34 @@ ACTOR(refused, "refused",
   return 0;
 }
 
+ACTOR(
+    aliases, "aliases",
+    "one page of code at 0x5ee600000000 and at 0x5ee700000000: COUNT calls of offset 0x123 in the "
+    "first, each between two in the second",
+    .on_request = 1) {
+  static const uint8_t code[] = {0x89, 0xf8, 0xff, 0xc0, 0xc3};  // mov eax, edi; inc eax; ret
+  enum { kOffset = 0x123, kPage = 4096 };
+  const long count = number_of("COUNT", 100);
+  const int file = memfd_create("code", 0);
+  if (file < 0 || ftruncate(file, kPage) != 0 ||
+      pwrite(file, code, sizeof code, kOffset) != sizeof code)
+    return 1;
+  int (*functions[2])(int);
+  for (int i = 0; i < 2; ++i) {
+    void* at = (void*)(0x5ee600000000 + i * 0x100000000);
+    if (mmap(at, kPage, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, file, 0) != at) return 1;
+    functions[i] = (int (*)(int))((uintptr_t)at + kOffset);
+  }
+  long right = 0;
+  for (int i = 0; i < (int)count; ++i) {
+    right += functions[1](i) == i + 1;
+    right += functions[0](i) == i + 1;
+    right += functions[1](i) == i + 1;
+  }
+  printf("pid %d right %ld\n", getpid(), right);
+  return 0;
+}
+
 ACTOR(movers, "movers",
       "four processes of COUNT reads of a byte; each is moved to another CPU while it waits in one",
       .on_request = 1) {

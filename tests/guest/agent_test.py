@@ -243,6 +243,33 @@ def memory(probe, guest):
     assert values[:5] == [None] * 5 and None not in values[5:10] and values[-7:] == [None] * 7, f"before, with and without it: {values}"
 
 
+def plugged(probe, guest):
+    """A virtual CPU comes, goes and comes again under a script: what runs on it is seen each time, with its arguments."""
+    where = "/sys/devices/system/cpu/cpu2"
+
+    def await_cpu(there, what):
+        for _ in range(600):
+            have = any(one.get("qom-path") and one["props"] == props for one in guest.qmp("query-hotpluggable-cpus"))
+            if have == there and (guest.run(f"test -e {where}")[0] == 0) == there:
+                return
+            time.sleep(0.05)
+        raise AssertionError(what)
+
+    free = min((one for one in guest.qmp("query-hotpluggable-cpus") if "qom-path" not in one), key=lambda one: list(one["props"].values()))
+    props = free["props"]
+    watch = Watch(probe, guest, "watch", 'Syscall(lseek) when (process.name == "calls") { Print("%d %d %d", arg1, arg2, cpu) }')
+    rounds, count = 2, 150  # each takes one of the threads that QEMU has room for, and gives none back (10.0: it ends at an assertion)
+    for _ in range(rounds):
+        guest.qmp("device_add", driver=free["type"], id="third", **props)
+        await_cpu(True, "the guest has no third CPU")
+        status, said = guest.run(f"[ $(cat {where}/online) = 1 ] || echo 1 > {where}/online; COUNT={count} taskset 4 /actors/calls")
+        assert status == 0, said
+        guest.qmp("device_del", id="third")
+        await_cpu(False, "the guest does not let go of its third CPU")
+    values = whole(watch.end())
+    assert values == [[i, 0x1234, 2] for i in range(count)] * rounds, f"{len(values)} of {rounds * count}: {values[:3]} ... {values[-3:]}"
+
+
 def writes(probe, guest):
     """Registers and code written by a CPU that is held at its event: the guest goes on with what was written."""
     vitrine = str(Path(probe).with_name("vitrine"))
@@ -276,6 +303,7 @@ def writes(probe, guest):
 def resumes(probe, guest):
     """Blocks of OnResume that need the host, and the monitor through it: all CPUs stand meanwhile, QEMU's main loop does not."""
     vitrine = str(Path(probe).with_name("vitrine"))
+    cpus = int(guest.run("cat /sys/devices/system/cpu/possible")[1].decode().strip().split("-")[-1]) + 1  # with those not plugged
     script = 'OnResume { @fired = count() @at[symbol(reg.rip)] = count() for (c in cpus) { @cpus = count() } }'
     process = subprocess.Popen([vitrine, "run", "--json", "-e", script, guest.name, "--duration", "4s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None:
@@ -284,7 +312,7 @@ def resumes(probe, guest):
     lines, told = process.communicate(timeout=60)
     maps = {row["map"]: row["entries"] for row in map(json.loads, lines.splitlines()) if row["type"] == "map"}
     fired = maps["fired"][0]["value"]
-    assert fired > 10 and maps["cpus"][0]["value"] == 2 * fired and sum(entry["value"] for entry in maps["at"]) > fired / 2, f"{fired} resumes: {maps}: {told}"
+    assert fired > 10 and maps["cpus"][0]["value"] == cpus * fired and sum(entry["value"] for entry in maps["at"]) > fired / 2, f"{fired} resumes: {maps}: {told}"
     watch = Watch(probe, guest, "watch", CALLS)
     act(guest, "calls", COUNT=100)
     numbers(whole(watch.end()), 100, "after held resumes")
@@ -394,13 +422,13 @@ def main():
         if words.plain:  # as in a QEMU that exports nothing but the plugin interface
             shapes["the plugin interface alone"] = (",plain=on", "memhp_default_state=offline")
         for shape, (more, append) in shapes.items():
-            machine = f"-plugin {words.agent},dir={folder}{more} -m 256M,slots=2,maxmem=1G"
+            machine = f"-plugin {words.agent},dir={folder}{more} -m 256M,slots=2,maxmem=1G -smp 2,maxcpus=4"
             with Guest(words.kernel, cpus=2, append=append, extra=machine, reboot=True) as guest:
                 path = f"{folder}/agent-{guest.pid}.sock"
                 tests = {"calls": lambda: calls(words.probe, guest), "replaced": lambda: replaced(words.probe, guest),
                          "second": lambda: second(words.probe, guest), "nonsense": lambda: nonsense(words.probe, guest, path),
                          "asked": lambda: asked(words.probe, guest), "thinned": lambda: thinned(words.probe, guest), "stopped": lambda: stopped_host(words.probe, guest), "slow": lambda: slow_reader(words.probe, guest), "late": lambda: late_host(words.probe, guest),
-                         "memory": lambda: memory(words.probe, guest), "writes": lambda: writes(words.probe, guest),
+                         "memory": lambda: memory(words.probe, guest), "plugged": lambda: plugged(words.probe, guest), "writes": lambda: writes(words.probe, guest),
                          "resumes": lambda: resumes(words.probe, guest), "reset": lambda: reset(words.probe, guest),
                          "killed": lambda: killed(words.probe, guest, words.kills)}
                 for name, test in tests.items():

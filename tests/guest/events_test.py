@@ -162,7 +162,7 @@ SyscallReturn(clone) when (process.name == "family") { Print("%d %d", process.pi
 def returns(test, guest):
     """Functions that are entered on one CPU and left on another, one within the other, each as often as it was called."""
     names = {line.split()[2] for line in guest.kallsyms().splitlines()}
-    functions = ["ksys_read", "vfs_read", "pipe_read" if "pipe_read" in names else "anon_pipe_read"]
+    functions = ["ksys_read", "vfs_read", "pipe_read" if "pipe_read" in names else "anon_pipe_read"] * 2  # two blocks each
     script = "".join(f'Return({name}) when (process.name == "movers") {{ Print("%d %d", thread.tid, ret) }}\n' for name in functions)
     with Watch(test.program, guest, script) as watch:
         said = acts(guest, "movers", 100)
@@ -174,7 +174,7 @@ def returns(test, guest):
         by_thread = Counter(row["values"][0] for row in rows)
         if len(rows) != reads or len(by_thread) != 4 or len(set(by_thread.values())) != 1 or any(row["values"][1] != 1 for row in rows):
             wrong.append(f"{name}: {reads} calls by 4 processes, returns: {dict(by_thread)}")
-    return f"{reads} reads, each moved while it waits: {len(watch.records)} returns of {len(functions)} functions on {len(cpus)} CPUs, {watch.lost} lost", wrong
+    return f"{reads} reads, each moved while it waits: {len(watch.records)} returns of {len(functions) // 2} functions by two blocks each on {len(cpus)} CPUs, {watch.lost} lost", wrong
 
 
 def writes(test, guest):
@@ -186,6 +186,26 @@ def writes(test, guest):
     have = [tuple(row["values"]) for row in watch.records]
     wrong = differences_of("writes", [(max(i - 1, 0), i) for i in range(count)], have)
     return f"{count} writes, {len(have)} seen, {watch.lost} lost", wrong + watch.in_order()
+
+
+def aliases(test, guest):
+    """Code that is mapped at two addresses, of which one is watched: each call there, and no other."""
+    count = 200
+    script = """
+ExecuteAt(0x5ee600000123) { Print("%x %d %x", event.address, arg0, reg.rip) }
+ExecuteAt(0x5ee600000125) when (process.name == "aliases") { @inner = count() }
+ExecuteAt(0x5ee700000123) { @other = count() }
+ExecuteAt(0x5ee800000123) { @never = count() }
+"""
+    with Watch(test.program, guest, script) as watch:
+        said = acts(guest, "aliases", count)
+    have = [tuple(row["values"]) for row in watch.of(0)]
+    wrong = differences_of("calls", [(0x5EE600000123, i, 0x5EE600000123) for i in range(count)], have)
+    counts = {name: rows[0]["count"] or rows[0]["value"] for name, rows in watch.maps.items() if rows}
+    counts = {name: value for name, value in counts.items() if value}
+    if counts != {"inner": count, "other": 2 * count} or f"right {3 * count}" not in said:
+        wrong.append(f"the maps say {counts}, the actor {said.strip()}")
+    return f"{count} calls at one address, {2 * count} at another of the same code: {len(have)} seen, {counts}, {watch.lost} lost", wrong
 
 
 STORES = 0x5EE500001000
@@ -323,14 +343,15 @@ def modules(test, guest):
     """Modules that are loaded and unloaded, by name."""
     loaded = guest.file("/proc/modules").decode()
     name, rounds = next(name for name in ("loop", "tun", "crc7", "ts_kmp") if f"{name} " not in loaded), 3
-    script = 'ModuleLoad { Print("%s", event.name) }\nModuleUnload { Print("%s", event.name) }'
+    script = 'ModuleLoad { Print("%s", event.name) }\nModuleUnload { Print("%s", event.name) }\nModuleLoad { Print("%s", event.name) }'
     with Watch(test.program, guest, script) as watch:
         for _ in range(rounds):
             guest.load(name)
             guest.unload(name)
     loads = [row["values"][0] for row in watch.of(0) if row["values"][0] == name]
     unloads = [row["values"][0] for row in watch.of(1) if row["values"][0] == name]
-    wrong = differences_of("loads", [name] * rounds, loads) + differences_of("unloads", [name] * rounds, unloads)
+    again = [row["values"][0] for row in watch.of(2) if row["values"][0] == name]
+    wrong = differences_of("loads", [name] * rounds, loads) + differences_of("loads by a second block", [name] * rounds, again) + differences_of("unloads", [name] * rounds, unloads)
     return f"{name} {rounds} times: {len(loads)} loads, {len(unloads)} unloads, {watch.lost} lost", wrong
 
 
@@ -553,7 +574,7 @@ Syscall(exit_group) when (process.name == "family") { @exits = count() }
     return f"{count} processes: {len(started)} starts, {len(ended)} exits, {watch.lost} lost and counted", wrong
 
 
-TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "births": births, "modules": modules, "followed": followed, "registers": registers, "exceptions": exceptions, "stacks": stacks, "names": names, "stalled": stalled, "bomb": bomb}  # fmt: skip
+TESTS = {"calls": calls, "compat": compat, "refused": refused, "returns": returns, "aliases": aliases, "writes": writes, "stores": stores, "raced": raced, "kernel-writes": kernel_writes, "msrs": msrs, "family": family, "births": births, "modules": modules, "followed": followed, "registers": registers, "exceptions": exceptions, "stacks": stacks, "names": names, "stalled": stalled, "bomb": bomb}  # fmt: skip
 
 
 class Test:

@@ -1,28 +1,28 @@
 #include "probe/agent/agent_rings.h"
 
+#include <utility>
+
 namespace vitrine::probe {
 
-void AgentRings::read(RingMemory rings) {
+void AgentRings::read(RingMemory rings, std::shared_ptr<const vmipl::Program> program) {
   const std::lock_guard lock(mutex_);
-  for (const auto& reader : old_readers_) lost_before_ += reader.lost();
-  old_rings_ = std::move(rings_);
-  old_readers_ = std::move(readers_);
-  rings_ = std::move(rings);
-  readers_.clear();
-  for (std::size_t i = 0; i < rings_.count(); ++i) readers_.emplace_back(rings_, i);
+  auto& added = all_.emplace_back();
+  added.program = std::move(program);
+  added.rings = std::move(rings);
+  for (std::size_t i = 0; i < added.rings.count(); ++i) added.readers.emplace_back(added.rings, i);
 }
 
 bool AgentRings::drain(EventSink& sink) {
   const std::lock_guard lock(mutex_);
   bool any = false;
-  for (auto* readers : {&old_readers_, &readers_}) {
-    for (auto& reader : *readers) {
+  for (auto& program : all_) {
+    for (auto& reader : program.readers) {
       // A bounded share of each: a CPU that floods its ring must not starve the others.
       for (unsigned i = 0; i < 4096; ++i) {
         const auto took = reader.take(record_);
         if (took == RingReader::Took::record) {
           any = true;
-          sink.records(record_);
+          sink.records_of(*program.program, record_);
           continue;
         }
         if (took == RingReader::Took::broken && !broken_told_) {
@@ -34,14 +34,20 @@ bool AgentRings::drain(EventSink& sink) {
       }
     }
   }
+  // In which nothing was left of anyone: only the last one's can come to hold more.
+  while (!any && all_.size() > 1) {
+    for (const auto& reader : all_.front().readers) lost_before_ += reader.lost();
+    all_.pop_front();
+  }
   return any;
 }
 
 std::uint64_t AgentRings::lost() const {
   const std::lock_guard lock(mutex_);
   auto lost = lost_before_;
-  for (const auto& reader : old_readers_) lost += reader.lost();
-  for (const auto& reader : readers_) lost += reader.lost();
+  for (const auto& program : all_) {
+    for (const auto& reader : program.readers) lost += reader.lost();
+  }
   return lost;
 }
 

@@ -167,7 +167,7 @@ Outcome<void> Source::load(Assignment mine) {
     return std::unexpected(
         Problem(Errc::unsupported, fmt::format("the agent refuses: {}", loaded->why)));
   auto rings = TRY(RingMemory::open(std::move(memory), loaded->rings));
-  rings_.read(std::move(rings));
+  rings_.read(std::move(rings), mine.program);
   running_ = true;
   running_maps_ = maps_.empty() ? nullptr : maps_.back().get();
   ++loads_;

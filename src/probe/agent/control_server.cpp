@@ -445,19 +445,18 @@ std::optional<Release> ControlServer::hold(Held& held, std::uint32_t limit_ms,
 std::optional<Release> ControlServer::await_release(Held& held, std::uint32_t limit_ms,
                                                     const HeldWriter& write) noexcept {
   if (held.vcpu >= waiting_.size()) return std::nullopt;
+  bool goes_on = false;
   {
     const std::lock_guard lock(hold_mutex_);
     if (!connected_) return std::nullopt;
     // Programs change: the host gets the event and the CPU goes on.
-    if (changing_)
-      waiting_[held.vcpu] = {};
-    else
-      waiting_[held.vcpu] = {held.token, false, {}, {}};
+    goes_on = changing_;
+    waiting_[held.vcpu] = {goes_on ? 0 : held.token, false, {}, {}};
   }
   if (!send(MessageKind::held, encode(held))) return std::nullopt;
+  if (goes_on) return Release{};
   std::unique_lock lock(hold_mutex_);
   auto& waiting = waiting_[held.vcpu];
-  if (changing_ && !waiting.released) return Release{};
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
   bool done = false;
   for (;;) {

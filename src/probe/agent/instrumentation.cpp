@@ -15,6 +15,7 @@ std::size_t kept_bytes(std::uint64_t widest) {
 }
 
 bool is_kernel(std::uint64_t address) { return static_cast<std::int64_t>(address) < 0; }
+constexpr std::uint64_t kInPage = 4095;
 
 /// Vectors with which the CPU pushes an error code. Source: Intel SDM vol. 3A, "Error Code".
 bool has_error_code(std::uint64_t vector) {
@@ -99,6 +100,7 @@ Instrumentation::Instrumentation(RunningProgram& program, const PluginApi& api)
 void Instrumentation::aim() {
   forget_hooks();
   addresses_.clear();
+  in_programs_.clear();
   hooks_.clear();
   accesses_.clear();
   watched_ = {};
@@ -143,7 +145,7 @@ void Instrumentation::place_hooks(std::map<std::uint64_t, std::vector<Trigger>> 
     Hook hook{this, address, {}, false, false, false};
     hook.ends = hook.calls = std::ranges::find(ends, address) != ends.end();
     for (auto& trigger : triggers) {
-      if (counts_only(trigger)) {
+      if (is_kernel(address) && counts_only(trigger)) {
         if (const auto map = counted_map(program_.program(), trigger.probe->probe))
           trigger.counter = program_.counters().counter(*map, api_);
       }
@@ -152,6 +154,7 @@ void Instrumentation::place_hooks(std::map<std::uint64_t, std::vector<Trigger>> 
     }
     hook.triggers = std::move(triggers);
     hooks_.push_back(std::move(hook));
+    if (!is_kernel(address)) in_programs_.emplace(address & kInPage, &hooks_.back());
   }
 }
 
@@ -161,22 +164,10 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
   const auto count = api_.block_size(block);
   if (count == 0 || program_.over()) return;
   if (!addresses_.empty()) {
-    const auto first = api_.instruction_address(api_.block_instruction(block, 0));
-    const auto last = api_.instruction_address(api_.block_instruction(block, count - 1));
-    auto at = std::lower_bound(addresses_.begin(), addresses_.end(), first);
-    for (std::size_t i = 0; i < count && at != addresses_.end() && *at <= last; ++i) {
-      auto* instruction = api_.block_instruction(block, i);
-      const auto address = api_.instruction_address(instruction);
-      while (at != addresses_.end() && *at < address) ++at;
-      if (at == addresses_.end() || *at != address) continue;
-      auto& hook = hooks_[static_cast<std::size_t>(at - addresses_.begin())];
-      for (const auto& trigger : hook.triggers) {
-        if (trigger.counter) api_.inline_execute(instruction, InlineOp::add, *trigger.counter, 1);
-      }
-      if (hook.calls)
-        api_.on_execute(instruction, on_execute,
-                        hook.writes ? CallbackRegisters::write : CallbackRegisters::read, &hook);
-    }
+    if (is_kernel(api_.block_address(block)))
+      translate_kernel(block, count);
+    else if (!in_programs_.empty())
+      translate_program(block, count);
   }
   if (watches_system_) {
     for (std::size_t i = 0; i < count; ++i) translate_system(block, i);
@@ -184,13 +175,76 @@ void Instrumentation::translate(PluginBlock* block) noexcept {
   if (!accesses_.empty() && reaches(block)) translate_accesses(block, count);
 }
 
+void Instrumentation::translate_kernel(PluginBlock* block, std::size_t count) noexcept {
+  const auto first = api_.instruction_address(api_.block_instruction(block, 0));
+  const auto last = api_.instruction_address(api_.block_instruction(block, count - 1));
+  auto at = std::lower_bound(addresses_.begin(), addresses_.end(), first);
+  for (std::size_t i = 0; i < count && at != addresses_.end() && *at <= last; ++i) {
+    auto* instruction = api_.block_instruction(block, i);
+    const auto address = api_.instruction_address(instruction);
+    while (at != addresses_.end() && *at < address) ++at;
+    if (at == addresses_.end() || *at != address) continue;
+    auto& hook = hooks_[static_cast<std::size_t>(at - addresses_.begin())];
+    for (const auto& trigger : hook.triggers) {
+      if (trigger.counter) api_.inline_execute(instruction, InlineOp::add, *trigger.counter, 1);
+    }
+    if (hook.calls)
+      api_.on_execute(instruction, on_execute,
+                      hook.writes ? CallbackRegisters::write : CallbackRegisters::read, &hook);
+  }
+}
+
+void Instrumentation::translate_program(PluginBlock* block, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    auto* instruction = api_.block_instruction(block, i);
+    const auto address = api_.instruction_address(instruction);
+    const auto [first, end] = in_programs_.equal_range(address & kInPage);
+    if (first == end) continue;
+    const auto start = api_.block_address(block);
+    ProgramHook hook{this, start, address, {}};
+    bool writes = false;
+    for (auto at = first; at != end; ++at) {
+      hook.hooks.push_back(at->second);
+      writes = writes || at->second->writes;
+    }
+    const std::lock_guard lock(mutex_);
+    auto& known = program_hooks_.try_emplace({start, address}, std::move(hook)).first->second;
+    api_.on_execute(instruction, on_program,
+                    writes ? CallbackRegisters::write : CallbackRegisters::read, &known);
+  }
+}
+
 void Instrumentation::forget_hooks() noexcept {
   const std::lock_guard lock(mutex_);
   system_hooks_.clear();
   store_hooks_.clear();
+  program_hooks_.clear();
+}
+
+void Instrumentation::begins(unsigned vcpu) {
+  auto* cpu = program_.vcpu(vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.begin_anew();
+  pending_[vcpu] = {};
+  stores_[vcpu] = {};
+  last_[vcpu] = {};
+  if (before_) before_->drop(vcpu);
 }
 
 // ---- at execution
+
+void Instrumentation::on_program(unsigned vcpu, void* data) {
+  const auto& self = *static_cast<const ProgramHook*>(data);
+  auto* cpu = self.owner->program_.vcpu(vcpu);
+  if (cpu == nullptr) return;
+  cpu->registers.settle();
+  // The CPU tells where the block is now: elsewhere by whole pages, if at all.
+  const auto moved = cpu->registers.get(Reg::rip).value_or(self.block) - self.block;
+  const auto address = self.address + (moved & ~kInPage);
+  for (const auto* hook : self.hooks) {
+    if (hook->address == address) self.owner->reached(*cpu, *hook);
+  }
+}
 
 void Instrumentation::on_execute(unsigned vcpu, void* data) {
   const auto& hook = *static_cast<const Hook*>(data);
@@ -212,9 +266,10 @@ void Instrumentation::reached(RunningProgram::Vcpu& cpu, const Hook& hook) noexc
   if (hook.ends) program_.kernel_ends("the kernel started another one (kexec)");
 }
 
-bool Instrumentation::returns(RunningProgram::Vcpu& cpu, std::uint64_t function,
+bool Instrumentation::returns(RunningProgram::Vcpu& cpu, const EventAt& event,
                               SiteRole role) noexcept {
   if (frames_.empty()) return role == SiteRole::exit;
+  const auto function = event.detail;
   const auto stack = cpu.registers.get(Reg::rsp).value_or(0);
   const auto slot = (stack >> 3) * 0x9e3779b97f4a7c15ULL >> 50;
   const std::lock_guard lock(mutex_);
@@ -223,11 +278,12 @@ bool Instrumentation::returns(RunningProgram::Vcpu& cpu, std::uint64_t function,
   Frame* found = nullptr;
   for (std::size_t i = 0; i < 8; ++i) {
     auto& frame = frames_[(slot + i) & (kFrames - 1)];
-    if (frame.stack == stack && frame.function == function) found = &frame;
+    if (frame.stack == stack && frame.function == function && frame.probe == event.probe)
+      found = &frame;
     if (frame.stack == 0) room = &frame;
   }
   if (role == SiteRole::entry) {
-    *(found != nullptr ? found : room) = {stack, function};
+    *(found != nullptr ? found : room) = {stack, function, event.probe};
     return false;
   }
   if (found != nullptr) *found = {};
@@ -242,7 +298,7 @@ bool Instrumentation::describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRo
       event.fields[0] = event.address;
       return true;
     case AgentEvent::function_return:
-      if (!returns(cpu, event.detail, role)) return false;
+      if (!returns(cpu, event, role)) return false;
       event.fields[0] = event.detail;
       event.result = static_cast<std::int64_t>(word(Reg::rax));
       return true;
@@ -329,15 +385,16 @@ bool Instrumentation::describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
   {
     // Loading is two sites: where it begins, with the module, and where it ends, with the result.
     const std::lock_guard lock(mutex_);
-    const auto known = std::find_if(loading_.begin(), loading_.end(),
-                                    [&](const ModuleBeingLoaded& one) { return one.task == task; });
+    const auto known = std::find_if(
+        loading_.begin(), loading_.end(),
+        [&](const ModuleBeingLoaded& one) { return one.task == task && one.probe == event.probe; });
     if (event.probe->event == AgentEvent::module_load) {
       if (entry) {
         const auto module = cpu.registers.get(Reg::rdi).value_or(0);
         if (known != loading_.end())
           known->module = module;
         else if (loading_.size() < 1024)
-          loading_.push_back({task, module});
+          loading_.push_back({event.probe, task, module});
         return false;
       }
       if (known == loading_.end()) return false;

@@ -31,6 +31,8 @@ class Instrumentation {
   /// QEMU threw all translations away, with what points from them to hooks. While all virtual CPUs
   /// stand. (Programs come and go at ever new addresses: hooks would never end.)
   void forget_hooks() noexcept;
+  /// The virtual CPU of that number is a new one: nothing is known of it. On its thread.
+  void begins(unsigned vcpu);
   /// Some of the plan's probes are elsewhere now. As forget_hooks(), whose work it does too.
   void aim();
   /// False: nothing of the program hangs on code, and blocks need not be looked at.
@@ -52,6 +54,7 @@ class Instrumentation {
   /// A function that was entered and has not returned: by where its return address lies.
   struct Frame {
     std::uint64_t stack = 0, function = 0;
+    const AgentProbe* probe = nullptr;
   };
   /// What happens at one instruction's address; a callback's data.
   struct Hook {
@@ -61,6 +64,13 @@ class Instrumentation {
     bool calls = false;   ///< a trigger does more than count
     bool writes = false;  ///< the host may write registers at it
     bool ends = false;    ///< the kernel ends there
+  };
+  /// An instruction of programs' code. One translation of it serves all addresses at which its page
+  /// is mapped, by programs whose other addresses may have hooks, and this one none.
+  struct ProgramHook {
+    Instrumentation* owner;
+    std::uint64_t block, address;    ///< as it was translated
+    std::vector<const Hook*> hooks;  ///< that lie as far into their pages
   };
   /// One translated system instruction.
   struct SystemHook {
@@ -96,6 +106,7 @@ class Instrumentation {
     std::uint8_t size = 0;
   };
   struct ModuleBeingLoaded {
+    const AgentProbe* probe;
     std::uint64_t task, module;
   };
 
@@ -104,11 +115,14 @@ class Instrumentation {
   void place_hooks(std::map<std::uint64_t, std::vector<Trigger>> by_address);
   [[nodiscard]] bool counts_only(const Trigger& trigger) const;
   static void on_execute(unsigned vcpu, void* hook);
+  static void on_program(unsigned vcpu, void* hook);
   static void on_system(unsigned vcpu, void* hook);
   static void on_access(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* owner);
   static void before_store(unsigned vcpu, void* hook);
   static void on_store(unsigned vcpu, std::uint32_t info, std::uint64_t address, void* hook);
 
+  void translate_kernel(PluginBlock* block, std::size_t count) noexcept;
+  void translate_program(PluginBlock* block, std::size_t count) noexcept;
   void translate_system(PluginBlock* block, std::size_t i) noexcept;
   [[nodiscard]] x86::SystemInstruction decode(PluginInstruction* instruction,
                                               std::uint8_t& size) const noexcept;
@@ -133,7 +147,7 @@ class Instrumentation {
   [[nodiscard]] bool describe(RunningProgram::Vcpu& cpu, EventAt& event, SiteRole role) noexcept;
   [[nodiscard]] bool describe_module(RunningProgram::Vcpu& cpu, EventAt& event,
                                      SiteRole role) noexcept;
-  [[nodiscard]] bool returns(RunningProgram::Vcpu& cpu, std::uint64_t function,
+  [[nodiscard]] bool returns(RunningProgram::Vcpu& cpu, const EventAt& event,
                              SiteRole role) noexcept;
   void fire_all(RunningProgram::Vcpu& cpu, AgentEvent kind, std::uint64_t param,
                 EventAt event) noexcept;
@@ -143,6 +157,7 @@ class Instrumentation {
   const PluginApi& api_;
   std::vector<std::uint64_t> addresses_;  ///< of hooks_, ascending
   std::vector<Hook> hooks_;
+  std::multimap<std::uint64_t, const Hook*> in_programs_;  ///< by how far into its page
   std::vector<Access> accesses_;
   WatchedSpans watched_;
   unsigned access_kinds_ = 0;
@@ -158,6 +173,8 @@ class Instrumentation {
   std::mutex mutex_;  ///< of what follows: translations come from several threads
   std::unordered_map<std::uint64_t, std::vector<std::unique_ptr<SystemHook>>> system_hooks_;
   std::unordered_map<std::uint64_t, std::vector<std::unique_ptr<StoreHook>>> store_hooks_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, ProgramHook>
+      program_hooks_;  ///< by block and address
   std::vector<ModuleBeingLoaded> loading_;
   std::vector<Frame> frames_;  ///< hashed by stack; empty where no function ends in another
   std::vector<std::array<PendingIn, 4>> pending_;  ///< by virtual CPU

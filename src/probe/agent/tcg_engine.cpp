@@ -196,7 +196,16 @@ void TcgEngine::put_in_place() {
 
 // ---- what QEMU calls
 
-void TcgEngine::vcpu_started(PluginId, unsigned) {}
+void TcgEngine::vcpu_started(PluginId, unsigned vcpu) {
+  auto& engine = *the_engine;
+  const std::shared_lock outside(engine.outside_);
+  if (vcpu < engine.slots_.size()) {
+    // What was queued on one that had this number was never done.
+    engine.slots_[vcpu]->queued.store(false);
+    engine.slots_[vcpu]->resumed.store(false);
+  }
+  if (auto* current = engine.current_.load(); current != nullptr) current->begins(vcpu);
+}
 
 void TcgEngine::translating(PluginId, PluginBlock* block) {
   auto& engine = *the_engine;

@@ -184,6 +184,15 @@ void VcpuRegisters::check_places() {
   tries_left_ = 0;
 }
 
+void VcpuRegisters::begin_anew() {
+  base_ = nullptr;
+  tries_left_ = kTries;
+  checks_left_ = 0;
+  settled_ = false;
+  if (handles_found_ && api_.cpu != nullptr)
+    object_ = static_cast<std::byte*>(api_.cpu(static_cast<int>(vcpu_)));
+}
+
 void VcpuRegisters::settle_now() {
   if (!handles_found_) find_handles();
   if (base_ == nullptr) {

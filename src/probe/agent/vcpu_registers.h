@@ -81,6 +81,9 @@ class VcpuRegisters {
       settle_now();
   }
 
+  /// Another CPU has the number from now on.
+  void begin_anew();
+
   /// As of now, on the CPU's thread.
   [[nodiscard]] std::optional<std::uint64_t> get(Reg reg) noexcept;
   /// A general register by its number in instructions.
@@ -106,7 +109,8 @@ class VcpuRegisters {
   const std::byte* base_ = nullptr;  ///< object_, once the places are believed
   RegisterPlaces places_;
   unsigned checks_left_ = 0;  ///< comparisons still to be made
-  unsigned tries_left_ = 64;
+  static constexpr unsigned kTries = 64;
+  unsigned tries_left_ = kTries;
   bool handles_found_ = false;
   bool settled_ = false;
 
