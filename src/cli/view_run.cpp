@@ -177,13 +177,13 @@ Outcome<Status> show(const linux::View& view, const ViewPlan& plan, RowWriter& w
   auto reader = session.guest().open(view);
   if (!reader) return std::unexpected(explain(std::move(reader).error(), session));
   for (const auto& missing : (*reader)->missing_columns()) {
-    bool asked = false;
+    bool asked = missing.columns.empty();
     for (std::size_t i = 0; i < plan.info->columns.size(); ++i) {
       const auto& column = plan.info->columns[i];
       asked = asked || (plan.query.wanted[i] && (plan.named || !column.of_some_kernels) &&
-                        linux::is_about(missing, column.name));
+                        missing.about(column.name));
     }
-    if (asked) context.console.remark("! " + escape(missing, context.console.charset));
+    if (asked) context.console.remark("! " + escape(missing.words(), context.console.charset));
   }
   WritingSink sink(*plan.info, plan.query, plan.keys, writer);
   auto tally = (*reader)->read(sink);

@@ -17,6 +17,9 @@ class CurrentTasks {
   /// `kernel` must outlive this. What it does not have of it, nothing is said of.
   explicit CurrentTasks(const Kernel& kernel);
 
+  /// This kernel says which task a CPU runs.
+  [[nodiscard]] bool known() const noexcept { return variable_.has_value(); }
+
   /// The task_struct of the task that runs on `cpu` now; its idle task if it idles.
   [[nodiscard]] std::optional<Gva> on(unsigned cpu) const;
 

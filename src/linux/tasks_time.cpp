@@ -29,17 +29,14 @@ CpuTime adjusted_cpu_time(CpuTime ticks, std::uint64_t runtime, CpuTime told) no
   return {user, system};
 }
 
-std::optional<BootClock> BootClock::open(const Kernel& kernel) {
+Outcome<BootClock> BootClock::open(const Kernel& kernel) {
   BootClock clock;
   clock.memory_ = &kernel.memory();
-  const auto& types = kernel.types();
-  const auto place = find_timekeeper(kernel);
-  const auto real = Field<std::int64_t>::from(types, "timekeeper.offs_real");
-  const auto boot = Field<std::int64_t>::from(types, "timekeeper.offs_boot");
-  if (!place || !real || !boot) return std::nullopt;
-  clock.real_ = *real;
-  clock.boot_ = *boot;
-  clock.timekeeper_ = place->timekeeper;
+  clock.timekeeper_ = TRY(find_timekeeper(kernel)).timekeeper;
+  FieldBinder bind(kernel.types());
+  bind(clock.real_, "timekeeper.offs_real");
+  bind(clock.boot_, "timekeeper.offs_boot");
+  TRY(bind.done());
   return clock;
 }
 

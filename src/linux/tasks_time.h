@@ -38,8 +38,8 @@ class BootClock {
   static constexpr const char* kUnreadable =
       "started: the kernel's clock cannot be read, or contradicts itself";
 
-  /// Nothing if this kernel's timekeeper cannot be found.
-  [[nodiscard]] static std::optional<BootClock> open(const Kernel& kernel);
+  /// @returns not_found  the symbol or member without which this kernel's timekeeper is not found
+  [[nodiscard]] static Outcome<BootClock> open(const Kernel& kernel);
 
   /// Nanoseconds since 1970 UTC at which CLOCK_BOOTTIME was 0: add a start time to it.
   /// What /proc/stat calls btime, in seconds. Nothing if it cannot be read.

@@ -1,6 +1,7 @@
 #include "linux/view.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -34,7 +35,7 @@ class WitnessedReader final : public ViewReader {
           refused, kernel_.ram().last_refused().value));
     return tally;
   }
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
     return inner_->missing_columns();
   }
 
@@ -70,6 +71,14 @@ std::string_view name(ColumnType type) noexcept {
   return "unknown";
 }
 
+bool MissingColumns::about(std::string_view column) const noexcept {
+  return std::ranges::find(columns, column) != columns.end();
+}
+
+std::string MissingColumns::words() const {
+  return columns.empty() ? reason : fmt::format("{}: {}", fmt::join(columns, ", "), reason);
+}
+
 RowSink::RowSink(const ViewInfo& info, const Query& query)
     : wanted_(query.wanted), pids_(query.pids), values_(info.columns.size()) {
   if (wanted_.empty()) {
@@ -102,16 +111,6 @@ Outcome<std::unique_ptr<ViewReader>> View::open(const Kernel& kernel) const {
   auto inner = TRY(open_(kernel));
   return std::make_unique<WitnessedReader>(std::move(inner), kernel,
                                            kernel.ram().refused() - before);
-}
-
-bool is_about(std::string_view missing, std::string_view column) noexcept {
-  auto names = missing.substr(0, missing.find(':'));
-  while (!names.empty()) {
-    const auto end = names.find(", ");
-    if (names.substr(0, end) == column) return true;
-    names.remove_prefix(end == std::string_view::npos ? names.size() : end + 2);
-  }
-  return false;
 }
 
 }  // namespace vitrine::linux

@@ -119,6 +119,16 @@ struct Tally {
   std::vector<std::string> warnings;  ///< a sentence each: what could not be read, and where
 };
 
+/// What this kernel does not give of a view.
+struct MissingColumns {
+  std::vector<std::string_view> columns;  ///< names; none: whole rows, which `reason` names
+  std::string reason;                     ///< "task_struct.seccomp.mode is not in this kernel"
+
+  [[nodiscard]] bool about(std::string_view column) const noexcept;
+  /// "uptime, boot_time: this kernel has no symbol tk_core"
+  [[nodiscard]] std::string words() const;
+};
+
 /// A view bound to one kernel: its fields are resolved.
 class ViewReader {
  public:
@@ -133,13 +143,9 @@ class ViewReader {
   /// Cost: in proportion to the rows, never to the guest's RAM. Every walk is bounded.
   [[nodiscard]] virtual Outcome<Tally> read(RowSink& rows) = 0;
 
-  /// Columns that this kernel's layout does not give, with the field that is missing:
-  /// "seccomp: task_struct.seccomp.mode is not in this kernel", or several before the colon:
-  /// "uptime, boot_time: ...". Empty: all are there.
-  [[nodiscard]] virtual std::vector<std::string> missing_columns() const { return {}; }
+  /// Columns that no row of this kernel has, by the reason. Empty: all are there.
+  [[nodiscard]] virtual std::vector<MissingColumns> missing_columns() const { return {}; }
 };
-/// Whether an entry of missing_columns() is about `column`.
-[[nodiscard]] bool is_about(std::string_view missing, std::string_view column) noexcept;
 
 /// What a view shows and how it is opened. Each view is one constant: linux/views/all_views.h.
 class View {

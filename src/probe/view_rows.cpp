@@ -55,7 +55,7 @@ Outcome<void> ViewRows::prepare() {
     // A column that this kernel does not give is missing in every row: said once.
     for (const auto& missing : (*reader)->missing_columns()) {
       for (const auto& column : use.columns) {
-        if (linux::is_about(missing, column)) say(fmt::format("{}.{}", use.view, missing));
+        if (missing.about(column)) say(fmt::format("{}.{}", use.view, missing.words()));
       }
     }
     readers_.emplace(view, std::move(*reader));

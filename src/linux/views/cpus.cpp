@@ -107,7 +107,7 @@ struct Fields {
   OptionalField<std::string> model, vendor;
   ArrayField<std::uint32_t> capabilities;
 
-  static Fields from(const TypeCatalogue& types, std::vector<std::string>& missing) {
+  static Fields from(const TypeCatalogue& types, std::string& missing) {
     Fields fields;
     FieldBinder bind(types);
     bind(fields.pid, "task_struct.pid");
@@ -122,7 +122,7 @@ struct Fields {
     bind(fields.model, "cpuinfo_x86.x86_model_id");
     bind(fields.vendor, "cpuinfo_x86.x86_vendor_id");
     bind(fields.capabilities, "cpuinfo_x86.x86_capability");
-    if (auto done = bind.done(); !done) missing.push_back(done.error().message);
+    if (auto done = bind.done(); !done) missing = done.error().message;
     return fields;
   }
 };
@@ -166,7 +166,27 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override { return missing_; }
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
+    const auto absent = [&](std::vector<std::string_view> columns, std::string reason) {
+      missing.push_back({std::move(columns), std::move(reason)});
+    };
+    const auto no_symbol = [](std::string_view name) {
+      return fmt::format("this kernel has no symbol {}", name);
+    };
+    if (!current_.known())
+      absent({"pid", "name", "task", "idle"}, no_symbol("current_task"));
+    else if (!missing_.empty())
+      absent({"pid", "name"}, missing_);
+    if (!kernel_.symbols().find("runqueues")) absent({"idle_task"}, no_symbol("runqueues"));
+    if (!kernel_.symbols().find("cpu_info") && !boot_cpu())
+      absent({"apic_id", "model", "vendor", "family", "model_number", "stepping", "microcode",
+              "flags"},
+             no_symbol(kernel_.one_cpu() ? "boot_cpu_data" : "cpu_info"));
+    else if (!kernel_.symbols().find("x86_cap_flags"))
+      absent({"flags"}, no_symbol("x86_cap_flags"));
+    return missing;
+  }
 
  private:
   [[nodiscard]] std::optional<std::vector<std::uint64_t>> mask(std::string_view symbol) const {
@@ -186,6 +206,12 @@ class Reader final : public ViewReader {
     const auto at = kernel_.per_cpu(*address, cpu);
     if (!at) return std::nullopt;
     return *at;
+  }
+
+  /// What a kernel for one CPU has in place of cpu_info (arch/x86/include/asm/processor.h).
+  [[nodiscard]] std::optional<Gva> boot_cpu() const {
+    if (!kernel_.one_cpu()) return std::nullopt;
+    return kernel_.symbols().find("boot_cpu_data");
   }
 
   /// The pid of the process whose thread is on this CPU.
@@ -224,7 +250,8 @@ class Reader final : public ViewReader {
     if (!rows.wants_any(kApicId, kModel, kVendor, kFamily, kModelNumber, kStepping, kMicrocode,
                         kFlags))
       return;
-    const auto info = variable("cpu_info", cpu);
+    auto info = variable("cpu_info", cpu);
+    if (!info) info = boot_cpu();
     if (!info) return;
     const auto number = [&](std::size_t column, const auto& field) {
       if (const auto value = field.read(memory_, *info); value && *value)
@@ -279,7 +306,7 @@ class Reader final : public ViewReader {
   const VirtualMemory& memory_;
   SymbolLookup lookup_;
   CurrentTasks current_;
-  std::vector<std::string> missing_;
+  std::string missing_;  ///< what is, of the members that tell who runs
   Fields fields_;
   std::optional<std::vector<std::string>> flag_names_;
 };

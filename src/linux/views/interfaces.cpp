@@ -205,14 +205,15 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  std::vector<std::string> missing_columns() const override {
-    std::vector<std::string> missing;
+  std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
     if (!counters_)
-      missing.push_back("rx_bytes, rx_packets, tx_bytes, tx_packets: " + counters_.error().message);
+      missing.push_back(
+          {{"rx_bytes", "rx_packets", "tx_bytes", "tx_packets"}, counters_.error().message});
     if (!fields_.has_ipv6)
-      missing.emplace_back("addresses: inet6_ifaddr is not in this kernel: IPv4 alone");
+      missing.push_back({{"addresses"}, "inet6_ifaddr is not in this kernel: IPv4 alone"});
     if (!fields_.has_neighbours)
-      missing.emplace_back("master, lower: net_device.adj_list is not in this kernel");
+      missing.push_back({{"master", "lower"}, "net_device.adj_list is not in this kernel"});
     return missing;
   }
 

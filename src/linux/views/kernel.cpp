@@ -141,12 +141,36 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
-    std::vector<std::string> missing;
-    if (!clock_) missing.push_back("uptime, boot_time: " + clock_problem_);
-    if (!free_pages_) missing.emplace_back("memory_free: NR_FREE_PAGES is not in this kernel");
-    if (!clocksource_name_.bound())
-      missing.emplace_back("clocksource: clocksource.name is not in this kernel");
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
+    const auto needs = [&](std::string_view symbol, std::vector<std::string_view> columns) {
+      if (!kernel_.symbols().find(symbol))
+        missing.push_back(
+            {std::move(columns), fmt::format("this kernel has no symbol {}", symbol)});
+    };
+    needs("init_uts_ns", {"version", "machine", "hostname", "domainname"});
+    needs("saved_command_line", {"command_line"});
+    needs("tainted_mask", {"tainted", "taints"});
+    if (!clock_) missing.push_back({{"uptime", "boot_time"}, clock_problem_});
+    if (!kernel_.one_cpu()) {
+      needs("__cpu_online_mask", {"cpus_online"});
+      needs("__cpu_possible_mask", {"cpus_possible"});
+    }
+    needs("_totalram_pages", {"memory"});
+    if (free_pages_)
+      needs("vm_zone_stat", {"memory_free"});
+    else
+      missing.push_back({{"memory_free"}, "NR_FREE_PAGES is not in this kernel"});
+    if (kernel_.identity().build_id.empty())
+      missing.push_back({{"build_id"},
+                         kernel_.symbols().find("__start_notes")
+                             ? "the kernel carries none"
+                             : "this kernel has no symbol __start_notes"});
+    if (clocksource_name_.bound())
+      needs("curr_clocksource", {"clocksource"});
+    else
+      missing.push_back({{"clocksource"}, "clocksource.name is not in this kernel"});
+    needs("jiffies_64", {"jiffies"});
     return missing;
   }
 

@@ -81,9 +81,9 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
     if (layout_.comm) return {};
-    return {"thread_name: printk_info.comm is not in this kernel"};
+    return {{{"thread_name"}, "printk_info.comm is not in this kernel"}};
   }
 
  private:

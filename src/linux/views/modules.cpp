@@ -156,14 +156,16 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
-    std::vector<std::string> missing;
-    if (!layout_.source_list)
-      missing.emplace_back("used_by: module.source_list is not in this kernel");
-    if (!layout_.refcount) missing.emplace_back("references: module.refcnt is not in this kernel");
-    if (!layout_.exit) missing.emplace_back("exit: module.exit is not in this kernel");
-    if (!notes_.known && !layout_.build_id)
-      missing.emplace_back("build_id: module.notes_attrs is not in this kernel");
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
+    const auto absent = [&](bool there, std::string_view column, const char* why) {
+      if (!there) missing.push_back({{column}, why});
+    };
+    absent(layout_.source_list.has_value(), "used_by", "module.source_list is not in this kernel");
+    absent(layout_.refcount.has_value(), "references", "module.refcnt is not in this kernel");
+    absent(layout_.exit.has_value(), "exit", "module.exit is not in this kernel");
+    absent(notes_.known || layout_.build_id, "build_id",
+           "module.notes_attrs is not in this kernel");
     return missing;
   }
 

@@ -33,7 +33,7 @@ class ProcessesReader final : public ViewReader {
     return tally;
   }
 
-  std::vector<std::string> missing_columns() const override { return row_.missing(); }
+  std::vector<MissingColumns> missing_columns() const override { return row_.missing(); }
 
  private:
   enum class Row { told, ended, unreadable };

@@ -107,7 +107,7 @@ Outcome<Fields> Fields::open(const Kernel& kernel) {
                                   f.ns_cgroup, f.ns_time, f.ns_time_for_children);
 
   const auto absent = [&](const char* column, bool there, const char* field) {
-    if (!there) f.missing.push_back(fmt::format("{}: {} is not in this kernel", column, field));
+    if (!there) f.missing.push_back({{column}, fmt::format("{} is not in this kernel", field)});
   };
   absent("seccomp", f.seccomp.exists(), "task_struct.seccomp.mode");
   absent("login_uid", f.login_uid.exists(), "task_struct.loginuid");

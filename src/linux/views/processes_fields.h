@@ -60,8 +60,8 @@ struct Fields : TaskMembers {
   // fs_struct, file
   Embedded fs_root, fs_pwd, file_path;
 
-  /// Columns that this kernel does not have, as ViewReader::missing_columns() says them.
-  std::vector<std::string> missing;
+  /// Columns that this kernel does not have.
+  std::vector<MissingColumns> missing;
 
   /// @returns not_found  the members without which no row can be told
   [[nodiscard]] static Outcome<Fields> open(const Kernel& kernel);

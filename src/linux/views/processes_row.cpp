@@ -43,15 +43,13 @@ ProcessRow::ProcessRow(const Kernel& kernel, Fields fields, TaskList tasks, Path
   if (auto found = maps::AreaFinder::open(kernel)) {
     areas_ = *std::move(found);
   } else {
-    f_.missing.push_back(fmt::format("hollow: {}", found.error().message));
+    f_.missing.push_back({{"hollow"}, found.error().message});
   }
   if (auto found = CgroupNames::open(kernel)) cgroups_ = *std::move(found);
-  if (!cgroups_) {
-    f_.missing.emplace_back("cgroup: this kernel has no control groups, or css_set is unknown");
-    f_.missing.emplace_back("cgroups: this kernel has no control groups, or css_set is unknown");
-  }
-  if (!clock_)
-    f_.missing.emplace_back("started: tk_core or timekeeper.offs_real is not in this kernel");
+  if (!cgroups_)
+    f_.missing.push_back(
+        {{"cgroup", "cgroups"}, "this kernel has no control groups, or css_set is unknown"});
+  if (!clock_) f_.missing.push_back({{"started"}, clock_.error().message});
 }
 
 Outcome<ProcessRow> ProcessRow::open(const Kernel& kernel) {

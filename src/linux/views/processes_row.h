@@ -24,8 +24,8 @@ class ProcessRow {
   /// `kernel` must outlive this. @returns not_found  the members without which no row can be told
   [[nodiscard]] static Outcome<ProcessRow> open(const Kernel& kernel);
 
-  /// Columns that this kernel does not have, as ViewReader::missing_columns() says them.
-  [[nodiscard]] const std::vector<std::string>& missing() const { return f_.missing; }
+  /// Columns that this kernel does not have.
+  [[nodiscard]] const std::vector<MissingColumns>& missing() const { return f_.missing; }
 
   /// Forgets what earlier listings taught about names, and reads the boot time.
   void new_listing(const RowSink& rows, Tally& tally);
@@ -82,7 +82,7 @@ class ProcessRow {
   MemoryFields mm_fields_;
   std::optional<maps::AreaFinder> areas_;
   std::optional<CgroupNames> cgroups_;
-  std::optional<BootClock> clock_;
+  Outcome<BootClock> clock_;
 
   std::optional<std::int64_t> boot_time_;
   std::unordered_map<Gva, Forebear> forebears_;

@@ -110,11 +110,11 @@ class Reader final : public ViewReader {
         has_table_(kernel.symbols().find("init_pid_ns").has_value()),
         has_queues_(kernel.symbols().find("runqueues").has_value()) {}
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
-    std::vector<std::string> missing;
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
     if (!has_table_)
-      missing.emplace_back("numbered, table_pid: this kernel has no symbol init_pid_ns");
-    if (!has_queues_) missing.emplace_back("cpu: this kernel has no symbol runqueues");
+      missing.push_back({{"numbered", "table_pid"}, "this kernel has no symbol init_pid_ns"});
+    if (!has_queues_) missing.push_back({{"cpu"}, "this kernel has no symbol runqueues"});
     return missing;
   }
 

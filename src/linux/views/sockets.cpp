@@ -187,10 +187,11 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  std::vector<std::string> missing_columns() const override {
-    auto missing = tables_.missing();
-    missing.insert(missing.end(), fields_.missing().begin(), fields_.missing().end());
-    if (!owners_) missing.push_back("process, pid, fd, owners: " + owners_.error().message);
+  std::vector<MissingColumns> missing_columns() const override {
+    std::vector<MissingColumns> missing;
+    for (const auto& reason : tables_.missing()) missing.push_back({{}, reason});
+    for (const auto& reason : fields_.missing()) missing.push_back({{}, reason});
+    if (!owners_) missing.push_back({{"process", "pid", "fd", "owners"}, owners_.error().message});
     return missing;
   }
 

@@ -157,12 +157,9 @@ class Reader final : public ViewReader {
     return tally;
   }
 
-  [[nodiscard]] std::vector<std::string> missing_columns() const override {
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
     if (relays_) return {};
-    std::vector<std::string> missing;
-    for (const auto column : {"relay", "relay_port", "relay_outgoing"})
-      missing.push_back(fmt::format("{}: {}", column, relays_.error().message));
-    return missing;
+    return {{{"relay", "relay_port", "relay_outgoing"}, relays_.error().message}};
   }
 
  private:

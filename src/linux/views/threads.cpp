@@ -120,7 +120,7 @@ struct Fields : TaskMembers {
 
 class ThreadsReader final : public ViewReader {
  public:
-  ThreadsReader(const Kernel& kernel, Fields fields, TaskList tasks, std::optional<BootClock> clock)
+  ThreadsReader(const Kernel& kernel, Fields fields, TaskList tasks, Outcome<BootClock> clock)
       : ahead_(kernel.read_ahead()),
         memory_(kernel.memory()),
         cpu_count_(kernel.cpu_count()),
@@ -147,9 +147,9 @@ class ThreadsReader final : public ViewReader {
     return tally;
   }
 
-  std::vector<std::string> missing_columns() const override {
+  std::vector<MissingColumns> missing_columns() const override {
     if (clock_) return {};
-    return {"started: tk_core or timekeeper.offs_real is not in this kernel"};
+    return {{{"started"}, clock_.error().message}};
   }
 
  private:
@@ -225,7 +225,7 @@ class ThreadsReader final : public ViewReader {
   unsigned cpu_count_;
   Fields f_;
   TaskList tasks_;
-  std::optional<BootClock> clock_;
+  Outcome<BootClock> clock_;
   std::optional<std::int64_t> boot_time_;
   ReadPlan plan_;
   Snapshot task_{f_.task}, again_{f_.second_look};
