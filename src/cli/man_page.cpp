@@ -107,7 +107,7 @@ std::string man_page() {
   text += term("2", "", "the command line was wrong, or the script given to run");
   text += term("3", "",
                "shown, but not all of it is sure: doubtful or unreadable rows, a bound reached, a "
-               "failed self-test; "
+               "self-test that failed or could not tell; "
                "standard error says what");
   text += term("4", "", "scan: there were findings");
   text += ".SH ENVIRONMENT\n";

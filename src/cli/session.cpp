@@ -58,7 +58,10 @@ Outcome<Session> Session::open(Context& context, const Arguments& words) {
   session.guest_ = std::move(*guest);
   for (const auto& warning : session.guest_->health().warnings) say(warning);
   for (const auto& check : session.guest_->health().checks) {
-    if (!check.ok) say(fmt::format("self-test \"{}\" failed: {}", check.name, check.detail));
+    if (check.verdict == linux::Health::Verdict::passed) continue;
+    say(fmt::format("self-test \"{}\" {}: {}", check.name,
+                    check.verdict == linux::Health::Verdict::failed ? "failed" : "not known",
+                    check.detail));
   }
   return session;
 }
@@ -85,12 +88,7 @@ Outcome<void> Session::still_there() const {
   return {};
 }
 
-Status Session::status() const {
-  for (const auto& check : guest_->health().checks) {
-    if (!check.ok) return Status::doubtful;
-  }
-  return Status::done;
-}
+Status Session::status() const { return guest_->health().ok() ? Status::done : Status::doubtful; }
 
 Problem explain(Problem problem, const Session& session) {
   auto there = session.still_there();

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 
@@ -49,7 +50,7 @@ Outcome<std::vector<std::byte>> read_types(const VirtualMemory& memory,
 /// What is said where the guest's own tables are not those of its kernel, and the kept serve.
 void tell_altered(Health& health, const char* what, double likeness, std::string_view path) {
   health.checks.push_back(
-      {what, false,
+      {what, Health::Verdict::failed,
        fmt::format("the guest's own {} differs from what its kernel carried before", what)});
   health.warnings.push_back(
       fmt::format("THE GUEST'S {} WAS ALTERED: its bytes are not those that this kernel (same "
@@ -140,6 +141,7 @@ struct Kernel::State {
   Identity identity;
   Health health;
   Gva per_cpu_offsets;
+  bool lists_data = true;
   bool uniprocessor = false;  ///< CONFIG_SMP is not set: a per-CPU variable is one like others
   unsigned cpus = 1;
   Field<Gva> mm_pgd;
@@ -150,10 +152,8 @@ Kernel::Kernel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Kernel::~Kernel() = default;
 
 bool Health::ok() const {
-  for (const auto& check : checks) {
-    if (!check.ok) return false;
-  }
-  return true;
+  return std::ranges::all_of(checks,
+                             [](const Check& check) { return check.verdict == Verdict::passed; });
 }
 
 std::string default_cache_directory() {
@@ -208,6 +208,7 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   state->identity =
       read_identity(state->memory, machine.memory(), state->place, state->symbols, health.warnings);
   state->types = std::move(types);
+  state->lists_data = lists_data;
   if (!state->types.empty()) {
     FieldBinder bind(state->types);
     bind(state->mm_pgd, "mm_struct.pgd");
@@ -246,6 +247,7 @@ const Identity& Kernel::identity() const { return state_->identity; }
 const Health& Kernel::health() const { return state_->health; }
 const SymbolTable& Kernel::symbols() const { return state_->symbols; }
 const TypeCatalogue& Kernel::types() const { return state_->types; }
+bool Kernel::lists_data() const { return state_->lists_data; }
 bool Kernel::has_types() const { return !state_->types.empty(); }
 unsigned Kernel::cpu_count() const { return state_->cpus; }
 bool Kernel::one_cpu() const { return state_->uniprocessor; }

@@ -38,14 +38,18 @@ struct Identity {
 /// What the attach found out about itself; printed by `vitrine info` and by anything
 /// that shows a warning.
 struct Health {
+  /// not_known: this kernel does not tell what it takes to answer; nothing speaks against it
+  /// either.
+  enum class Verdict : std::uint8_t { passed, failed, not_known };
   struct Check {
-    std::string name;  ///< "init_task", "task list", "current tasks", "types", "map"
-    bool ok = false;
-    std::string detail;  ///< "swapper/0", "97 tasks, closed", "cpu 1: not in the task list"
+    std::string name;  ///< "init_task", "task list", "current tasks", "types", "memory map"
+    Verdict verdict = Verdict::failed;
+    std::string detail;  ///< "swapper/0", "97 tasks, closed", "cpu 1: not in the task list"; or why
   };
   std::vector<Check> checks;
   std::vector<std::string> notes;     ///< what was recovered, from where, in how long
   std::vector<std::string> warnings;  ///< what is missing or doubtful
+  /// Every check passed. What could not be checked is not sure either.
   [[nodiscard]] bool ok() const;
 };
 
@@ -98,6 +102,8 @@ class Kernel {
 
   /// Possible CPUs (nr_cpu_ids), at most 8192.
   [[nodiscard]] unsigned cpu_count() const;
+  /// Its kallsyms has variables, too (CONFIG_KALLSYMS_ALL): one that is not there does not exist.
+  [[nodiscard]] bool lists_data() const;
   /// It was built for one CPU (no CONFIG_SMP).
   [[nodiscard]] bool one_cpu() const;
   /// Where CPU `cpu` keeps the per-CPU variable at `variable` (a symbol's address, or

@@ -42,10 +42,11 @@ void check_inferred_map(const Kernel& kernel, Health& health) {
   }
   const auto agreement = compare_map(machine.memory().ram(), *table);
   if (agreement.agrees) {
-    health.checks.push_back({"inferred map", true, "the kernel's own e820 table says the same"});
+    health.checks.push_back(
+        {"inferred map", Health::Verdict::passed, "the kernel's own e820 table says the same"});
     return;
   }
-  health.checks.push_back({"inferred map", false, agreement.words});
+  health.checks.push_back({"inferred map", Health::Verdict::failed, agreement.words});
   std::string hint = "what lies beyond is read wrongly or not at all";
   if (machine.layouts().size() > 1) hint += "; its RAM can be read in other ways, see the notes";
   health.warnings.push_back(

@@ -13,7 +13,21 @@
 namespace vitrine::linux {
 namespace {
 
+using Check = Health::Check;
+using enum Health::Verdict;
+
 constexpr std::size_t kMaxTasks = 1'000'000;
+
+Check verdict(std::string name, bool ok, std::string detail) {
+  return {std::move(name), ok ? passed : failed, std::move(detail)};
+}
+
+/// `symbols` are not in kallsyms: where that has no variables at all, nobody can know.
+Check without(const Kernel& kernel, std::string name, std::string_view symbols) {
+  if (!kernel.lists_data())
+    return {std::move(name), not_known, fmt::format("kallsyms has no data: no {}", symbols)};
+  return {std::move(name), failed, fmt::format("no symbol {}", symbols)};
+}
 
 struct TaskFields {
   Field<std::string> comm;
@@ -33,19 +47,19 @@ struct TaskFields {
   }
 };
 
-Health::Check check_init_task(const Kernel& kernel, const TaskFields& fields, Gva init_task) {
+Check check_init_task(const Kernel& kernel, const TaskFields& fields, Gva init_task) {
   const auto name = fields.comm.read(kernel.memory(), init_task);
-  if (!name) return {"init_task", false, describe(name.error())};
-  return {"init_task", name->starts_with("swapper"), *name};
+  if (!name) return {"init_task", failed, describe(name.error())};
+  return verdict("init_task", name->starts_with("swapper"), *name);
 }
 
 /// Walks the task list once around. It changes while we walk: a try that leads
 /// astray is made again.
-Health::Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gva init_task,
-                              std::unordered_set<Gva>& seen) {
+Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gva init_task) {
   constexpr int kTries = 5;
-  Health::Check check{"task list", false, ""};
-  for (int tried = 0; tried < kTries && !check.ok; ++tried) {
+  std::unordered_set<Gva> seen;
+  Check check{"task list", failed, ""};
+  for (int tried = 0; tried < kTries && check.verdict == failed; ++tried) {
     seen.clear();
     Gva task = init_task;
     check.detail = "does not close";
@@ -58,7 +72,7 @@ Health::Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gv
       }
       task = fields.tasks.owner(*next);
       if (task == init_task) {
-        check.ok = true;
+        check.verdict = passed;
         check.detail = fmt::format("{} processes, closed", seen.size() - 1);
       }
     }
@@ -67,12 +81,13 @@ Health::Check check_task_list(const Kernel& kernel, const TaskFields& fields, Gv
 }
 
 /// The task each CPU runs: `current_task`, in 6.2 to 6.14 the first member of `pcpu_hot`.
-Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
-  Health::Check check{"current tasks", true, ""};
+Check check_current(const Kernel& kernel, const TaskFields& fields) {
+  constexpr const char* kName = "current tasks";
   auto variable = kernel.symbols().find("current_task");
   if (!variable) variable = kernel.symbols().find("pcpu_hot");
-  if (!variable) return {"current tasks", false, "no per-CPU variable names them"};
+  if (!variable) return without(kernel, kName, "current_task, pcpu_hot");
   unsigned online = 0;
+  std::string wrong;
   for (unsigned cpu = 0; cpu < kernel.cpu_count(); ++cpu) {
     const auto at = kernel.per_cpu(*variable, cpu);
     if (!at) continue;
@@ -83,12 +98,10 @@ Health::Check check_current(const Kernel& kernel, const TaskFields& fields) {
     const auto name = fields.comm.read(kernel.memory(), Gva{*task});
     ++online;
     if (pid && name && *pid >= 0) continue;
-    check.ok = false;
-    check.detail += fmt::format("cpu {}: no task at {:#x}; ", cpu, *task);
+    wrong += fmt::format("cpu {}: no task at {:#x}; ", cpu, *task);
   }
-  if (check.ok) check.detail = fmt::format("{} CPU{}", online, online == 1 ? "" : "s");
-  check.ok = check.ok && online > 0;
-  return check;
+  if (!wrong.empty()) return {kName, failed, wrong};
+  return verdict(kName, online > 0, fmt::format("{} CPU{}", online, online == 1 ? "" : "s"));
 }
 
 /// The last page of RAM that the kernel has, and where what it has does not lie in our map.
@@ -125,12 +138,14 @@ std::optional<KernelRam> ram_of_kernel(const Kernel& kernel) {
 /// All RAM that the kernel has must be RAM in our map, and that must end soon after its last page.
 /// (What an image holds further up is firmware; what another backend holds there is an NVDIMM, or a
 /// DIMM that the kernel has not taken yet.)
-Health::Check check_memory(const Kernel& kernel) {
+Check check_memory(const Kernel& kernel) {
+  constexpr const char* kName = "memory map";
   constexpr std::uint64_t kKeptByFirmware = 64 * kMiB;  // at the end of RAM, at most
   const auto ram = ram_of_kernel(kernel);
-  if (!ram) return {"memory map", false, "max_pfn cannot be read"};
+  if (!ram && kernel.symbols().find("max_pfn")) return {kName, failed, "max_pfn cannot be read"};
+  if (!ram) return without(kernel, kName, "iomem_resource, max_pfn");
   if (ram->outside) {
-    return {"memory map", false,
+    return {kName, failed,
             fmt::format("the kernel has RAM at {:#x}, our map has not", ram->outside->value)};
   }
   const Gpa last = ram->last;
@@ -139,11 +154,10 @@ Health::Check check_memory(const Kernel& kernel) {
     if (range.contains(last)) end = range.end();
   }
   if (!end)
-    return {"memory map", false,
-            fmt::format("the kernel's last page, {:#x}, is not RAM", last.value)};
-  return {
-      "memory map", *end - last <= kKeptByFirmware,
-      fmt::format("the kernel's last page is {:#x}, RAM ends at {:#x}", last.value, end->value)};
+    return {kName, failed, fmt::format("the kernel's last page, {:#x}, is not RAM", last.value)};
+  return verdict(
+      kName, *end - last <= kKeptByFirmware,
+      fmt::format("the kernel's last page is {:#x}, RAM ends at {:#x}", last.value, end->value));
 }
 
 }  // namespace
@@ -151,21 +165,27 @@ Health::Check check_memory(const Kernel& kernel) {
 void run_self_test(const Kernel& kernel, Health& health) {
   health.checks.push_back(check_memory(kernel));
   if (!kernel.has_types()) {
+    // Where BTF stands is named by the kernel that has it: then it is what does not parse.
+    const bool carried = kernel.symbols().find("__start_BTF").has_value();
     health.checks.push_back(
-        {"types", false, "this kernel has no BTF: views of structures cannot be had"});
+        carried ? Check{"types", failed, "this kernel's BTF cannot be read"}
+                : Check{"types", not_known,
+                        "this kernel has no BTF: views of structures cannot be had"});
     return;
   }
-  health.checks.push_back({"types", true, "BTF"});
+  health.checks.push_back({"types", passed, "BTF"});
   const auto fields = TaskFields::from(kernel.types());
   const auto init_task = kernel.symbols().find("init_task");
-  if (!fields || !init_task) {
-    health.checks.push_back(
-        {"init_task", false, fields ? "no symbol init_task" : fields.error().message});
+  if (!fields) {
+    health.checks.push_back({"init_task", failed, fields.error().message});
     return;
   }
-  std::unordered_set<Gva> tasks;
+  if (!init_task) {
+    health.checks.push_back(without(kernel, "init_task", "init_task"));
+    return;
+  }
   health.checks.push_back(check_init_task(kernel, *fields, *init_task));
-  health.checks.push_back(check_task_list(kernel, *fields, *init_task, tasks));
+  health.checks.push_back(check_task_list(kernel, *fields, *init_task));
   health.checks.push_back(check_current(kernel, *fields));
 }
 

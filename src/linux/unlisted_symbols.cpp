@@ -46,17 +46,24 @@ class Image {
   Bytes bytes_;
 };
 
-/// "Linux version 6.1.0 (builder) ...\n": its format begins alike, and the log holds it again.
+/// "Linux version 6.1.0 (builder) ... #1 SMP ...\n": its format begins alike, and the log holds it
+/// again. From 6.1 on a placeholder, whose build has no number, stands before it (commit
+/// 2df8220cc511).
 std::optional<std::uint64_t> find_banner(const Image& image) {
   const auto text = image.text();
+  std::optional<std::uint64_t> unnumbered;
   for (auto at = text.find(kBannerStart); at != std::string_view::npos;
        at = text.find(kBannerStart, at + 1)) {
     const auto rest = text.substr(at + kBannerStart.size(), kMaxBanner);
     const auto end = rest.find('\0');
     if (end == std::string_view::npos || end < 2 || rest[end - 1] != '\n') continue;
-    if (rest.front() >= '0' && rest.front() <= '9') return at;
+    const auto digit = [&](std::size_t i) { return rest[i] >= '0' && rest[i] <= '9'; };
+    if (!digit(0)) continue;
+    const auto build = rest.substr(0, end).rfind(" #");
+    if (build != std::string_view::npos && digit(build + 2)) return at;
+    if (!unnumbered) unnumbered = at;
   }
-  return std::nullopt;
+  return unnumbered;
 }
 
 /// The handlers of the first three system calls, in their order.

@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
+from truth_values import NOT_KNOWN  # noqa: E402
 from images import KINDS, images_of  # noqa: E402
 from vitrine_guests import LABELS, Guest  # noqa: E402
 
@@ -46,6 +47,26 @@ OVMF = (
 )
 
 
+# What a kernel does not tell for want of a symbol: a whole view, or columns of it.
+NO_SYMBOL = re.compile(r"this kernel has no symbol (\w+)")
+MISSING = re.compile(r"^! (\w+(?:, \w+)*): (.*)$", re.M)
+
+
+def lacks(truth, reason):
+    """The symbol that `reason` names, if the guest's own kallsyms has none of that name either."""
+    named = NO_SYMBOL.search(reason)
+    return named[1] if named and not re.search(rf" {named[1]}$", truth["kallsyms"], re.M) else None
+
+
+def leave_unknown(truth, rows, remarks):
+    """Marks the values that the view said to be missing, and are."""
+    for names, reason in MISSING.findall(remarks):
+        for name in names.split(", "):
+            if lacks(truth, reason) and all(row.get(name, 0) is None for row in rows):
+                for row in rows:
+                    row[name] = NOT_KNOWN
+
+
 def latin1(value, escaped):
     """A value of JSON with every text as the guest's bytes, one character each (docs/output.md)."""
     if isinstance(value, str):
@@ -64,6 +85,10 @@ def row_of(line):
     return {name: latin1(value, name in escaped) for name, value in row.items()}
 
 
+class Refused(AssertionError):
+    """A command failed; its words."""
+
+
 class Vitrine:
     """The program under test, run as a user would."""
 
@@ -74,7 +99,7 @@ class Vitrine:
     def run(self, *words):
         done = subprocess.run([self.program, *words], capture_output=True, env=self.environment, timeout=300)
         if done.returncode not in (0, 3):
-            raise AssertionError(f"vitrine {' '.join(words)}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
+            raise Refused(f"vitrine {' '.join(words)}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
         return done
 
     def probe(self, *words):
@@ -109,15 +134,20 @@ def compare_views(vitrine, machine, truth, report, only=None, qmp=True):
         more = ["--columns", "+env"] if view == "processes" else []
         try:
             rows, remarks = vitrine.rows(view, machine, *more)
-        except AssertionError as failed:
-            report.failed(view, [str(failed)])
+        except Refused as failed:
+            if symbol := lacks(truth, str(failed).rpartition("vitrine: ")[2]):
+                report.refused(view, symbol)
+            else:
+                report.failed(view, [str(failed)])
             continue
         seen[view] = rows
+        truth.setdefault("said", {})[view] = remarks
         try:
             comparison = importlib.import_module(f"truth_{view}")
         except ModuleNotFoundError:
             report.uncompared(view, len(rows))
             continue
+        leave_unknown(truth, rows, remarks)
         differences = list(comparison.compare(truth, rows))
         if not qmp:  # registers are QEMU's to tell: a CPU's own row says that it has none
             differences = [text for text in differences if not str(text).endswith(": no registers")]
@@ -195,6 +225,7 @@ class Report:
     def __init__(self):
         self.wrong = 0
         self.left_out = []
+        self.without = {}
         self.rows = 0
 
     def compared(self, what, rows, differences, remarks):
@@ -213,6 +244,10 @@ class Report:
             print(f"      {str(text)[:600]}")
         if len(differences) > MOST_SHOWN:
             print(f"      ... and {len(differences) - MOST_SHOWN} more")
+
+    def refused(self, what, symbol):
+        self.without[what] = symbol
+        print(f"  {what:<15} refused: neither does the guest's kallsyms have {symbol}")
 
     def uncompared(self, what, rows):
         self.left_out.append(what)
@@ -269,6 +304,8 @@ def main():
         for memory in options.memory:
             for cpus in options.cpus:
                 look(options, label, cpus, memory, report)
+    if report.without:
+        print("not to be had: " + ", ".join(f"{view} (no {symbol})" for view, symbol in sorted(report.without.items())))
     if report.left_out:
         print(f"not compared: {', '.join(sorted(set(report.left_out)))}")
     print(f"{report.rows} rows compared, {report.wrong} differences")

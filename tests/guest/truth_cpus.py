@@ -1,7 +1,7 @@
 """The view `cpus` against /proc/cpuinfo, and the threads that it names against /proc."""
 
 from truth_kernel import cpus
-from truth_values import differ, doubts, number
+from truth_values import NOT_KNOWN, differ, doubts, number
 
 NAMES = {"vendor_id": "vendor", "model name": "model"}
 NUMBERS = {"cpu family": "family", "model": "model_number", "stepping": "stepping", "apicid": "apic_id"}
@@ -33,7 +33,8 @@ def compare_cpu(differences, block, row):
     for key, column in NAMES.items():
         differ(differences, where, column, block[key], row[column])
     for key, column in NUMBERS.items():
-        differ(differences, where, column, int(block[key]), row[column])
+        if key in block:  # no apicid in a kernel for one CPU
+            differ(differences, where, column, int(block[key]), row[column])
     if "microcode" in block:
         differ(differences, where, "microcode", int(block["microcode"], 16), number(row["microcode"]))
     differ(differences, where, "flags", block["flags"].split(), row["flags"])
@@ -41,7 +42,9 @@ def compare_cpu(differences, block, row):
 
 def compare_task(differences, names, row):
     where = f"cpu {row['cpu']}"
-    if row["idle"]:
+    if row["pid"] is NOT_KNOWN:
+        pass
+    elif row["idle"]:
         differ(differences, where, "pid", 0, row["pid"])
         differ(differences, where, "name", f"swapper/{row['cpu']}", row["name"])
         differ(differences, where, "task", row["idle_task"], row["task"])

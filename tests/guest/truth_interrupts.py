@@ -36,7 +36,7 @@ def compare(truth, rows):
         vector = row["vector"]
         where = f"vector {vector}"
         differ(differences, where, "name", NAMES.get(vector), row["name"])
-        if addresses:
+        if "idt_table" in addresses:
             differ(differences, where, "table", addresses["idt_table"], {number(row["table"])})
         if row["cpus"] is not None:
             differ(differences, where, "cpus", online, row["cpus"])

@@ -3,8 +3,10 @@
 import re
 
 from truth_processes import stat_fields, status_fields, text
+from truth_values import doubts_of_stacks
 
 LINE = re.compile(r"\[<0>\] (\S+?)\+(0x[0-9a-f]+)/0x[0-9a-f]+(?: \[([^\]]+)\])?")
+DOUBTS = True  # compared below
 MOST_FRAMES = 64  # MAX_STACK_TRACE_DEPTH in fs/proc/base.c
 KERNEL_THREAD = 0x200000  # PF_KTHREAD
 
@@ -31,7 +33,7 @@ def compare(truth, rows):
     for row in rows:
         if row.get("frame") is not None:
             stacks.setdefault(row["tid"], []).append(row)
-    differences, compared, moved = [], 0, 0
+    differences, compared, moved = doubts_of_stacks(truth, rows), 0, 0
     for pid, process in truth["processes"].items():
         for tid, thread in process.get("task", {}).items():
             if not text(thread.get("stat")) or int(pid) == truth["printer"]:

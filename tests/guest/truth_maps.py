@@ -10,6 +10,8 @@ def compare(truth, rows):
     """
     differences = []
     by_pid = {}
+    # Whether programs have that page, which lies in the kernel's half, is told by a variable.
+    unsaid = "[vsyscall]" if "the page [vsyscall] is not known" in truth.get("said", {}).get("maps", "") else None
     for row in rows:
         by_pid.setdefault(row["pid"], []).append(row)
         if row.get("doubt"):
@@ -20,7 +22,7 @@ def compare(truth, rows):
     for pid, process in truth["processes"].items():
         if int(pid) == truth["printer"] or text(process.get("maps")) is None:
             continue
-        told = process["maps"].splitlines()
+        told = [line for line in process["maps"].splitlines() if unsaid is None or not line.endswith(unsaid)]
         seen = [line_of(row) for row in by_pid.get(int(pid), [])]
         for number, (expected, have) in enumerate(zip(told, seen)):
             if expected != have:

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from datetime import datetime, timezone
 
+from truth_values import NOT_KNOWN
+
 TICK = 0.01  # seconds: USER_HZ is 100 on every x86 kernel
 PAGE = 4096
 # What works on after the printer looked: the printer itself, and kernel threads that serve
@@ -206,9 +208,8 @@ def compare_moving(context, process, row, stat, has_memory, is_printer):
         most = value + TICK + (MOVING_SECONDS if moves else 0)  # /proc cuts to whole ticks
         if have is None or have + 1e-9 < value or have > most:
             yield column, value, have
-    begun = datetime.fromisoformat(row["started"][:19]).replace(tzinfo=timezone.utc).timestamp() if row["started"] else None
-    if begun is None or abs(begun - context.boot - int(stat[19]) * TICK) > 2:
-        yield "started", context.boot + int(stat[19]) * TICK, row["started"]
+    if row["started"] is not NOT_KNOWN:
+        yield from compare_started(context, row, stat)
     if state == "Z":
         if int(stat[49]) != row["exit_code"]:
             yield "exit_code", int(stat[49]), row["exit_code"]
@@ -216,6 +217,12 @@ def compare_moving(context, process, row, stat, has_memory, is_printer):
         yield "exit_code", None, row["exit_code"]
     if has_memory and row["dumpable"] not in (0, 1, 2):
         yield "dumpable", "0, 1 or 2", row["dumpable"]
+
+
+def compare_started(context, row, stat):
+    begun = datetime.fromisoformat(row["started"][:19]).replace(tzinfo=timezone.utc).timestamp() if row["started"] else None
+    if begun is None or abs(begun - context.boot - int(stat[19]) * TICK) > 2:
+        yield "started", context.boot + int(stat[19]) * TICK, row["started"]
 
 
 def parents_of(context, pid):

@@ -10,7 +10,8 @@ def compare(truth, rows):
     cpus = len(re.findall(r"^processor\s*:", truth["files"]["/proc/cpuinfo"], re.M))
     entries = ENTRIES
     if truth.get("kallsyms") and not re.search(r" entry_SYSCALL_compat$", truth["kallsyms"], re.M):  # no CONFIG_IA32_EMULATION
-        entries = {"LSTAR": "entry_SYSCALL_64", "CSTAR": "entry_SYSCALL32_ignore", "SYSENTER_EIP": None}
+        ignores = re.search(r" (entry_SYSCALL32_ignore|ignore_sysret)$", truth["kallsyms"], re.M)[1]  # its name until 6.7
+        entries = {"LSTAR": "entry_SYSCALL_64", "CSTAR": ignores, "SYSENTER_EIP": None}
     told = {(cpu, register, symbol, True) for cpu in range(cpus) for register, symbol in entries.items()}
     have = {(row["cpu"], row["register"], row["symbol"], row["expected"]) for row in rows}
     return [f"missing {one}" for one in sorted(told - have, key=str)] + [f"not the kernel's {one}" for one in sorted(have - told, key=str)]

@@ -1,9 +1,10 @@
 """The view `threads` against /proc/PID/task/TID."""
 
 from collections import Counter
-from datetime import datetime, timezone
 
-from truth_processes import MOVING_SECONDS, RUNNING, TICK, Context, comm, same, stat_fields, status_fields, text
+from truth_values import NOT_KNOWN
+
+from truth_processes import MOVING_SECONDS, RUNNING, TICK, Context, comm, compare_started, same, stat_fields, status_fields, text
 
 POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline", 7: "ext"}
 
@@ -68,6 +69,5 @@ def compare_thread(context, key, thread, row):
         value = int(status[words])
         if not value <= row[column] <= value + (1_000_000 if moves else 2):
             yield column, value, row[column]
-    begun = datetime.fromisoformat(row["started"][:19]).replace(tzinfo=timezone.utc).timestamp()
-    if abs(begun - context.boot - int(stat[19]) * TICK) > 2:
-        yield "started", context.boot + int(stat[19]) * TICK, row["started"]
+    if row["started"] is not NOT_KNOWN:
+        yield from compare_started(context, row, stat)

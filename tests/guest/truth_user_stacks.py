@@ -1,7 +1,9 @@
 """The view `user_stacks` against /proc/PID/syscall, and against programs whose stacks are known."""
 
 from truth_processes import text
+from truth_values import doubts_of_stacks
 
+DOUBTS = True  # compared below
 KNOWN = {"frames": ["frame_innermost", *["frame_middle"] * 4, "frame_outermost"]}
 
 
@@ -15,7 +17,7 @@ def compare(truth, rows):
     stacks = {}
     for row in rows:
         stacks.setdefault(row["tid"], []).append(row)
-    differences, compared = [], 0
+    differences, compared = doubts_of_stacks(truth, rows), 0
     for pid, process in truth["processes"].items():
         words = (text(process.get("syscall")) or "").split()
         # A process that has ended has no stack any more; real-time kernels keep its last registers.

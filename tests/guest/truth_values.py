@@ -4,6 +4,24 @@ import datetime
 import re
 
 
+class NotKnown:
+    """What the kernel does not tell, as the view said with its reason: equal to whatever the guest says."""
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+    __hash__ = None
+
+    def __repr__(self):
+        return "(not known)"
+
+
+NOT_KNOWN = NotKnown()
+
+
 def number(value):
     """An address or mask ("0xffff...", "0x1f") or a plain integer; None stays None."""
     return int(value, 0) if isinstance(value, str) else value
@@ -11,7 +29,7 @@ def number(value):
 
 def nanoseconds(value):
     """A duration: JSON has seconds."""
-    return round(value * 1e9) if value is not None else None
+    return value if value is None or value is NOT_KNOWN else round(value * 1e9)
 
 
 def epoch(value):
@@ -32,6 +50,12 @@ def differ(differences, where, column, expected, seen):
 
 def doubts(rows):
     return [f"a doubtful row on a paused guest: {row}" for row in rows if row.get("doubt")]
+
+
+def doubts_of_stacks(truth, rows):
+    """Doubtful rows, but for stacks of threads that may run where the kernel names no CPU's task."""
+    known = re.search(r" (current_task|pcpu_hot)$", truth["kallsyms"], re.M)
+    return doubts(row for row in rows if known or not (row.get("doubt") or "").startswith("it may run"))
 
 
 def networks_of(truth, rows):

@@ -16,7 +16,8 @@ constexpr std::uint64_t kPresent = 1, kWritable = 2, kLarge = 1 << 7;
 
 // Where things stand in the image, from _text.
 constexpr std::uint64_t kHandlerOffset = 0x1000;
-constexpr std::uint64_t kBannerOffset = 0x20'0000;
+constexpr std::uint64_t kPlaceholderOffset = 0x20'0000;
+constexpr std::uint64_t kBannerOffset = 0x20'0800;
 constexpr std::uint64_t kNotesOffset = 0x20'1000;
 constexpr std::uint64_t kBtfOffset = 0x20'2000;
 constexpr std::uint64_t kTableOffset = 0x22'0000;  // init_top_pgt, two pages
@@ -35,6 +36,8 @@ constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList
 constexpr std::uint64_t kResourceSize = 64, kResourceEnd = 8, kResourceFlags = 24,
                         kResourceSibling = 48, kResourceChild = 56;
 
+/// What init/version.c has until the build is numbered.
+constexpr std::string_view kPlaceholder = "Linux version 6.9.0-lab (lab@lab) (gcc) # SMP\n";
 constexpr std::string_view kBanner = "Linux version 6.9.0-lab (lab@lab) (gcc) #1 SMP\n";
 
 /// vmlinux's BTF, as far as the lab's kernel goes.
@@ -241,8 +244,9 @@ void Lab::build_image(const LabOptions& options) {
                 bytes.size());
   };
   std::mt19937_64 code(options.code);
-  for (std::uint64_t at = kHandlerOffset; at < kBannerOffset; at += 8)
+  for (std::uint64_t at = kHandlerOffset; at < kPlaceholderOffset; at += 8)
     memory_.put(text_physical_ + at, code());
+  put_bytes(kPlaceholderOffset, bytes_of(kPlaceholder));
   put_bytes(kBannerOffset, bytes_of(kBanner));
   std::array<std::uint32_t, 9> note{4, 20, 3, 0x00554e47, 1, 2, 3, 4, 5};
   put_bytes(kNotesOffset, std::as_bytes(std::span(note)));

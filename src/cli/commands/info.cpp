@@ -1,6 +1,8 @@
 // vitrine info: one machine and its kernel; how it was reached, and what is missing.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "cli/cell.h"
 #include "cli/commands/families.h"
 #include "cli/help.h"
@@ -12,6 +14,7 @@ namespace vitrine::cli {
 namespace {
 
 using linux::ColumnType;
+using Verdict = linux::Health::Verdict;
 using linux::Value;
 
 /// What info prints, gathered first: the same for people and for programs.
@@ -82,6 +85,13 @@ void add_view(Context& context, const Guest& guest, Facts& facts) {
     facts.warnings.push_back(reader.error().message);
     return;
   }
+  for (const auto& missing : (*reader)->missing_columns()) {
+    for (std::size_t i = 0; i < info.columns.size(); ++i) {
+      if (!query.wanted[i] || !missing.about(info.columns[i].name)) continue;
+      facts.warnings.push_back(missing.words());
+      break;
+    }
+  }
   FactSink sink(info, query, facts);
   auto tally = (*reader)->read(sink);
   if (!tally) {
@@ -89,6 +99,30 @@ void add_view(Context& context, const Guest& guest, Facts& facts) {
     return;
   }
   for (auto& warning : tally->warnings) facts.warnings.push_back(std::move(warning));
+}
+
+const char* json_word(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::passed:
+      return "true";
+    case Verdict::failed:
+      return "false";
+    case Verdict::not_known:
+      break;
+  }
+  return "null";
+}
+
+const char* human_word(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::passed:
+      return "ok";
+    case Verdict::failed:
+      return "FAILED";
+    case Verdict::not_known:
+      break;
+  }
+  return "not known";
 }
 
 void print_for_programs(const Facts& facts, Console& console) {
@@ -112,7 +146,7 @@ void print_for_programs(const Facts& facts, Console& console) {
     if (&check != facts.checks.data()) line += ',';
     line += "{\"check\":";
     append_json(line, escape_invalid(check.name));
-    line += fmt::format(",\"ok\":{},\"detail\":", check.ok);
+    line += fmt::format(",\"ok\":{},\"detail\":", json_word(check.verdict));
     append_json(line, escape_invalid(check.detail));
     line += '}';
   }
@@ -150,9 +184,12 @@ void print_for_people(const Facts& facts, Console& console) {
   list("how it was reached", "-", facts.notes);
   if (!facts.checks.empty()) {
     console.out.write(fmt::format("\n{}\n", console.bold("self-test")));
+    std::size_t most = 0;
+    for (const auto& check : facts.checks)
+      most = std::max(most, std::string_view(human_word(check.verdict)).size());
     for (const auto& check : facts.checks) {
-      console.out.write(fmt::format("  {} {}: {}\n", check.ok ? "ok    " : "FAILED", check.name,
-                                    escape(check.detail, console.charset)));
+      console.out.write(fmt::format("  {:<{}}  {}: {}\n", human_word(check.verdict), most,
+                                    check.name, escape(check.detail, console.charset)));
     }
   }
   list("what is missing or doubtful", "!", facts.warnings);
@@ -177,9 +214,7 @@ Outcome<Status> run(Context& context, const Arguments& words) {
     facts.checks = health.checks;
     facts.notes.insert(facts.notes.end(), health.notes.begin(), health.notes.end());
     facts.warnings.insert(facts.warnings.end(), health.warnings.begin(), health.warnings.end());
-    for (const auto& check : facts.checks) {
-      if (!check.ok) status = Status::doubtful;
-    }
+    if (!health.ok()) status = Status::doubtful;
   }
   words.has("--json") ? print_for_programs(facts, context.console)
                       : print_for_people(facts, context.console);

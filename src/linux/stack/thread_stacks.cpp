@@ -13,6 +13,7 @@ Outcome<ThreadStacks> ThreadStacks::open(const Kernel& kernel) {
   bind(stacks.comm_, "task_struct.comm");
   bind(stacks.pid_, "task_struct.pid");
   bind(stacks.tgid_, "task_struct.tgid");
+  bind(stacks.state_, {"task_struct.__state", "task_struct.state"});
   TRY(bind.done());
   return stacks;
 }
@@ -62,6 +63,10 @@ ThreadStack ThreadStacks::sleeping(const TaskRef& task, Tally& tally) const {
   ThreadStack one;
   one.task = task;
   one.name = comm_.read(kernel_->memory(), task.address).value_or("");
+  // A kernel for one CPU has no task_struct.on_cpu either.
+  if (!current_.known() && !unwinder_.task_on_cpu(task.address) &&
+      state_.read(kernel_->memory(), task.address).value_or(0) == 0)
+    one.doubt = "it may run: which task the CPU runs is not known";
   for (int attempt = 1;; ++attempt) {
     const auto before = unwinder_.activity(task.address);
     one.stack = unwinder_.of_sleeping(task.address);

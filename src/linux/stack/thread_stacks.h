@@ -60,6 +60,7 @@ class ThreadStacks {
   CurrentTasks current_;
   Field<std::string> comm_;
   Field<std::int32_t> pid_, tgid_;
+  Field<std::uint64_t> state_;
 };
 
 }  // namespace vitrine::linux

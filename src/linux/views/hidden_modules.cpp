@@ -278,6 +278,7 @@ class Reader final : public ViewReader {
 };
 
 Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
+  if (!kernel.lists_data()) TRY(kernel.symbol("modules"));
   return std::make_unique<Reader>(kernel, TRY(ModuleLayout::find(kernel.types())));
 }
 

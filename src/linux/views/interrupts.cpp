@@ -66,7 +66,7 @@ struct Table {
 
 class Reader final : public ViewReader {
  public:
-  Reader(const Kernel& kernel, Gva table) : kernel_(kernel), table_(table) {}
+  Reader(const Kernel& kernel, std::optional<Gva> table) : kernel_(kernel), table_(table) {}
 
   Outcome<Tally> read(RowSink& rows) override {
     Tally tally;
@@ -88,7 +88,7 @@ class Reader final : public ViewReader {
         fill(rows, lookup, vector, *gate);
         rows.set(kTable, table.address.value);
         if (cpus && rows.wants(kCpus)) rows.set(kCpus, table.cpus);
-        if (!table.known) rows.doubt("not the kernel's own table");
+        if (!table.known && table_) rows.doubt("not the kernel's own table");
         if (gate->present && gate->reserved_bits) rows.doubt("reserved bits are set");
         if (gate->present && x86::gate_type_name(gate->type).empty())
           rows.doubt("no such type of gate");
@@ -96,6 +96,11 @@ class Reader final : public ViewReader {
       }
     }
     return tally;
+  }
+
+  [[nodiscard]] std::vector<MissingColumns> missing_columns() const override {
+    if (table_) return {};
+    return {{{}, "whether a table is the kernel's own is not known: no symbol idt_table"}};
   }
 
  private:
@@ -124,8 +129,10 @@ class Reader final : public ViewReader {
   Result<std::vector<Table>> tables(const Outcome<std::vector<x86::Registers>>& cpus,
                                     Tally& tally) const {
     std::vector<Table> tables;
-    const auto own = TRY(kernel_.memory().translate(table_));
-    tables.push_back({.address = table_, .physical = own.address, .known = true});
+    if (table_) {
+      const auto own = TRY(kernel_.memory().translate(*table_));
+      tables.push_back({.address = *table_, .physical = own.address, .known = true});
+    }
     if (!cpus) return tables;
     for (std::size_t cpu = 0; cpu < cpus->size(); ++cpu) {
       const auto& idtr = (*cpus)[cpu].idtr;
@@ -153,12 +160,14 @@ class Reader final : public ViewReader {
   }
 
   const Kernel& kernel_;
-  Gva table_;
+  std::optional<Gva> table_;  // nothing: kallsyms has no data, what CPUs use is all that is known
 };
 
 Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
-  const auto table = TRY(kernel.symbol("idt_table"));
-  return std::make_unique<Reader>(kernel, table);
+  auto table = kernel.symbol("idt_table");
+  if (!table && (kernel.lists_data() || !kernel.machine().registers()))
+    return std::unexpected(std::move(table).error());
+  return std::make_unique<Reader>(kernel, table ? std::optional(*table) : std::nullopt);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 namespace vitrine::linux {
 
 SymbolLookup::SymbolLookup(const Kernel& kernel) : kernel_(kernel) {
@@ -11,7 +13,8 @@ SymbolLookup::SymbolLookup(const Kernel& kernel) : kernel_(kernel) {
   text_start_ = find("_stext");
   text_end_ = find("_etext");
   image_start_ = find("_text");
-  image_end_ = find("_end");
+  // Without variables in kallsyms there is no _end, and names of code are all that there are.
+  image_end_ = std::max({find("_end"), find("_einittext"), text_end_});
 }
 
 std::vector<Symbol> SymbolLookup::at(Gva address) const {

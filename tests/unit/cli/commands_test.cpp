@@ -10,6 +10,7 @@ namespace {
 
 using linux::RowSink;
 using linux::Tally;
+using Verdict = linux::Health::Verdict;
 
 Outcome<Tally> two_things(RowSink& rows) {
   rows.begin();
@@ -312,10 +313,38 @@ TEST(Failure, AMachineThatDiesOrReboots) {
 
 TEST(Failure, AnUnhealthyAttachIsSaid) {
   auto world = script();
-  world.health.checks = {{"task list", false, "does not close"}};
+  world.health.checks = {{"task list", Verdict::failed, "does not close"}};
   const auto made = run({"show", "things", "web1"}, world);
   EXPECT_EQ(made.status, Status::doubtful);
   EXPECT_EQ(made.err, "! self-test \"task list\" failed: does not close\n");
+}
+
+TEST(Failure, WhatTheSelfTestCannotKnowIsNoFailureAndNotSureEither) {
+  auto world = script();
+  world.health.checks = {{"init_task", Verdict::passed, "swapper"},
+                         {"memory map", Verdict::not_known, "kallsyms has no data"},
+                         {"task list", Verdict::failed, "does not close"}};
+  EXPECT_TRUE(run({"show", "things", "web1"}, world)
+                  .err.contains("! self-test \"memory map\" not known: kallsyms has no data\n"));
+  const auto people = run({"info", "web1"}, world);
+  EXPECT_TRUE(
+      people.out.contains("\nself-test\n"
+                          "  ok         init_task: swapper\n"
+                          "  not known  memory map: kallsyms has no data\n"
+                          "  FAILED     task list: does not close\n"))
+      << people.out;
+  const auto programs = run({"info", "web1", "--json"}, world);
+  EXPECT_TRUE(
+      programs.out.contains(R"({"check":"init_task","ok":true,"detail":"swapper"},)"
+                            R"({"check":"memory map","ok":null,"detail":"kallsyms has no data"},)"
+                            R"({"check":"task list","ok":false,"detail":"does not close"}])"))
+      << programs.out;
+  world.health.checks.pop_back();
+  EXPECT_EQ(run({"info", "web1"}, world).status, Status::doubtful);
+  EXPECT_EQ(run({"show", "things", "web1"}, world).status, Status::doubtful);
+  world.health.checks.pop_back();
+  EXPECT_EQ(run({"info", "web1"}, world).status, Status::done);
+  EXPECT_EQ(run({"show", "things", "web1"}, world).status, Status::done);
 }
 
 TEST(Sym, NamesAndAddresses) {

@@ -19,6 +19,7 @@ using format::KallsymsAddresses;
 using test::KallsymsOrder;
 using test::Lab;
 using test::LabOptions;
+using Verdict = Health::Verdict;
 
 void expect_found(const Lab& lab, const Kernel& kernel) {
   EXPECT_EQ(kernel.identity().text, lab.text());
@@ -33,7 +34,7 @@ void expect_found(const Lab& lab, const Kernel& kernel) {
     EXPECT_TRUE(there) << symbol.name;
   }
   for (const auto& check : kernel.health().checks)
-    EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
+    EXPECT_EQ(check.verdict, Verdict::passed) << check.name << ": " << check.detail;
 }
 
 struct Layout {
@@ -122,30 +123,35 @@ TEST(AttachOneCpu, ThreadsWereLastOnTheOnlyOne) {
   }
 }
 
+std::optional<Health::Check> check_of(const Kernel& kernel, std::string_view name) {
+  for (const auto& check : kernel.health().checks) {
+    if (check.name == name) return check;
+  }
+  return std::nullopt;
+}
+
 Health::Check memory_check(
     const LabOptions& options, const std::function<void(Lab&)>& change = [](Lab&) {}) {
   Lab lab(options);
   change(lab);
   const auto kernel = Kernel::attach(lab, {});
-  if (!kernel) return {"attach", false, kernel.error().message};
-  for (const auto& check : (*kernel)->health().checks) {
-    if (check.name == "memory map") return check;
-  }
-  return {"memory map", false, "not tested"};
+  if (!kernel) return {"attach", Verdict::failed, kernel.error().message};
+  return check_of(**kernel, "memory map")
+      .value_or(Health::Check{"memory map", Verdict::failed, "not tested"});
 }
 
 TEST(AttachMemory, RamThatWasUnpluggedIsNotMissed) {
   const auto gone = memory_check({.unplugged = 128 * kMiB});
-  EXPECT_TRUE(gone.ok) << gone.detail;
+  EXPECT_EQ(gone.verdict, Verdict::passed) << gone.detail;
   // A kernel whose resources cannot be had counts by max_pfn alone, which does not go back.
   const auto unknown = memory_check({.resources_end = 0, .unplugged = 128 * kMiB});
-  EXPECT_FALSE(unknown.ok) << unknown.detail;
-  EXPECT_TRUE(memory_check({.resources_end = 0}).ok);
+  EXPECT_EQ(unknown.verdict, Verdict::failed) << unknown.detail;
+  EXPECT_EQ(memory_check({.resources_end = 0}).verdict, Verdict::passed);
 }
 
 TEST(AttachMemory, RamThatTheMapLacksIsTold) {
   const auto more = memory_check({.resources_end = 4 * kGiB + 4 * kMiB});
-  EXPECT_FALSE(more.ok);
+  EXPECT_EQ(more.verdict, Verdict::failed);
   EXPECT_EQ(more.detail, "the kernel has RAM at 0x1003fffff, our map has not");
 }
 
@@ -159,11 +165,11 @@ TEST(AttachMemory, ForgedResourcesEndTheWalk) {
     });
   };
   // What cannot be walked is passed over for max_pfn, which agrees here.
-  EXPECT_TRUE(forged(5, kSibling, 1).ok);  // a circle
-  EXPECT_TRUE(forged(2, kChild, 2).ok);    // its own child
-  EXPECT_TRUE(forged(3, kSibling, 0x1234).ok);
-  EXPECT_TRUE(forged(3, kEnd, 100).ok);  // ends before it begins
-  EXPECT_TRUE(forged(3, kEnd, UINT64_MAX).ok);
+  EXPECT_EQ(forged(5, kSibling, 1).verdict, Verdict::passed);  // a circle
+  EXPECT_EQ(forged(2, kChild, 2).verdict, Verdict::passed);    // its own child
+  EXPECT_EQ(forged(3, kSibling, 0x1234).verdict, Verdict::passed);
+  EXPECT_EQ(forged(3, kEnd, 100).verdict, Verdict::passed);  // ends before it begins
+  EXPECT_EQ(forged(3, kEnd, UINT64_MAX).verdict, Verdict::passed);
 }
 
 TEST(AttachEnded, AKernelThatNoCpuRunsIsPassedOver) {
@@ -268,6 +274,8 @@ TEST(AttachWithoutBtf, SymbolsAreThereAndTypesAreSaidToBeMissing) {
   EXPECT_FALSE((*kernel)->has_types());
   EXPECT_TRUE((*kernel)->symbol("init_task").has_value());
   EXPECT_FALSE((*kernel)->health().ok());
+  EXPECT_EQ(check_of(**kernel, "types")->verdict, Verdict::not_known);
+  EXPECT_EQ(check_of(**kernel, "memory map")->verdict, Verdict::passed);
   ASSERT_FALSE((*kernel)->health().warnings.empty());
   EXPECT_NE((*kernel)->health().warnings.front().find("BTF"), std::string::npos);
 }
@@ -293,6 +301,14 @@ TEST(AttachWithoutData, TablesAreFoundByWhatTheyMapAndDataByWhatItHolds) {
       EXPECT_EQ((*kernel)->identity().levels, levels);
       EXPECT_EQ((*kernel)->identity().release, "6.9.0-lab");
       EXPECT_FALSE((*kernel)->per_cpu(Gva{1}, 0).has_value()) << "how many CPUs is not known";
+      EXPECT_TRUE((*kernel)->identity().banner.ends_with("#1 SMP")) << (*kernel)->identity().banner;
+      EXPECT_FALSE((*kernel)->lists_data());
+      const auto map = check_of(**kernel, "memory map");
+      ASSERT_TRUE(map.has_value());
+      EXPECT_EQ(map->verdict, Verdict::not_known) << map->detail;
+      EXPECT_EQ(map->detail, "kallsyms has no data: no iomem_resource, max_pfn");
+      for (const auto& check : (*kernel)->health().checks)
+        EXPECT_NE(check.verdict, Verdict::failed) << check.name << ": " << check.detail;
       EXPECT_FALSE((*kernel)->health().ok());
       EXPECT_TRUE(std::ranges::any_of((*kernel)->health().warnings, [](const auto& text) {
         return text.contains("CONFIG_KALLSYMS_ALL") && text.contains("linux_banner");
@@ -308,7 +324,7 @@ TEST(AttachUniprocessor, APerCpuVariableIsOneLikeOthers) {
   EXPECT_EQ((*kernel)->cpu_count(), 1U);
   EXPECT_EQ((*kernel)->per_cpu(Gva{0x1234}, 0), Gva{0x1234});
   for (const auto& check : (*kernel)->health().checks)
-    EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
+    EXPECT_EQ(check.verdict, Verdict::passed) << check.name << ": " << check.detail;
 }
 
 TEST(AttachFaults, EveryFailingReadIsSurvivedAndTold) {
@@ -339,23 +355,18 @@ TEST(AttachForged, ATaskListThatLoopsFailsTheSelfTest) {
 }
 
 TEST(AttachInferredMap, IsHeldAgainstTheKernelsOwnTable) {
-  const auto check_of = [](const Kernel& kernel) -> std::optional<Health::Check> {
-    for (const auto& check : kernel.health().checks) {
-      if (check.name == "inferred map") return check;
-    }
-    return std::nullopt;
-  };
   const Lab right({.map_source = MapSource::inferred});
   const auto agreed = Kernel::attach(right, {});
   ASSERT_TRUE(agreed.has_value());
-  ASSERT_TRUE(check_of(**agreed).has_value());
-  EXPECT_TRUE(check_of(**agreed)->ok) << check_of(**agreed)->detail;
+  ASSERT_TRUE(check_of(**agreed, "inferred map").has_value());
+  EXPECT_EQ(check_of(**agreed, "inferred map")->verdict, Verdict::passed)
+      << check_of(**agreed, "inferred map")->detail;
 
   const Lab wrong({.map_source = MapSource::inferred, .e820_end = 6 * kGiB});
   const auto refuted = Kernel::attach(wrong, {});
   ASSERT_TRUE(refuted.has_value());
-  ASSERT_TRUE(check_of(**refuted).has_value());
-  EXPECT_FALSE(check_of(**refuted)->ok);
+  ASSERT_TRUE(check_of(**refuted, "inferred map").has_value());
+  EXPECT_EQ(check_of(**refuted, "inferred map")->verdict, Verdict::failed);
   EXPECT_FALSE((*refuted)->health().ok());
   EXPECT_TRUE(std::ranges::any_of((*refuted)->health().warnings, [](const auto& text) {
     return text.contains("e820_table_firmware");
@@ -364,7 +375,7 @@ TEST(AttachInferredMap, IsHeldAgainstTheKernelsOwnTable) {
   const Lab plain({.e820_end = 6 * kGiB});
   const auto told = Kernel::attach(plain, {});
   ASSERT_TRUE(told.has_value());
-  EXPECT_FALSE(check_of(**told).has_value()) << "QEMU's own word needs no second";
+  EXPECT_FALSE(check_of(**told, "inferred map").has_value()) << "QEMU's own word needs no second";
 }
 
 class Cache : public testing::Test {
@@ -436,8 +447,9 @@ TEST_F(Cache, AlteredTablesOfAKnownKernelAreReplacedAndTold) {
         EXPECT_EQ((*kernel)->symbols().size(), lab.symbols().size());
         EXPECT_TRUE((*kernel)->has_types());
         const auto& health = (*kernel)->health();
-        const bool said = std::ranges::any_of(
-            health.checks, [&](const auto& check) { return check.name == table && !check.ok; });
+        const bool said = std::ranges::any_of(health.checks, [&](const auto& check) {
+          return check.name == table && check.verdict == Verdict::failed;
+        });
         if (said) {
           ++replaced;
           EXPECT_FALSE(health.ok());
