@@ -23,6 +23,8 @@ constexpr std::uint64_t kBtfOffset = 0x20'2000;
 constexpr std::uint64_t kTableOffset = 0x22'0000;  // init_top_pgt, two pages
 constexpr std::uint64_t kVariablesOffset = 0x22'4000;
 constexpr std::uint64_t kJiffiesOffset = 0x22'4ff0;
+constexpr std::uint64_t kNamesOffset = 0x22'5000;  // init_uts_ns
+constexpr std::uint64_t kFreeOffset = 0x27'0000;
 constexpr std::uint64_t kEntryOffset = 0x1'2340;
 constexpr std::uint64_t kTasksOffset = 0x23'0000;
 constexpr std::uint64_t kKallsymsOffset = 0x28'0000;
@@ -31,6 +33,9 @@ constexpr std::uint64_t kImageSize = 6 * kMiB;
 // The lab's task_struct.
 constexpr std::uint64_t kTaskSize = 256, kTaskPid = 8, kTaskComm = 24, kTaskList = 64,
                         kTaskLeader = 160;
+
+// The lab's mm_struct and, shuffled, its uts_namespace.
+constexpr std::uint64_t kMmCounters = 96, kNamesInside = 200, kNameSize = 65;
 
 // The lab's struct resource.
 constexpr std::uint64_t kResourceSize = 64, kResourceEnd = 8, kResourceFlags = 24,
@@ -85,7 +90,25 @@ std::vector<std::byte> build_btf(bool smp) {
                        {"thread_info", info, 208 * 8}});
   const auto pgd = btf.structure("pgd_t", 8, {{"pgd", wide, 0}});
   const auto pgd_pointer = btf.pointer(pgd);
-  (void)btf.structure("mm_struct", 64, {{"pgd", pgd_pointer, 0}});
+  const auto counter =
+      smp ? btf.structure("percpu_counter", 16, {{"count", wide, 0}, {"counters", pgd_pointer, 64}})
+          : btf.structure("percpu_counter", 8, {{"count", wide, 0}});
+  (void)btf.structure("mm_struct", 192,
+                      {{"pgd", pgd_pointer, 0},
+                       {"total_vm", wide, 8 * 8},
+                       {"data_vm", wide, 16 * 8},
+                       {"stack_vm", wide, 24 * 8},
+                       {"start_code", wide, 32 * 8},
+                       {"end_code", wide, 40 * 8},
+                       {"arg_start", wide, 48 * 8},
+                       {"arg_end", wide, 56 * 8},
+                       {"env_start", wide, 64 * 8},
+                       {"env_end", wide, 72 * 8},
+                       {"exe_file", pgd_pointer, 80 * 8},
+                       {"flags", wide, 88 * 8},
+                       {"rss_stat", btf.array(counter, 4, number), kMmCounters * 8}});
+  const auto names = btf.structure("new_utsname", 6 * kNameSize, {{"sysname", name, 0}});
+  (void)btf.structure("uts_namespace", 1024, {{"name", names, kNamesInside * 8}});
   const auto resource = btf.next() + 1;
   (void)btf.pointer(resource);
   (void)btf.structure("resource", kResourceSize,
@@ -156,6 +179,8 @@ Gva Lab::symbol(std::string_view name) const {
 
 std::uint64_t Lab::btf_offset() { return kBtfOffset; }
 std::uint64_t Lab::kallsyms_offset() { return kKallsymsOffset; }
+std::uint64_t Lab::free_offset() { return kFreeOffset; }
+std::uint64_t Lab::counters_offset() { return kMmCounters; }
 
 void Lab::lay_out(const LabOptions& options) {
   std::mt19937_64 random(options.seed);
@@ -248,6 +273,8 @@ void Lab::build_image(const LabOptions& options) {
     memory_.put(text_physical_ + at, code());
   put_bytes(kPlaceholderOffset, bytes_of(kPlaceholder));
   put_bytes(kBannerOffset, bytes_of(kBanner));
+  put_bytes(kNamesOffset + kNamesInside, bytes_of("Linux"));
+  put_bytes(kNamesOffset + kNamesInside + kNameSize, bytes_of("lab-host"));
   std::array<std::uint32_t, 9> note{4, 20, 3, 0x00554e47, 1, 2, 3, 4, 5};
   put_bytes(kNotesOffset, std::as_bytes(std::span(note)));
 
@@ -302,6 +329,7 @@ void Lab::build_image(const LabOptions& options) {
     symbols_.push_back({(text_ + offset).value, type, symbol});
   };
   add(kBannerOffset, 'D', "linux_banner");
+  add(kNamesOffset, 'D', "init_uts_ns");
   add(kNotesOffset, 'r', "__start_notes");
   add(kNotesOffset + sizeof note, 'r', "__stop_notes");
   if (options.btf) {

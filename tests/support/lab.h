@@ -95,6 +95,10 @@ class Lab final : public Machine {
   /// Where its tables begin, from its text.
   [[nodiscard]] static std::uint64_t btf_offset();
   [[nodiscard]] static std::uint64_t kallsyms_offset();
+  /// A page of its image where nothing is, from its text.
+  [[nodiscard]] static std::uint64_t free_offset();
+  /// mm_struct.rss_stat.
+  [[nodiscard]] static std::uint64_t counters_offset();
   [[nodiscard]] std::uint64_t image_size() const { return image_size_; }
 
  private:
