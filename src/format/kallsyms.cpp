@@ -16,6 +16,8 @@ constexpr std::uint64_t kMinNameSize = 2;         // a length and one token
 constexpr std::uint64_t kMaxNameSize = 1024;      // more than KSYM_NAME_LEN (512) in any form
 constexpr std::uint64_t kMaxTokenTable = 65536;   // the index is 16 bits wide
 constexpr std::uint64_t kMinMarkers = 8;          // fewer than 2,048 symbols is no kernel
+constexpr std::uint64_t kTurnNames = 16'384;      // walked over between two turns
+constexpr std::uint64_t kTurnBytes = 64 * kKiB;   // looked at between two turns
 constexpr std::uint64_t kMaxText = 256 * kMiB;    // of all names; kernels have 4 to 10
 constexpr std::uint64_t kOneSearch = 32'000'000;  // of the work, spent around one token table
 constexpr std::uint64_t kKernelHalf = 0xffff'8000'0000'0000;
@@ -100,11 +102,12 @@ std::uint64_t marker_run(Bytes bytes, const Markers& markers, std::uint64_t end)
 /// Walks `count` names from `names`: each 256th must start where its marker says.
 /// @returns the end of the last name.
 std::optional<std::uint64_t> check_names(Bytes bytes, std::uint64_t names, std::uint64_t count,
-                                         const Markers& markers, std::uint64_t& budget) {
+                                         const Markers& markers, std::uint64_t& budget,
+                                         const std::function<void()>& turn) {
   std::uint64_t at = names;
   for (std::uint64_t i = 0; i < count; ++i) {
     if (budget == 0) return std::nullopt;
-    --budget;
+    if (--budget % kTurnNames == 0) turn();
     if (i % kMarkerStep == 0 && markers.value(bytes, i / kMarkerStep) != at - names) {
       return std::nullopt;
     }
@@ -123,7 +126,7 @@ struct Names {
 /// The names end where the markers start; they start after their own count, which
 /// stands 4 (7.x) or 8 bytes before them.
 std::optional<Names> find_names(Bytes bytes, const Markers& markers, std::uint64_t run,
-                                std::uint64_t& budget) {
+                                std::uint64_t& budget, const std::function<void()>& turn) {
   // What follows the last marker may look like a few more of them.
   constexpr std::uint64_t kSlack = 8;
   const auto plausible = [&](std::uint32_t count) {
@@ -135,10 +138,11 @@ std::optional<Names> find_names(Bytes bytes, const Markers& markers, std::uint64
   const std::uint64_t from = std::max<std::uint64_t>(8, markers.at > most ? markers.at - most : 0);
   if (markers.at < least + 8) return std::nullopt;
   for (std::uint64_t start = (markers.at - least) & ~std::uint64_t{3}; start >= from; start -= 4) {
+    if (start % kTurnBytes == 0) turn();
     for (const std::uint64_t distance : {4ULL, 8ULL}) {
       const std::uint32_t count = u32(bytes, start - distance);
       if (!plausible(count) || (distance == 8 && u32(bytes, start - 4) != 0)) continue;
-      const auto end = check_names(bytes, start, count, markers, budget);
+      const auto end = check_names(bytes, start, count, markers, budget, turn);
       if (end && markers.at - *end < 8) return Names{start, *end, start - distance, count};
     }
   }
@@ -285,7 +289,8 @@ std::vector<std::uint64_t> find_token_tables(Bytes bytes) {
   return found;
 }
 
-Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens, std::uint64_t& work) {
+Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens, std::uint64_t& work,
+                                      const std::function<void()>& turn) {
   TokenOffsets offsets;
   const auto tokens_end = token_offsets(bytes, tokens, offsets);
   if (!tokens_end) return fail(Errc::not_found, tokens, "kallsyms_token_table");
@@ -297,6 +302,7 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens, std::ui
   std::uint64_t budget = std::min(work, kOneSearch);
   work -= budget;  // what is left of it is given back
   for (std::uint64_t at = tokens & ~std::uint64_t{3}; at >= 16 && budget > 0; at -= 4) {
+    if (at % kTurnBytes == 0) turn();
     if (u32(bytes, at - 4) != 0) continue;
     Markers markers{at - 4, 4};
     std::uint64_t run = marker_run(bytes, markers, tokens);
@@ -306,7 +312,7 @@ Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens, std::ui
     }
     if (run < kMinMarkers) continue;
     budget -= std::min(budget, kMarkerStep * kMaxNameSize / 4);  // what find_names() tries at most
-    const auto names = find_names(bytes, markers, run, budget);
+    const auto names = find_names(bytes, markers, run, budget, turn);
     if (!names) continue;
     names_found = true;
     layout.names = names->start;

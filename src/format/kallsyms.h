@@ -63,11 +63,13 @@ inline constexpr std::uint64_t kKallsymsWork = 1'000'000'000;
 /// `bytes` should reach some MiB to both sides; too few bytes is not_found or malformed.
 ///
 /// @param work  what was spent is taken off; with none left nothing is found
+/// @param turn  called each few hundred microseconds: who must not be away for long looks up
 /// @returns not_found  no token table, or nothing before it that satisfies the names' rules
 /// @returns malformed  names are there, but no address table
 /// Cost: a pass over the names; nothing is allocated.
-[[nodiscard]] Result<KallsymsLayout> parse_kallsyms(Bytes bytes, std::uint64_t tokens,
-                                                    std::uint64_t& work);
+[[nodiscard]] Result<KallsymsLayout> parse_kallsyms(
+    Bytes bytes, std::uint64_t tokens, std::uint64_t& work,
+    const std::function<void()>& turn = [] {});
 
 /// Calls `visit(address, type, name)` for each symbol in the table's order. `name` lives
 /// during the call. `bytes` and `layout` as in parse_kallsyms(); `bytes_address` is the
