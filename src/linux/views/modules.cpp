@@ -22,6 +22,7 @@ enum : std::size_t {
   kState,
   kCore,
   kTaints,
+  kTaintsUntold,
   kVersion,
   kSrcversion,
   kParameters,
@@ -52,6 +53,10 @@ constexpr Column kColumns[] = {
     {"core", ColumnType::address, "where its text lies: the address in /proc/modules"},
     {"taints", ColumnType::text,
      "letters: P proprietary, O out of tree, E unsigned, F forced, C staging, K live patch ..."},
+    {"taints_untold", ColumnType::text,
+     "of these, what the kernel as a whole does not say of itself (view kernel: taints); a kernel "
+     "never takes one back",
+     Column::hidden},
     {"version", ColumnType::text, "MODULE_VERSION; most have none", Column::hidden},
     {"srcversion", ColumnType::text, "a hash of its sources, where the module has one",
      Column::hidden},
@@ -133,6 +138,7 @@ class Reader final : public ViewReader {
     param_perm_ = of.find("kernel_param.perm").value_or(0);
     btf_list_ = of.find("btf_module.list");
     btf_owner_ = of.find("btf_module.module");
+    tainted_ = kernel.symbols().find("tainted_mask");
   }
 
   Outcome<Tally> read(RowSink& rows) override {
@@ -142,10 +148,16 @@ class Reader final : public ViewReader {
     tally.truncated = list.truncated;
     tally.dropped = 0;
     tally.warnings = std::move(list.warnings);
+    // Of the kernel after its modules: one that is loaded meanwhile taints the kernel first.
+    const auto tainted =
+        tainted_ ? memory_.load<std::uint64_t>(*tainted_) : fail(Errc::not_found, 0);
+    if (rows.wants(kTaintsUntold) && tainted_ && !tainted)
+      tally.warnings.push_back("taints_untold: tainted_mask cannot be read");
     const auto with_btf = rows.wants(kHasBtf) ? owners_of_btf(tally) : std::nullopt;
     for (const Module& module : list.modules) {
       rows.begin();
       fill(rows, module);
+      if (tainted) rows.set(kTaintsUntold, taint_letters(module.taints & ~*tainted));
       if (with_btf)
         rows.set(kHasBtf, std::ranges::find(*with_btf, module.address) != with_btf->end());
       // sysfs has not been told yet of one that loads, and no longer of one that goes.
@@ -164,6 +176,7 @@ class Reader final : public ViewReader {
     absent(layout_.source_list.has_value(), "used_by", "module.source_list is not in this kernel");
     absent(layout_.refcount.has_value(), "references", "module.refcnt is not in this kernel");
     absent(layout_.exit.has_value(), "exit", "module.exit is not in this kernel");
+    absent(tainted_.has_value(), "taints_untold", "tainted_mask is not among the symbols");
     absent(notes_.known || layout_.build_id, "build_id",
            "module.notes_attrs is not in this kernel");
     return missing;
@@ -321,6 +334,7 @@ class Reader final : public ViewReader {
   std::uint64_t param_size_ = 0;
   std::uint32_t param_name_ = 0, param_perm_ = 0;
   std::optional<std::uint32_t> btf_list_, btf_owner_;
+  std::optional<Gva> tainted_;  // tainted_mask
 };
 
 Outcome<std::unique_ptr<ViewReader>> open(const Kernel& kernel) {
