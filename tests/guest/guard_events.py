@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "guests"), str(ROOT / "tests/guest")]
 
+import scan_test  # noqa: E402
 from guard_lab import RULES, Lab, check, until  # noqa: E402
 
 
@@ -24,16 +25,14 @@ def once(lab: Lab, guest, seconds: float) -> float:
     """Shows a program in a memfd; the time until it is in the evidence."""
     before = len(found_ns(lab, "executable_memfd"))
     begin = time.time_ns()
-    status, text = guest.run("/tmp/fixture memfd > /tmp/memfd.out 2>&1 < /dev/null & "
-                             "for i in 1 2 3 4 5 6 7 8 9; do grep -q . /tmp/memfd.out && break; sleep 1; done; cat /tmp/memfd.out")
+    status, text = guest.run(scan_test.shown("memfd", "memfd"))
     check(b"shown" in text, f"the fixture: {text!r} ({status})")
     found = until(lambda: found_ns(lab, "executable_memfd")[before:], seconds, 0.05)
-    guest.run("kill -9 $(sed -n 's/shown //p' /tmp/memfd.out)")
+    guest.run(scan_test.UNDO.format("memfd", "memfd"))
     return (found[0] - begin) / 1e9
 
 
 def events(programs: Path, times: int) -> None:
-    import scan_test
     from vitrine_guests import Guest
 
     with tempfile.TemporaryDirectory() as folder, Lab(programs, RULES, events=True) as lab:

@@ -38,10 +38,11 @@ ACTORS = {("executable_memfd", "maps"), ("writable_and_executable", "maps"),
 BEYOND_RAM = {"system_call_entry_changed"}
 PATIENCE = 40.0  # seconds until a finding, on a machine that others use too
 MODULE = 'echo "{}" > /proc/vitrine_fixture'
-# Each program's pids are its own, so that several can be shown at once.
+# Each program's pids are its own, so that several can be shown at once. What one said before is gone before it is shown
+# again: the shell empties the file in the new process only, and the old words may be read meanwhile, or none.
 PROGRAM = (
-    "/tmp/fixture {} > /tmp/{}.out 2>&1 < /dev/null & echo $! > /tmp/{}.pid; "
-    "for i in 1 2 3 4 5 6 7 8 9; do grep -q . /tmp/{}.out && break; sleep 1; done; cat /tmp/{}.out"
+    "rm -f /tmp/{name}.out; {before}/tmp/fixture {words} > /tmp/{name}.out 2>&1 < /dev/null & echo $! > /tmp/{name}.pid; "
+    "for i in $(seq 30); do grep -q . /tmp/{name}.out && break; sleep 1; done; cat /tmp/{name}.out"
 )
 UNDO = "kill -9 $(sed -n 's/shown //p' /tmp/{}.out) $(cat /tmp/{}.pid) 2>/dev/null; true"
 
@@ -65,9 +66,14 @@ def module(name, symptom, wants=None, number="", title=None, account=""):
     return Case(title or name, symptom, MODULE.format(f"show {name} {number}".strip()), MODULE.format(f"undo {name}"), wants or {}, account)
 
 
+def shown(words, name, before=""):
+    """What a guest's shell does to show it; what it says is what the fixture says."""
+    return PROGRAM.format(words=words, name=name, before=before)
+
+
 def program(words, symptom, wants=None, title=None, before="", account=""):
     name = title or words
-    return Case(name, symptom, before + PROGRAM.format(words, *[name] * 4), UNDO.format(name, name), wants or {}, account.format(name))
+    return Case(name, symptom, shown(words, name, before), UNDO.format(name, name), wants or {}, account.format(name))
 
 
 SHOWN = "$(sed -n 's/shown \\([0-9]*\\).*/\\1/p' /tmp/{}.out)"
@@ -113,6 +119,7 @@ GROUPS = [
         module("text_entry", "kernel_text_patched", {"kind": "entry", "function": "__x64_sys_acct", "owner": "module vitrine_fixture"}),
         module("text_body", "kernel_text_patched", {"kind": "changed", "region": "kernel"}),
         module("idt", "interrupt_table_changed", {"vector": "31", "module": "vitrine_fixture"}),
+        module("taint_cleared", "kernel_taint_cleared", {"name": "vitrine_fixture", "taints_untold": "OE"}, account="grep -qx 0 /proc/sys/kernel/tainted"),
         module("constant", "operations_hooked", {"table": "shmem_security_xattr_handler", "owner": "module vitrine_fixture"}),
         module("cstar", "system_call_entry_changed", {"register": "CSTAR", "module": "vitrine_fixture"}),
         module("seq_operations", "operations_hooked", {"table": "tcp4_seq_ops", "owner": "module vitrine_fixture"}),
@@ -136,7 +143,7 @@ GROUPS = [
         program("shellcode", "system_call_from_anonymous_memory", {"call": "34", "writable": "false"}),
         program("dev-shm", "executed_from_devices", {"path": "/dev/shm/fixture"}),
         program("dev-shm-gone", "executed_from_devices", {"path": "/dev/shm/fixture-gone (deleted)"}),
-        Case("covered", "process_covered_by_mount", PROGRAM.format("covered", *["covered"] * 4),
+        Case("covered", "process_covered_by_mount", shown("covered", "covered"),
              "/tmp/fixture uncover $(cat /tmp/covered.pid); " + UNDO.format("covered", "covered"), {"mount_point": "/proc/"}),
         program("masquerade", "kernel_thread_impersonated", {"path": "/tmp/fixture", "cmdline": "[kworker/u4:2-events]"}),
         program("bpf-writes", "bpf_program_tampers", {"name": "shown_writes", "type": "tracepoint", "writes_user": "true", "uid": "0"}),
