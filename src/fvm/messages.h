@@ -30,6 +30,7 @@ enum class PacketType : std::uint32_t {
   super,    ///< Super FVM to supervisor: an FVM is bad, or: I live
   leave,    ///< supervisor to guard: write what there is and end
   words,    ///< supervisor to guard: a herald; with the pipe that it writes to
+  threads,  ///< supervisor to guard: what the kernel says of an FVM's threads; as thread_files()
 };
 
 /// Why an FVM is replaced.
@@ -95,6 +96,12 @@ struct WatchedPacket {
   std::uint64_t generation = 0;
 };
 
+struct ThreadsPacket {
+  PacketType type = PacketType::threads;
+  std::uint32_t zero = 0;
+  std::uint64_t generation = 0;
+};
+
 struct WordsPacket {
   PacketType type = PacketType::words;
   std::uint32_t zero = 0;
@@ -105,6 +112,7 @@ struct StatusPacket {
   std::uint32_t phase = 0;
   std::uint64_t generation = 0;
   std::uint64_t passes = 0, pass_ns = 0, cpu_ns = 0;
+  std::uint64_t longest_silence_ns = 0, kept_waiting_ns = 0;  ///< of this FVM
   std::uint64_t standing = 0, findings = 0, actions = 0, waiting = 0, refused = 0;
   std::uint64_t entries = 0;
   std::array<std::byte, 32> head{};

@@ -1,5 +1,6 @@
 """Losing FVMs, guards and supervisors in every way, and what is noticed when."""
 
+import contextlib
 import os
 import random
 import signal
@@ -67,6 +68,52 @@ def takeovers(programs: Path, times: int) -> None:
         entries = lab.evidence("web1")
         told = sum("took over" in (entry["words"] or "") for entry in entries)
         check(told == times * len(ways), f"{told} takeovers in the evidence, {times * len(ways)} happened")
+
+
+@contextlib.contextmanager
+def hog(cpu: int):
+    """Somebody who leaves nobody else anything of that CPU."""
+    child = os.fork()
+    if child == 0:
+        os.sched_setaffinity(0, {cpu})
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+        except OSError:
+            os._exit(1)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            pass
+        os._exit(0)
+    try:
+        yield child
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def starved(programs: Path, times: int) -> None:
+    """Who gets no CPU is not dead, however long he is silent."""
+    cpus = sorted(os.sched_getaffinity(0))
+    with Lab(programs) as lab:
+        BareGuest(lab, "web1")
+        row = lab.watched("web1")
+        time.sleep(1.2)
+        for task in os.listdir(f"/proc/{row['fvm_pid']}/task"):
+            os.sched_setaffinity(int(task), {cpus[-1]})
+        with hog(cpus[-1]) as child:
+            time.sleep(0.1)
+            if len(cpus) < 2 or os.waitpid(child, os.WNOHANG)[0] or os.sched_getscheduler(child) != os.SCHED_FIFO:
+                print("a busy host: skipped, nobody may be made to wait here")
+                return
+        for _ in range(times):
+            with hog(cpus[-1]):
+                time.sleep(0.4)
+            time.sleep(0.2)
+        now = until(lambda: (now := lab.guest("web1"))["kept_waiting_ms"] > 100 * times and now, 5)
+        check(now["takeovers"] == 0, f"it was replaced:\n{lab.log.read_text()}{(lab.state / 'guards.log').read_text()}")
+        print(f"no CPU for 0.4 s, {times} times: no FVM was lost; longest silence {now['longest_silence_ms']:.0f} ms, "
+              f"{now['kept_waiting_ms']:.0f} ms of it kept waiting, so the kernel")  # fmt: skip
+        said("then stopped (SIGSTOP)", gaps(lab, "web1", times, lambda row: stop_process(row["fvm_pid"])))
 
 
 FOUND = """Symptom watched_process {

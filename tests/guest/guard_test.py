@@ -10,10 +10,11 @@ from guard_isolation import attacker, isolation, traitor
 from guard_lab import Failure, be_punctual
 from guard_microvm import microvm
 from guard_states import actions, flood, states
-from guard_takeovers import deaths, findings, hangs, takeovers
+from guard_takeovers import deaths, findings, hangs, starved, takeovers
 
 GROUPS = {
     "Takeovers": lambda a: takeovers(a.programs, a.times or 5),
+    "Starved": lambda a: starved(a.programs, a.times or 4),
     "Deaths": lambda a: deaths(a.programs, a.times or 10),
     "States": lambda a: states(a.programs),
     "Isolation": lambda a: isolation(a.programs),

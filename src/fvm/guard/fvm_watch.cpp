@@ -11,6 +11,7 @@ namespace vitrine::fvm {
 namespace {
 
 constexpr std::chrono::milliseconds kBeat{20};  ///< between heartbeats, as Sensor::beat() has it
+constexpr std::chrono::milliseconds kLate{30};  ///< after a heartbeat, or a step
 constexpr unsigned kOnTheirWay = 3;             ///< heartbeats, at most
 /// Less CPU time than this between two looks is none: who is blocked may wake to see that he is.
 constexpr std::uint64_t kNothingNs = 1'000'000;
@@ -109,7 +110,8 @@ void FvmWatch::check(const Heartbeat& heartbeat, Time now) {
     if (beats_since_planted_ > kOnTheirWay && heartbeat.progress - progress_when_planted_ > 2)
       return condemn(Cause::stuck, "steps without an answer", now - planted_at_);
   }
-  beat_ = now;
+  if (watching_) longest_silence_ = std::max(longest_silence_, now - heard_);
+  heard_ = beat_ = now;
   last_good_ = now;
 }
 
@@ -123,6 +125,7 @@ void FvmWatch::check(const CanaryAnswer& answer, std::uint64_t generation, Time 
   }
   planted_.reset();
   last_good_ = now;
+  if (!watching_) heard_ = now;
   watching_ = true;
 }
 
@@ -133,17 +136,24 @@ void FvmWatch::plant(const Orders& orders, std::span<const std::byte> area, Time
   beats_since_planted_ = 0;
 }
 
-void FvmWatch::tick(Time now, std::chrono::nanoseconds late) {
+bool FvmWatch::is_late(Time now) const {
+  return !bad_ && watching_ && (now - beat_ > kLate || now - moved_ > kLate);
+}
+
+void FvmWatch::tick(Time now, std::chrono::nanoseconds late, std::chrono::nanoseconds waited) {
   if (bad_) return;
-  beat_ += late;
-  moved_ += late;
+  // Both may have been at the same time: the longer one counts.
+  const auto excused = std::max(late, waited);
+  if (waited > late) kept_waiting_ += waited;
+  beat_ = std::min(now, beat_ + excused);
+  moved_ = std::min(now, moved_ + excused);
   employed_ += late;
   planted_at_ += late;
   if (!watching_) {
     if (now - employed_ > limits_.first) condemn(Cause::never);
     return;
   }
-  if (now - beat_ > limits_.silent) return condemn(Cause::silent);
+  if (now - beat_ > limits_.silent) return condemn(Cause::silent, "no heartbeat", now - heard_);
   if (beat_ - moved_ > limits_.still)
     return condemn(Cause::stuck, "neither a step nor CPU time", beat_ - moved_);
   if (planted_ && now - planted_at_ > limits_.canary_most)

@@ -7,6 +7,8 @@
 // time*, however busy the host is: one that does is an endless loop. A thread that neither steps
 // nor uses CPU while the heart beats in time is blocked. An engine that steps has looked at the
 // control page: if no answer came before the heartbeat that says so, none will.
+// A busy host makes neither of them: time in which the kernel kept a thread of it waiting for a
+// CPU (WaitAccount) counts neither as silence nor as stillness.
 #pragma once
 
 #include <chrono>
@@ -54,8 +56,12 @@ class FvmWatch {
 
   /// Takes what came over the channel; appends whole messages that count to `messages`.
   void take(Bytes bytes, Time now, std::vector<Message>& messages);
-  /// Time passes. @param late  how late the caller itself was: it cannot have heard anything.
-  void tick(Time now, std::chrono::nanoseconds late);
+  /// Time passes.
+  /// @param late    how late the caller itself was: it cannot have heard anything
+  /// @param waited  how long the FVM was kept waiting since the last tick, so the kernel
+  void tick(Time now, std::chrono::nanoseconds late, std::chrono::nanoseconds waited = {});
+  /// It has been silent, or still, for longer than it should: what the kernel says of it is asked.
+  [[nodiscard]] bool is_late(Time now) const;
 
   /// Whether a new challenge is due; then plant() what was planted.
   [[nodiscard]] bool wants_canary(Time now) const {
@@ -72,6 +78,12 @@ class FvmWatch {
   [[nodiscard]] bool watching() const noexcept { return watching_; }
   [[nodiscard]] const Heartbeat& heartbeat() const noexcept { return heartbeat_; }
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
+  /// The longest time between two heartbeats of one that watches, whatever the reason.
+  [[nodiscard]] std::chrono::nanoseconds longest_silence() const noexcept {
+    return longest_silence_;
+  }
+  /// All that it was kept waiting and was excused for.
+  [[nodiscard]] std::chrono::nanoseconds kept_waiting() const noexcept { return kept_waiting_; }
 
  private:
   void condemn(Cause cause, std::string_view what = {}, std::chrono::nanoseconds time = {});
@@ -84,6 +96,8 @@ class FvmWatch {
   Assembler assembler_;
   std::vector<std::byte> rest_;  ///< less than a frame
   Time employed_, beat_, attaching_since_, moved_, planted_at_{}, last_good_{};
+  Time heard_{};  ///< its last heartbeat
+  std::chrono::nanoseconds longest_silence_{}, kept_waiting_{};
   std::optional<symptom::Finding> planted_;  ///< the answer that must come
   std::uint64_t planted_round_ = 0;
   unsigned beats_since_planted_ = 0;

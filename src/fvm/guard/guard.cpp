@@ -20,8 +20,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
-constexpr unsigned kMostNotes = 20;  ///< of one FVM
-constexpr milliseconds kTurn{10};    ///< at most between two looks at the clock
+constexpr unsigned kMostNotes = 20;      ///< of one FVM
+constexpr milliseconds kTurn{10};        ///< at most between two looks at the clock
+constexpr milliseconds kLastWords{250};  ///< for what an FVM said that is let go
 
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', true, Json::error_handler_t::replace);
@@ -76,8 +77,8 @@ Outcome<void> Guard::watch() {
     ::ppoll(ready, 4, &timeout, nullptr);
     const auto now = std::chrono::steady_clock::now();
     // Whoever did not get a CPU in time has not heard the others: it is no sign of theirs.
-    const auto late =
-        std::max<std::chrono::nanoseconds>(now - last - 2 * kTurn, std::chrono::nanoseconds(0));
+    const std::chrono::nanoseconds since = now - last;
+    auto late = std::max<std::chrono::nanoseconds>(since - 2 * kTurn, std::chrono::nanoseconds(0));
     last = now;
     if (ready[0].revents != 0) {
       const auto stay = hear_supervisor();
@@ -85,13 +86,15 @@ Outcome<void> Guard::watch() {
       if (!TRY(stay)) return {};
     }
     if ((ready[1].revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0) {
-      if (fvm_) (void)hear_fvm(now);  // its last words
+      if (fvm_) (void)hear_fvm(now, kLastWords);  // its last words
       (void)notebook_.flush();
       return std::unexpected(Problem(Errc::vanished, "the guest is gone"));
     }
     if (ready[3].revents != 0) hear_herald(now);
     if (fvm_) {
-      const bool heard_all = ready[2].revents == 0 || hear_fvm(now);
+      const bool heard_all = ready[2].revents == 0 || hear_fvm(now, kTurn);
+      // A heartbeat may stand behind what was not heard yet.
+      if (!heard_all) late = since;
       watch_fvm(now, late, heard_all);
     }
     // First what was done is written, then it goes on: a throttled machine is not stopped before a
@@ -199,6 +202,9 @@ Outcome<bool> Guard::hear_supervisor() {
       take_layout(*layout, std::move((*packet)->descriptors));
     } else if (packet_as<WordsPacket>(bytes) && (*packet)->descriptors.size() == 1) {
       herald_ = std::move((*packet)->descriptors[0]);
+    } else if (const auto threads = packet_as<ThreadsPacket>(bytes)) {
+      if (fvm_ && fvm_->generation == threads->generation)
+        fvm_->waits = WaitAccount(std::move((*packet)->descriptors));
     } else if (const auto employment = packet_as<EmployPacket>(bytes)) {
       if (const auto done = employ(*employment, std::move((*packet)->descriptors)); !done) {
         const BadPacket bad{.cause = Cause::never,
@@ -229,7 +235,7 @@ void Guard::take_layout(const RangesPacket& packet, std::vector<FileDescriptor> 
 
 Outcome<void> Guard::employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors) {
   // What the one before said and nobody read yet still counts.
-  if (fvm_ && !fvm_->reported_bad) (void)hear_fvm(std::chrono::steady_clock::now());
+  if (fvm_ && !fvm_->reported_bad) (void)hear_fvm(std::chrono::steady_clock::now(), kLastWords);
   fvm_.reset();
   attached_ = false;
   if (descriptors.size() != 3)
@@ -245,27 +251,27 @@ Outcome<void> Guard::employ(const EmployPacket& packet, std::vector<FileDescript
                         WatchLimits::of(packet.isolation, options_.emulated,
                                         std::clamp(packet.patience, 1U, 16U)),
                         now),
-               packet.lost_ns, packet.cause});
+               WaitAccount(), packet.lost_ns, packet.cause});
   TRY(fvm_->page.write_with_canary(fvm_->orders));
   fvm_->watch.plant(fvm_->orders, fvm_->page.area(), now);
   for (auto& [key, known] : known_) known.confirmed = false;
   return {};
 }
 
-bool Guard::hear_fvm(Time now) {
+bool Guard::hear_fvm(Time now, milliseconds most) {
   std::vector<Message> messages;
   std::array<std::byte, 64 * 1024> buffer;
-  // A bounded number a turn: a flood must not keep the guard from its clock.
-  bool heard_all = false;
-  for (int turn = 0; turn < 256; ++turn) {
+  // A bounded time: a flood must not keep the guard from its clock, nor the FVM's heart waiting for
+  // room in the channel.
+  while (std::chrono::steady_clock::now() - now < most) {
     const auto got = ::recv(fvm_->channel.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    heard_all = got <= 0;
-    if (heard_all) break;
+    if (got <= 0) return true;
+    messages.clear();
     fvm_->watch.take(Bytes(buffer).first(static_cast<std::size_t>(got)), now, messages);
+    for (const auto& message : messages) handle(message, now);
     if (fvm_->watch.bad()) break;
   }
-  for (const auto& message : messages) handle(message, now);
-  return heard_all;
+  return false;
 }
 
 /// Each byte means that something happened; what it says is nobody's business here.
@@ -281,13 +287,18 @@ void Guard::hear_herald(Time now) {
 void Guard::watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all) {
   auto& fvm = *fvm_;
   if (fvm.reported_bad) return;
-  fvm.watch.tick(now, late);
+  std::chrono::nanoseconds waited{};
+  if (fvm.watch.is_late(now))
+    waited = fvm.waits.waited(now);
+  else
+    fvm.waits.rest();
+  fvm.watch.tick(now, late, waited);
   if (const auto cause = fvm.watch.bad()) {
     fvm.reported_bad = true;
     refused_ += fvm.watch.refused();
     if (!fvm.watch.detail().empty())
-      log_line("vitrine-guard",
-               fmt::format("{}: FVM {}: {}", options_.guest, fvm.generation, fvm.watch.detail()));
+      log_line("vitrine-guard", fmt::format("{}: FVM {}: {}{}", options_.guest, fvm.generation,
+                                            fvm.watch.detail(), fvm.waits.words()));
     const BadPacket bad{.cause = *cause,
                         .generation = fvm.generation,
                         .since_ns = nanoseconds_of(fvm.watch.last_good())};
@@ -422,6 +433,8 @@ void Guard::report_status(Time) {
     status.passes = heartbeat.passes;
     status.pass_ns = heartbeat.pass_ns;
     status.cpu_ns = heartbeat.cpu_ns;
+    status.longest_silence_ns = static_cast<std::uint64_t>(fvm_->watch.longest_silence().count());
+    status.kept_waiting_ns = static_cast<std::uint64_t>(fvm_->watch.kept_waiting().count());
   }
   (void)send_packet(supervisor_.get(), packet_bytes(status));
   if (refused_ != refused_written_) {

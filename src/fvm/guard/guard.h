@@ -13,6 +13,7 @@
 #include "fvm/guard/notebook.h"
 #include "fvm/guard/policy.h"
 #include "fvm/guard/response.h"
+#include "fvm/guard/wait_account.h"
 #include "fvm/messages.h"
 #include "fvm/sensor/assigned_machine.h"
 
@@ -46,6 +47,7 @@ class Guard {
     ControlPage page;
     Orders orders;
     FvmWatch watch;
+    WaitAccount waits{};
     std::int64_t lost_ns;
     Cause cause;
     bool reported_bad = false, announced = false;
@@ -68,7 +70,7 @@ class Guard {
   void take_layout(const RangesPacket& packet, std::vector<FileDescriptor> files);
   Outcome<void> employ(const EmployPacket& packet, std::vector<FileDescriptor> descriptors);
   /// @returns whether all that the FVM said so far was heard
-  bool hear_fvm(Time now);
+  bool hear_fvm(Time now, std::chrono::milliseconds most);
   void hear_herald(Time now);
   void watch_fvm(Time now, std::chrono::nanoseconds late, bool heard_all);
   void handle(const Message& message, Time now);

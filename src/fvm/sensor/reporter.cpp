@@ -24,7 +24,9 @@ bool Reporter::note(std::string_view text, std::uint64_t generation) {
 }
 
 bool Reporter::send(FrameType type, Bytes bytes, std::uint64_t generation) {
+  std::unique_lock next(next_);
   const std::scoped_lock lock(mutex_);
+  next.unlock();
   if (closed_) return false;
   for (const auto& frame : frames_of(type, bytes, generation, next_number_)) {
     const auto encoded = encode(frame);

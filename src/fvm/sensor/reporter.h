@@ -14,7 +14,8 @@ namespace vitrine::fvm {
 /// Writes frames to the verdict channel: a SEQPACKET socket or a virtio-serial port, a frame
 /// a write. Blocks while the other side does not read: an FVM that nobody hears has nothing
 /// better to do.
-/// Threads: any.
+/// Threads: any, in the order in which they come: whoever has much to say does not keep another
+/// from saying that he lives.
 class Reporter {
  public:
   explicit Reporter(FileDescriptor channel) : channel_(std::move(channel)) {}
@@ -33,7 +34,7 @@ class Reporter {
   bool send(FrameType type, Bytes bytes, std::uint64_t generation);
 
   FileDescriptor channel_;
-  std::mutex mutex_;
+  std::mutex next_, mutex_;  ///< who is next waits in the first for the second
   std::uint64_t next_number_ = 1;
   std::atomic<bool> closed_{false};
 };

@@ -43,6 +43,11 @@ class Sensor {
   void run(const std::function<Outcome<void>()>& ready);
 
  private:
+  /// Steps and CPU time of the engine, of one moment.
+  struct Progress {
+    std::uint64_t steps, engine_ns;
+  };
+  [[nodiscard]] Progress progress() const;
   void beat(const std::stop_token& stop);
   void listen();
   void wait(std::chrono::nanoseconds time);

@@ -86,14 +86,14 @@ bool SuperExaminer::follow(Examined& fvm, Bytes pulse, Time now) {
   const auto most = kMostBeats + static_cast<std::uint64_t>(std::max<std::int64_t>(since, 0));
   if (counter < fvm.counter || counter - fvm.counter > most) return false;
   fvm.looked = now;
-  if (counter != fvm.counter) fvm.moved = now;
-  fvm.counter = counter;
-  // Whoever has a guest is watched by its guard; one that waits only looks at its control page.
+  // Whoever has a guest is watched by its guard, who alone knows whether it was he who did not
+  // listen; one that waits only looks at its control page.
   const auto progress = *load<std::uint64_t>(pulse, offsetof(Pulse, progress));
   const auto phase = *load<std::uint8_t>(pulse, offsetof(Pulse, phase));
-  if (progress != fvm.progress || counter == 0 ||
-      phase != static_cast<std::uint8_t>(Phase::standby))
-    fvm.stepped = now;
+  const bool has_guest = phase != static_cast<std::uint8_t>(Phase::standby);
+  if (counter != fvm.counter || has_guest) fvm.moved = now;
+  fvm.counter = counter;
+  if (progress != fvm.progress || counter == 0 || has_guest) fvm.stepped = now;
   fvm.progress = progress;
   return true;
 }

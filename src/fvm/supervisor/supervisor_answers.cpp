@@ -55,6 +55,8 @@ std::string Supervisor::status() const {
                       {"passes", status.passes},
                       {"pass_ms", static_cast<double>(status.pass_ns) / 1e6},
                       {"cpu_ms", static_cast<double>(status.cpu_ns) / 1e6},
+                      {"longest_silence_ms", static_cast<double>(status.longest_silence_ns) / 1e6},
+                      {"kept_waiting_ms", static_cast<double>(status.kept_waiting_ns) / 1e6},
                       {"standing", status.standing},
                       {"findings", status.findings},
                       {"actions", status.actions},

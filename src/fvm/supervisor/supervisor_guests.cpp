@@ -21,6 +21,7 @@
 #include "fvm/supervisor/libvirt_domains.h"
 #include "fvm/supervisor/sealed_file.h"
 #include "fvm/supervisor/supervisor.h"
+#include "fvm/supervisor/thread_files.h"
 #include "machine/process_start.h"
 
 namespace vitrine::fvm {
@@ -162,6 +163,12 @@ void Supervisor::hear_guard(Guest& guest, Bytes bytes, Time now) {
                       guest.ram ? guest.ram->how : ""));
     }
     guest.was_watched = true;
+    // All of its threads are there: whether they get a CPU is the kernel's to say.
+    const auto threads = thread_files(guest.fvm->process.pid);
+    std::vector<int> files;
+    for (const auto& file : threads) files.push_back(file.get());
+    (void)send_packet(guest.guard_socket.get(),
+                      packet_bytes(ThreadsPacket{.generation = watched->generation}), files);
   } else if (const auto status = packet_as<StatusPacket>(bytes)) {
     guest.status = *status;
   }

@@ -159,6 +159,51 @@ TEST_F(Watched, WhoeverWasLateHimselfExcusesTheOther) {
   EXPECT_FALSE(watch_.bad());
 }
 
+TEST_F(Watched, WhoIsKeptWaitingForACpuIsNotSilent) {
+  answer();
+  live(milliseconds(300));
+  EXPECT_FALSE(watch_.is_late(now_));
+  for (int i = 0; i < 60; ++i) {
+    now_ += milliseconds(10);
+    // The first looks find nothing to go by: a wait counts from when it is seen.
+    watch_.tick(now_, {}, milliseconds(i < 4 ? 0 : 10));
+  }
+  EXPECT_TRUE(watch_.is_late(now_));
+  EXPECT_FALSE(watch_.bad());
+  beat();
+  answer();
+  EXPECT_EQ(watch_.longest_silence(), milliseconds(600));
+  EXPECT_EQ(watch_.kept_waiting(), milliseconds(560));
+  live(milliseconds(300));
+  EXPECT_FALSE(watch_.bad());
+}
+
+TEST_F(Watched, WhoGetsACpuNowAndThenAndSaysNothingIsNoticed) {
+  answer();
+  live(milliseconds(300));
+  const auto then = now_;
+  for (int i = 0; i < 100 && !watch_.bad(); ++i) {
+    now_ += milliseconds(10);
+    watch_.tick(now_, {}, milliseconds(5));
+  }
+  EXPECT_EQ(watch_.bad(), Cause::silent);
+  EXPECT_LE(now_ - then, milliseconds(190));
+  EXPECT_NE(watch_.detail().find("no heartbeat"), std::string::npos);
+}
+
+TEST_F(Watched, AWaitThatNeverEndsIsNotWaitedFor) {
+  answer();
+  live(milliseconds(300));
+  plant();
+  const auto then = now_;
+  for (int i = 0; i < 1000 && !watch_.bad(); ++i) {
+    now_ += milliseconds(10);
+    watch_.tick(now_, {}, milliseconds(10));
+  }
+  EXPECT_EQ(watch_.bad(), Cause::stuck);
+  EXPECT_LE(now_ - then, milliseconds(2'100));
+}
+
 /// Beats every 20 ms for `time`, the engine using `cpu` between two, and no answer.
 class Working : public Watched {
  protected:
@@ -220,6 +265,18 @@ TEST_F(Working, AHeartThatBeatsLateExcusesTheEngine) {
     now_ += milliseconds(75);
     beat({.phase = Phase::scanning});
     watch_.tick(now_, {});
+  }
+  EXPECT_FALSE(watch_.bad());
+}
+
+TEST_F(Working, AnEngineThatIsKeptWaitingWhileTheHeartBeatsIsNotBlocked) {
+  answer();
+  live(milliseconds(200));
+  steps_ = 0;
+  for (int i = 0; i < 20; ++i) {
+    now_ += milliseconds(20);
+    beat({.phase = Phase::scanning});
+    watch_.tick(now_, {}, milliseconds(i < 2 ? 0 : 20));
   }
   EXPECT_FALSE(watch_.bad());
 }

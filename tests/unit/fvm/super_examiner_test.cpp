@@ -48,8 +48,10 @@ class SuperExaminerTest : public testing::Test {
   static void put(int file, std::uint64_t at, const void* bytes, std::size_t size) {
     ASSERT_EQ(::pwrite(file, bytes, size, static_cast<off_t>(at)), static_cast<ssize_t>(size));
   }
-  static void pulse(int file, std::uint64_t counter, std::uint64_t magic = kPulseMagic) {
+  static void pulse(int file, std::uint64_t counter, std::uint64_t magic = kPulseMagic,
+                    Phase phase = Phase::standby) {
     Pulse pulse;
+    pulse.phase = phase;
     pulse.magic = magic;
     pulse.counter = counter;
     pulse.progress = counter;
@@ -118,6 +120,11 @@ TEST_F(SuperExaminerTest, APulseThatStandsStillIsToldAfterItsTime) {
   const auto verdicts = after(milliseconds(40));  // it moved when it was first looked at
   ASSERT_EQ(verdicts.size(), 1u);
   EXPECT_EQ(verdicts[0].cause, Cause::silent);
+}
+
+TEST_F(SuperExaminerTest, TheSilenceOfOneThatHasAGuestIsItsGuardsToJudge) {
+  pulse(add(7), 1, kPulseMagic, Phase::scanning);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(after(SuperExaminer::kPulseLate).empty());
 }
 
 TEST_F(SuperExaminerTest, OneChangedByteOfOneTextAmongManyIsToldInAsManyRounds) {
