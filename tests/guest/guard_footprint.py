@@ -53,7 +53,8 @@ def whole_pack(programs: Path, seconds: int) -> None:
               f"and {first / 1024:.1f} MiB until the end of the first; "
               f"CPU {share:.2f} % of a core; a pass {lab.guest('web1')['pass_ms']:.0f} ms; its guard {guard / 1024:.1f} MiB")  # fmt: skip
         check(lab.guest("web1")["takeovers"] == 0, f"it was replaced:\n{lab.log.read_text()}{(lab.state / 'guards.log').read_text()}")
-        strange = {entry["subject"] for entry in lab.evidence("web1") if entry["kind"] == "finding"} & {"kernel_text_patched", "hidden_module"}
+        strange = [entry["words"] for entry in lab.evidence("web1")
+                   if entry["kind"] == "finding" and entry["subject"] in ("kernel_text_patched", "hidden_module")]  # fmt: skip
         check(not strange, f"a guest that boots is no attack: {strange}")
         check(now <= 16 * 1024, "16 MiB")
 
