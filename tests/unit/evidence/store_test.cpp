@@ -169,7 +169,9 @@ TEST_F(StoreTest, AFullDiskIsSaidAndWhatFollowsRoomIsWhole) {
 TEST_F(StoreTest, KilledAtRandomPointsNothingAcknowledgedIsLost) {
   std::minstd_rand random(7);
   std::uint64_t acknowledged = 0;
-  for (int round = 0; round < 25; ++round) {
+  // A busy host may give a writer no CPU before its end: then there are more rounds.
+  for (int round = 0; round < 25 || acknowledged <= 25; ++round) {
+    ASSERT_LT(round, 1'000) << "no writer gets to write";
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     const pid_t child = ::fork();
@@ -201,7 +203,6 @@ TEST_F(StoreTest, KilledAtRandomPointsNothingAcknowledgedIsLost) {
     ASSERT_LE(report->entries, acknowledged + 1);  // one may be on the disk, but not acknowledged
     acknowledged = report->entries;
   }
-  EXPECT_GT(acknowledged, 25U);
 }
 
 TEST(SigningKeyFile, IsMadeOnceForItsUserAlone) {
