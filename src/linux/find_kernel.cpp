@@ -11,6 +11,7 @@
 #include "linux/kernel_name.h"
 #include "linux/unlisted_symbols.h"
 #include "linux/unlisted_tables.h"
+#include "memory/stretch.h"
 
 namespace vitrine::linux {
 namespace {
@@ -69,13 +70,11 @@ class Piece {
 /// The stretch of RAM around `at`, at most `before` and `after` bytes of it.
 std::optional<GpaRange> around(const PhysicalMemory& ram, Gpa at, std::uint64_t before,
                                std::uint64_t after) {
-  for (const auto& range : ram.ram()) {
-    if (!range.contains(at)) continue;
-    const std::uint64_t start = at - range.start > before ? (at - before).value : range.start.value;
-    const std::uint64_t end = range.end() - at > after ? (at + after).value : range.end().value;
-    return GpaRange{Gpa{start}, end - start};
-  }
-  return std::nullopt;
+  const auto all = stretch_at(ram, at);
+  if (!all) return std::nullopt;
+  const std::uint64_t start = at - all->start > before ? (at - before).value : all->start.value;
+  const std::uint64_t end = all->end() - at > after ? (at + after).value : all->end().value;
+  return GpaRange{Gpa{start}, end - start};
 }
 
 /// What a search may spend on tables that turn out to be of no kernel: a guest can make as many of
@@ -216,6 +215,7 @@ class Candidate {
 /// What a search saw, for the message if it ends with nothing.
 struct Seen {
   std::uint64_t scanned = 0;  // bytes
+  std::uint64_t unread = 0;   // bytes that the host did not give
   std::size_t tables = 0;     // real token tables
   std::optional<Error> last;  // why the last of them was refused
   bool ended = false;         // a kernel, whole, that no CPU runs
@@ -232,7 +232,10 @@ std::optional<FoundKernel> search(const PhysicalMemory& ram, GpaRange range,
     const auto piece_range = around(ram, range.start + done, 0, size + kTokenTableReach);
     if (!piece_range) return std::nullopt;
     const auto piece = Piece::look(ram, piece_range->start, piece_range->size);
-    if (!piece) continue;
+    if (!piece) {
+      seen.unread += size;
+      continue;
+    }
     seen.scanned += size;
     for (const std::uint64_t at : format::find_token_tables(piece->bytes())) {
       if (at >= size) continue;  // the next chunk's
@@ -302,10 +305,14 @@ Problem nothing_found(const PhysicalMemory& ram, const Seen& seen, bool runs_64_
         "a kernel with CONFIG_KALLSYMS=y is needed (CONFIG_KALLSYMS_ALL=y and "
         "CONFIG_DEBUG_INFO_BTF=y for all views), as distributions have it");
   }
-  auto message =
-      seen.scanned == 0
-          ? std::string("no Linux kernel was found: the memory holds nothing but zeros")
-          : fmt::format("no Linux kernel was found in {} of RAM", mebibytes(seen.scanned));
+  std::string message = "no Linux kernel was found";
+  if (seen.scanned != 0) message += fmt::format(" in {} of RAM", mebibytes(seen.scanned));
+  if (seen.unread != 0) {
+    message += fmt::format("{} {} of RAM could not be read", seen.scanned != 0 ? ";" : ":",
+                           mebibytes(seen.unread));
+  } else if (seen.scanned == 0) {
+    message += ": the memory holds nothing but zeros";
+  }
   if (seen.tables > 0 && seen.last) {
     message += fmt::format(" ({} kallsyms token table{}, none of a running kernel: {})",
                            seen.tables, seen.tables == 1 ? "" : "s", describe(*seen.last));
@@ -376,8 +383,11 @@ Outcome<FoundKernel> find_kernel(const PhysicalMemory& ram, std::span<const Text
                                  bool image) {
   Seen seen;
   Budget budget;
+  std::vector<Gpa> looked;  // CPUs of one kernel lead to one place
   for (const TextHint& hint : hints) {
     const Gpa start{hint.physical.value & ~(kTextAlign - 1)};
+    if (std::ranges::find(looked, start) != looked.end()) continue;
+    looked.push_back(start);
     const Gpa below{start.value > kNearHint ? start.value - kNearHint : 0};
     // .rodata follows the text.
     auto found = search_populated(ram, start, start + kNearHint, hints, budget, seen);

@@ -8,6 +8,7 @@
 
 #include "linux/field.h"
 #include "linux/type_catalogue.h"
+#include "memory/stretch.h"
 #include "x86/address_space.h"
 
 namespace vitrine::linux {
@@ -24,12 +25,11 @@ constexpr std::size_t kMaxNames = 4096;  // places where the first task's name i
 class Image {
  public:
   Image(const PhysicalMemory& ram, const KernelPlace& place) : place_(place) {
-    for (const auto& range : ram.ram()) {
-      if (!range.contains(place.text_physical)) continue;
-      const auto size = std::min(kMaxImage, range.end() - place.text_physical);
-      copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
-      if (ram.read(place.text_physical, {copy_.get(), size})) bytes_ = {copy_.get(), size};
-    }
+    const auto all = stretch_at(ram, place.text_physical);
+    if (!all) return;
+    const auto size = std::min(kMaxImage, all->end() - place.text_physical);
+    copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    if (ram.read(place.text_physical, {copy_.get(), size})) bytes_ = {copy_.get(), size};
   }
   [[nodiscard]] Bytes bytes() const { return bytes_; }
   [[nodiscard]] std::string_view text() const {

@@ -10,6 +10,7 @@
 #include "linux/type_catalogue.h"
 #include "linux/view.h"
 #include "memory/passing_memory.h"
+#include "support/failing_memory.h"
 #include "support/lab.h"
 
 namespace vitrine::linux {
@@ -170,6 +171,57 @@ TEST(AttachMemory, ForgedResourcesEndTheWalk) {
   EXPECT_EQ(forged(3, kSibling, 0x1234).verdict, Verdict::passed);
   EXPECT_EQ(forged(3, kEnd, 100).verdict, Verdict::passed);  // ends before it begins
   EXPECT_EQ(forged(3, kEnd, UINT64_MAX).verdict, Verdict::passed);
+}
+
+/// The lab's RAM as of several backends: cut anew, and mapped by nobody in one piece.
+class CutMemory final : public PassingMemory {
+ public:
+  CutMemory(const PhysicalMemory& inner, Gpa cut) : PassingMemory(inner) {
+    for (const auto& range : inner.ram()) {
+      if (!range.contains(cut)) {
+        ranges_.push_back(range);
+        continue;
+      }
+      ranges_.push_back({range.start, cut - range.start});
+      ranges_.push_back({cut, range.end() - cut});
+    }
+  }
+  [[nodiscard]] std::span<const GpaRange> ram() const noexcept override { return ranges_; }
+  [[nodiscard]] Bytes window(Gpa, std::uint64_t) const noexcept override { return {}; }
+  [[nodiscard]] std::optional<GpaRange> next_populated(Gpa from) const override {
+    return PhysicalMemory::next_populated(from);
+  }
+
+ private:
+  std::vector<GpaRange> ranges_;
+};
+
+TEST(AttachMemory, AKernelThatLiesAcrossTwoBackendsIsFound) {
+  for (const bool data_symbols : {true, false}) {
+    const Lab lab({.data_symbols = data_symbols});
+    const auto hints = text_hints(lab.memory(), lab.registers().value());
+    const auto whole = find_kernel(lab.memory(), hints);
+    ASSERT_TRUE(whole.has_value() && whole->unlisted.empty() == data_symbols);
+    const auto step = lab.image_size() / 11 / kPageSize * kPageSize;
+    for (std::uint64_t at = kPageSize; at < lab.image_size(); at += step) {
+      const CutMemory cut(lab.memory(), lab.text_physical() + at);
+      for (const auto& cpus : {hints, std::vector<TextHint>()}) {
+        const auto found = find_kernel(cut, cpus);
+        ASSERT_TRUE(found.has_value()) << at << ": " << found.error().message;
+        EXPECT_EQ(found->place.text, lab.text());
+        EXPECT_EQ(found->unlisted, whole->unlisted) << at;
+      }
+    }
+  }
+}
+
+TEST(AttachNothing, MemoryThatTheHostDoesNotGiveIsNotSaidToBeEmpty) {
+  const Lab lab({.registers = false});
+  const FailingMemory memory(lab.memory(), 0, true);
+  const auto kernel = find_kernel(memory, {});
+  ASSERT_FALSE(kernel.has_value());
+  EXPECT_TRUE(kernel.error().message.ends_with("of RAM could not be read"))
+      << kernel.error().message;
 }
 
 TEST(AttachEnded, AKernelThatNoCpuRunsIsPassedOver) {
