@@ -128,7 +128,7 @@ struct Kernel::State {
         ram(m.memory()),
         ahead(ram),
         memory(ahead, f.place.root),
-        follower(m, memory, ram, symbols.find("max_pfn")) {}
+        follower(m, memory, ram, {symbols.find("max_pfn"), symbols.find("uevent_seqnum")}) {}
 
   const Machine& machine;
   KernelPlace place;
@@ -205,6 +205,7 @@ Outcome<std::unique_ptr<Kernel>> Kernel::attach(const Machine& machine,
   auto types = learn_types(machine.memory(), found, cache, cached ? &*cached : nullptr, health);
 
   auto state = std::make_unique<State>(machine, std::move(found));
+  state->follower.look();  // memory may have been plugged since the machine was opened
   state->identity =
       read_identity(state->memory, machine.memory(), state->place, state->symbols, health.warnings);
   state->types = std::move(types);

@@ -36,14 +36,14 @@ class Asked final : public Machine {
   test::LabMemory memory_{{GpaRange{Gpa{0}, kMiB}}};
 };
 
-constexpr Gva kMaxPfn{0xffff'ffff'8100'0000};
+constexpr Gva kMaxPfn{0xffff'ffff'8100'0000}, kUevents{0xffff'ffff'8100'0008};
 
 TEST(MemoryFollower, AsksWhenTheKernelWasGivenMemoryAndOnceASecondAtMost) {
   const Asked machine;
   const WitnessedMemory ram(machine.memory());
   FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{0x10000});
-  MemoryFollower follower(machine, memory, ram, kMaxPfn);
+  memory.put(kMaxPfn, std::uint64_t{0x100});
+  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
   follower.look();
   EXPECT_EQ(machine.asked, 0);
   memory.put(kMaxPfn, std::uint64_t{0x108000});
@@ -57,13 +57,40 @@ TEST(MemoryFollower, AsksWhenTheKernelWasGivenMemoryAndOnceASecondAtMost) {
   EXPECT_EQ(machine.asked, 1);
 }
 
+TEST(MemoryFollower, AsksAtTheFirstLookWhereTheKernelHasMoreThanTheMap) {
+  const Asked machine;
+  const WitnessedMemory ram(machine.memory());
+  FakeMemory memory;
+  memory.put(kMaxPfn, std::uint64_t{0x101});
+  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
+  follower.look();
+  follower.look();
+  EXPECT_EQ(machine.asked, 1);
+}
+
+TEST(MemoryFollower, AsksWhenOneDimmTookTheOthersPlace) {
+  const Asked machine;
+  const WitnessedMemory ram(machine.memory());
+  FakeMemory memory;
+  memory.put(kMaxPfn, std::uint64_t{0x100});
+  memory.put(kUevents, std::uint64_t{700});
+  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
+  follower.look();
+  EXPECT_EQ(machine.asked, 0);
+  for (std::uint64_t i = 701; i < 800; ++i) {
+    memory.put(kUevents, i);
+    follower.look();
+  }
+  EXPECT_EQ(machine.asked, 1);
+}
+
 TEST(MemoryFollower, AsksAnewWhatWasNotAnsweredButNotAtOnce) {
   Asked machine;
   machine.answers = false;
   const WitnessedMemory ram(machine.memory());
   FakeMemory memory;
   memory.put(kMaxPfn, std::uint64_t{1});
-  MemoryFollower follower(machine, memory, ram, kMaxPfn);
+  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
   memory.put(kMaxPfn, std::uint64_t{2});
   follower.look();
   machine.answers = true;
@@ -76,7 +103,7 @@ TEST(MemoryFollower, AsksWhenTheHostRefusesWhatWasRam) {
   const FailingMemory failing(machine.memory(), 0);
   const WitnessedMemory ram(failing);
   const FakeMemory memory;
-  MemoryFollower follower(machine, memory, ram, std::nullopt);
+  MemoryFollower follower(machine, memory, ram, {});
   follower.look();
   EXPECT_EQ(machine.asked, 0);
   EXPECT_FALSE(ram.load<std::uint64_t>(Gpa{0}).has_value());
@@ -89,7 +116,7 @@ TEST(MemoryFollower, AnUnreadableWordIsNoNews) {
   const WitnessedMemory ram(machine.memory());
   FakeMemory memory;
   memory.put(kMaxPfn, std::uint64_t{1});
-  MemoryFollower follower(machine, memory, ram, kMaxPfn);
+  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
   memory.unmap(kMaxPfn);
   follower.look();
   EXPECT_EQ(machine.asked, 0);
