@@ -8,6 +8,7 @@ namespace vitrine::linux {
 namespace {
 
 constexpr std::chrono::milliseconds kPeriod{1000}, kSecondLook{100};
+constexpr std::chrono::seconds kAfterSilence{30};  // asking who is busy keeps us waiting
 constexpr unsigned kEnough = 2;
 
 }  // namespace
@@ -32,7 +33,13 @@ bool BootWatch::same(Clock::time_point now) {
     return !gone_;
   }
   if (!asks_ || now < due_) return true;
-  const bool doubt = elsewhere();
+  const auto told = elsewhere();
+  if (!told) {
+    doubts_ = 0;
+    due_ = now + kAfterSilence;
+    return true;
+  }
+  const bool doubt = *told;
   const auto ticks = doubt ? kernel_->memory().load<std::uint64_t>(jiffies_).value_or(0) : 0;
   doubts_ = !doubt ? 0 : doubts_ != 0 && ticks == ticks_ ? doubts_ + 1 : 1;
   ticks_ = ticks;
@@ -41,11 +48,12 @@ bool BootWatch::same(Clock::time_point now) {
   return !gone_;
 }
 
-bool BootWatch::elsewhere() {
+std::optional<bool> BootWatch::elsewhere() {
   const auto registers = kernel_->machine().registers();
   if (!registers || registers->empty()) {
-    asks_ = false;  // no monitor, or another client's
-    return false;
+    // No monitor at all; or one that is another client's for now.
+    asks_ = !registers && registers.error().code != Errc::unsupported;
+    return std::nullopt;
   }
   const auto& boot = registers->front();
   if (!boot.paging() || !boot.long_mode()) return true;

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "base/address.h"
 
@@ -22,18 +23,19 @@ class BootWatch {
   explicit BootWatch(const Kernel& kernel);
 
   /// False from the moment on at which the guest is seen to run something else. RAM is read each
-  /// time; the monitor is asked once a second (about 2 ms), and no more once it does not answer.
-  /// RAM that cannot be read says nothing: a QEMU that is ending loses it before its process is
-  /// gone. Two looks, 100 ms apart, must agree, and the old kernel's clock stand still between
-  /// them: in system management mode a CPU has no paging, and in a guest of the guest that one's.
+  /// time; the monitor is asked once a second (about 2 ms), one that does not answer every half
+  /// minute. RAM that cannot be read says nothing: a QEMU that is ending loses it before its
+  /// process is gone. Two looks, 100 ms apart, must agree, and the old kernel's clock stand still
+  /// between them: in system management mode a CPU has no paging, and in a guest of the guest that
+  /// one's.
   [[nodiscard]] bool same() { return same(Clock::now()); }
 
   using Clock = std::chrono::steady_clock;
   [[nodiscard]] bool same(Clock::time_point now);
 
  private:
-  /// Does the boot CPU's page table lead elsewhere? False if nobody can say.
-  [[nodiscard]] bool elsewhere();
+  /// Does the boot CPU's page table lead elsewhere? Nothing if nobody can say.
+  [[nodiscard]] std::optional<bool> elsewhere();
 
   const Kernel* kernel_;
   Gva entry_;
