@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "machine/own_monitor.h"
 #include "machine/process_start.h"
 
 namespace vitrine {
@@ -51,7 +52,7 @@ Outcome<std::unique_ptr<Qmp>> Monitor::talk(std::chrono::milliseconds patience) 
                                               : process_.unreachable_monitors.front());
     bool busy = false;
     for (const auto& endpoint : process_.monitors) {
-      auto qmp = Qmp::connect(endpoint);
+      auto qmp = connect_to(process_, endpoint);
       if (qmp) return qmp;
       busy |= qmp.error().code == Errc::timeout;
       last = std::move(qmp.error());

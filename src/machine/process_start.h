@@ -12,4 +12,8 @@ namespace vitrine {
 /// character.
 [[nodiscard]] std::uint64_t start_time_of(pid_t pid);
 
+/// True while a signal (SIGSTOP) or a debugger keeps the process from running at all: it answers
+/// nobody.
+[[nodiscard]] bool is_stopped(pid_t pid);
+
 }  // namespace vitrine

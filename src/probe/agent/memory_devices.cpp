@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "machine/own_monitor.h"
 #include "machine/qemu_ram.h"
-#include "machine/qmp.h"
 
 namespace vitrine::probe {
 namespace {
@@ -32,7 +32,7 @@ auto ask_any(const QemuProcess& process, Ask&& ask) -> decltype(ask(std::declval
                "the machine has no QMP socket: where its RAM lies in QEMU cannot be asked",
                "start it with -qmp unix:PATH,server=on,wait=off");
   for (const auto& endpoint : process.monitors) {
-    auto qmp = Qmp::connect(endpoint);
+    auto qmp = connect_to(process, endpoint);
     if (!qmp) {
       last = qmp.error();
       continue;

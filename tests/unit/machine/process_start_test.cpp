@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+
 namespace vitrine {
 namespace {
 
@@ -18,6 +20,24 @@ TEST(ProcessStart, OfAProcessThatRunsThatHasEndedAndThatIsGone) {
   EXPECT_EQ(start_time_of(child), 0U);  // its parent has not noticed
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   EXPECT_EQ(start_time_of(child), 0U);
+}
+
+TEST(ProcessStart, OneThatASignalStoppedIsToldFromOneThatRuns) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  EXPECT_TRUE(WIFSTOPPED(status));
+  EXPECT_TRUE(is_stopped(child));
+  EXPECT_NE(start_time_of(child), 0U);
+  ::kill(child, SIGCONT);
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_FALSE(is_stopped(child));
+  EXPECT_FALSE(is_stopped(::getpid()));
 }
 
 }  // namespace
