@@ -4,10 +4,13 @@
 
 #include <chrono>
 
+#include "machine/confidential.h"
 #include "machine/inferred_ram.h"
 #include "machine/monitor_memory.h"
+#include "machine/own_monitor.h"
 #include "machine/qemu_ram.h"
 #include "machine/qmp.h"
+#include "machine/run_state.h"
 #include "memory/followed_memory.h"
 
 namespace vitrine {
@@ -24,9 +27,13 @@ struct Reached {
   std::vector<std::string> layouts;
   std::vector<std::string> warnings;
   std::optional<QmpEndpoint> monitor;           ///< to be asked for registers
-  bool busy = false;                            ///< it did not answer when RAM was reached
+  std::optional<Problem> missed;                ///< why it did not answer when RAM was reached
   const MonitorMemory* held_monitor = nullptr;  ///< `ram`, where it holds the monitor itself
 };
+
+Problem gone(const QemuProcess& process) {
+  return {Errc::vanished, fmt::format("{} (pid {}) is gone", process.name(), process.pid)};
+}
 
 class QemuMachine final : public Machine {
  public:
@@ -48,10 +55,11 @@ class QemuMachine final : public Machine {
 
   [[nodiscard]] Outcome<bool> follow_memory() const override {
     if (reached_.ranges.empty()) return false;
-    auto qmp = TRY(connect());
+    auto qmp = TRY(connect_to(process_, *reached_.monitor));
     auto ranges = TRY(ask_memory_map(*qmp));
     if (ranges == reached_.ranges) return false;
     auto ram = TRY(reach_ram(process_.pid, ranges));
+    if (!alive()) return std::unexpected(gone(process_));
     memory_.follow(std::move(ram.memory));
     reached_.ranges = std::move(ranges);
     return true;
@@ -67,12 +75,9 @@ class QemuMachine final : public Machine {
                                      "registers need a QMP socket, and there is none to use"));
     }
     // Who was busy a moment ago keeps us waiting again.
-    if (reached_.busy && std::chrono::steady_clock::now() - opened_ < kStillBusy) {
-      return std::unexpected(
-          Problem(Errc::timeout, fmt::format("the QMP socket {} is busy: another client holds it",
-                                             reached_.monitor->shown)));
-    }
-    auto qmp = TRY(connect());
+    if (reached_.missed && std::chrono::steady_clock::now() - opened_ < kStillBusy)
+      return std::unexpected(*reached_.missed);
+    auto qmp = TRY(connect_to(process_, *reached_.monitor));
     const auto text = TRY(qmp->human(kQuestion));
     return parse_registers(text);
   }
@@ -80,14 +85,6 @@ class QemuMachine final : public Machine {
  private:
   static constexpr std::string_view kQuestion = "info registers -a";
   static constexpr std::chrono::seconds kStillBusy{2};
-
-  [[nodiscard]] Outcome<std::unique_ptr<Qmp>> connect() const {
-    auto qmp = Qmp::connect(*reached_.monitor);
-    if (!qmp && !alive()) {
-      return std::unexpected(Problem(Errc::vanished, fmt::format("{} is gone", name_)));
-    }
-    return qmp;
-  }
 
   QemuProcess process_;
   std::string name_;
@@ -104,6 +101,10 @@ Outcome<Reached> reach_with_monitor(const QemuProcess& process, std::unique_ptr<
   const auto told =
       fmt::format("memory map: told by QEMU {} over {}", qmp->version(), endpoint.shown);
   Reached reached;
+  if (const auto state = ask_run_state(*qmp)) {
+    if (const auto doubt = doubt_of_run_state(*state); !doubt.empty())
+      reached.warnings.emplace_back(doubt);
+  }
   if (auto ram = reach_ram(process.pid, ranges)) {
     reached.ram = std::move(*ram);
     reached.ranges = ranges;
@@ -147,31 +148,38 @@ Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process, QemuOpen
         Problem(Errc::unsupported, fmt::format("{} is a {} machine; only x86 guests are read",
                                                process.name(), process.architecture)));
   }
+  if (const auto support = confidential_support(process.options); !support.empty()) {
+    return std::unexpected(
+        Problem(Errc::unsupported,
+                fmt::format("{} is a confidential guest ({}): its memory is encrypted or kept from "
+                            "the host, and cannot be read from outside",
+                            process.name(), support)));
+  }
   std::vector<std::string> missed = process.unreachable_monitors;
+  std::optional<Problem> first_missed;
   for (const auto& endpoint : process.monitors) {
     if (!options.use_monitor) break;
-    auto qmp = Qmp::connect(endpoint);
+    auto qmp = connect_to(process, endpoint);
     auto reached =
         qmp ? reach_with_monitor(process, std::move(*qmp), endpoint) : std::unexpected(qmp.error());
+    // The pid was this process's all along.
+    if (!still_runs(process)) return std::unexpected(gone(process));
     if (reached) {
       reached->warnings.insert(reached->warnings.end(), missed.begin(), missed.end());
       return std::make_unique<QemuMachine>(process, std::move(*reached));
     }
-    if (!still_runs(process)) break;
+    if (!first_missed) first_missed = reached.error();
     missed.push_back(reached.error().message);
     if (reached.error().code == Errc::timeout && process.options.of_libvirt)
       missed.back() += kLibvirtHolds;
   }
-  if (!still_runs(process)) {
-    return std::unexpected(
-        Problem(Errc::vanished, fmt::format("{} (pid {}) is gone", process.name(), process.pid)));
-  }
   auto reached = reach_without_monitor(process, options.layout);
+  if (!still_runs(process)) return std::unexpected(gone(process));
   if (!reached) return std::unexpected(std::move(reached.error()));
   // It may be busy now and free later.
   if (options.use_monitor && !process.monitors.empty()) {
     reached->monitor = process.monitors.front();
-    reached->busy = true;
+    reached->missed = std::move(first_missed);
   }
   // No warning: what needs registers says so by itself.
   if (process.monitors.empty()) reached->ram.notes.emplace_back("it has no QMP socket");

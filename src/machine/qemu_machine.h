@@ -19,7 +19,8 @@ struct QemuOpenOptions {
 /// alone. Which one it was stands in notes() and warnings().
 ///
 /// The monitor is let go before this returns. The guest is neither stopped nor written.
-/// @returns denied, vanished, timeout, unsupported (not x86), malformed
+/// @returns denied, vanished, timeout, malformed
+/// @returns unsupported  not x86; a confidential guest (SEV, TDX)
 [[nodiscard]] Outcome<std::unique_ptr<Machine>> open_qemu(const QemuProcess& process,
                                                           QemuOpenOptions options = {});
 

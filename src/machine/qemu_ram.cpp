@@ -56,6 +56,8 @@ Outcome<std::vector<Piece>> split_at_mappings(const std::vector<HostRange>& rang
 bool is_file_of(int file, const ProcessMapping& mapping) {
   struct stat status{};
   if (::fstat(file, &status) != 0 || status.st_ino != mapping.inode) return false;
+  // A device (DAX) has no size to be mapped by; it is read through the process.
+  if (!S_ISREG(status.st_mode)) return false;
   // Some file systems (btrfs, overlayfs) show another device to stat than in maps; the
   // inode and the name decide then.
   return true;

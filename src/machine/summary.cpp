@@ -9,10 +9,12 @@
 #include <array>
 #include <cerrno>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "machine/confidential.h"
 #include "machine/inferred_ram.h"
+#include "machine/own_monitor.h"
+#include "machine/run_state.h"
 
 namespace vitrine {
 namespace {
@@ -35,19 +37,15 @@ std::string accelerator_of(const QemuProcess& process) {
   return process.options.accelerator.empty() ? "tcg" : process.options.accelerator;
 }
 
-std::string ask_for_state(const QmpEndpoint& endpoint, std::string& remark) {
-  const auto qmp = Qmp::connect(endpoint, {.greeting = std::chrono::milliseconds(200),
-                                           .answer = std::chrono::milliseconds(1000)});
+std::string ask_for_state(const QemuProcess& process, std::string& remark) {
+  const auto qmp = connect_to(
+      process, process.monitors.front(),
+      {.greeting = std::chrono::milliseconds(200), .answer = std::chrono::milliseconds(1000)});
   if (!qmp) {
     remark = qmp.error().message;
     return {};
   }
-  const auto answer = (*qmp)->execute("query-status");
-  if (!answer) return {};
-  const auto json = nlohmann::json::parse(*answer, nullptr, false);
-  if (!json.is_object()) return {};
-  const auto status = json.find("status");
-  return status != json.end() && status->is_string() ? status->get<std::string>() : std::string();
+  return ask_run_state(**qmp).value_or("");
 }
 
 /// Why we may not read the process's memory, by the check that the kernel itself makes.
@@ -72,13 +70,18 @@ MachineSummary summarize(const QemuProcess& process, bool ask_state) {
       .vcpus = process.options.vcpus};
   if (!process.monitors.empty()) {
     summary.monitor = process.monitors.front().shown;
-    if (ask_state) summary.state = ask_for_state(process.monitors.front(), summary.remark);
+    if (ask_state) summary.state = ask_for_state(process, summary.remark);
   } else if (!process.unreachable_monitors.empty()) {
     summary.remark = process.unreachable_monitors.front();
   }
   if (!process.architecture.empty() && process.architecture != "x86_64" &&
       process.architecture != "i386") {
     summary.remark = "only x86 guests are read";
+    return summary;
+  }
+
+  if (const auto support = confidential_support(process.options); !support.empty()) {
+    summary.remark = fmt::format("a confidential guest ({}): its memory cannot be read", support);
     return summary;
   }
 

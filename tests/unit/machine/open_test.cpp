@@ -10,6 +10,10 @@
 #include <fstream>
 #include <vector>
 
+#include "machine/qemu_machine.h"
+#include "machine/run_state.h"
+#include "machine/summary.h"
+
 namespace vitrine {
 namespace {
 
@@ -60,6 +64,29 @@ TEST(Open, TheCoreOfAProcessIsNoMachine) {
       .write(core.data(), static_cast<std::streamsize>(core.size()));
   EXPECT_EQ(refusal(path), path + " is the core of a process, not the memory of a machine");
   std::filesystem::remove(path);
+}
+
+TEST(Open, AConfidentialGuestIsRefusedByItsKind) {
+  QemuProcess process;
+  process.pid = ::getpid();
+  process.options.name = "vault";
+  process.options.machine["confidential-guest-support"] = "sev0";
+  const auto machine = open_qemu(process);
+  ASSERT_FALSE(machine.has_value());
+  EXPECT_EQ(machine.error().code, Errc::unsupported);
+  EXPECT_TRUE(machine.error().message.starts_with(
+      "vault is a confidential guest (confidential-guest-support=sev0)"))
+      << machine.error().message;
+  const auto summary = summarize(process);
+  EXPECT_EQ(summary.ram, "");
+  EXPECT_TRUE(summary.remark.starts_with("a confidential guest (confidential-guest-support=sev0)"));
+}
+
+TEST(RunState, OfAMachineThatIsNotWholeIsToldAndNoOthers) {
+  EXPECT_NE(doubt_of_run_state("inmigrate"), "");
+  EXPECT_NE(doubt_of_run_state("postmigrate"), "");
+  for (const auto* state : {"running", "paused", "prelaunch", "shutdown", "suspended", ""})
+    EXPECT_EQ(doubt_of_run_state(state), "") << state;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "base/address.h"
+#include "machine/confidential.h"
 
 namespace vitrine {
 namespace {
@@ -70,6 +71,20 @@ TEST(Options, MachineAndAccelerator) {
   EXPECT_EQ(options_of("qemu -enable-kvm").accelerator, "kvm");
   EXPECT_EQ(options_of("qemu -accel tcg,thread=multi -machine type=pc-q35-8.2").machine_type,
             "pc-q35-8.2");
+}
+
+TEST(Options, WhatKeepsItsMemoryFromTheHost) {
+  const auto support = [](const char* line) { return confidential_support(options_of(line)); };
+  EXPECT_EQ(support("qemu -machine q35,confidential-guest-support=sev0 -object "
+                    "sev-guest,id=sev0,cbitpos=47,reduced-phys-bits=1"),
+            "confidential-guest-support=sev0");
+  EXPECT_EQ(support(R"(qemu -object {"qom-type":"tdx-guest","id":"lsec0"} )"
+                    R"(-machine {"type":"q35","confidential-guest-support":"lsec0"})"),
+            "confidential-guest-support=lsec0");
+  EXPECT_EQ(support("qemu -machine pc,memory-encryption=s -object sev-guest,id=s"),
+            "memory-encryption=s");
+  // An object alone makes no machine confidential.
+  EXPECT_EQ(support("qemu -M q35 -object sev-guest,id=sev0"), "");
 }
 
 TEST(Options, TheirWordsAreNotOptions) {
