@@ -132,6 +132,10 @@ class EventSource {
 
   /// It needs nothing of the guest's kernel, and serves on when another takes its place.
   [[nodiscard]] virtual bool outlives_kernel() const noexcept { return false; }
+  /// It looks at the kernel that blocks on the host look at: it is asked, started and given another
+  /// program while none runs. Any other may have one of its own firings under way then, and wait
+  /// for it.
+  [[nodiscard]] virtual bool shares_kernel() const noexcept { return false; }
 
   /// One offer for each probe of the program, in its order. Has no effect on the guest, and
   /// judges each probe with its whole block (block_needs.h).

@@ -147,10 +147,10 @@ std::vector<std::string> Plan::warnings() const {
 }
 
 Plan plan(const vmipl::Program& program, std::span<EventSource* const> sources,
-          const PlanOptions& options) {
+          const PlanOptions& options, const AskOffers& ask) {
   std::vector<std::vector<Offer>> offers;
   for (const auto* source : sources) {
-    offers.push_back(source->offers(program));
+    offers.push_back(ask ? ask(*source) : source->offers(program));
     // A source that forgets a probe does not serve it.
     offers.back().resize(program.probes.size(), Offer::refuse("no answer"));
   }

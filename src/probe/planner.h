@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -50,11 +51,14 @@ struct Plan {
   [[nodiscard]] std::vector<std::string> warnings() const;
 };
 
+/// How a source is asked for its offers, by whoever must do something about it first.
+using AskOffers = std::function<std::vector<Offer>(const EventSource&)>;
+
 /// `sources` stand in the order of the ladder, best first; none may be null. An offer that sees
 /// every event comes before one that does not, then the cheaper, then the earlier source. Has no
 /// effect on the guest. Cost: the sources' offers.
 [[nodiscard]] Plan plan(const vmipl::Program& program, std::span<EventSource* const> sources,
-                        const PlanOptions& options = {});
+                        const PlanOptions& options = {}, const AskOffers& ask = {});
 
 /// For people: a line a probe with its mechanism, cost class and reason.
 [[nodiscard]] std::string describe(const Plan& plan);

@@ -88,6 +88,7 @@ void RunSession::hand_over_maps(Generation& from, Generation& to) {
 // What goes on gets its share of the next program, the others are started. Where one refuses, all
 // is as it was.
 Outcome<void> RunSession::start_sources(Generation& next) {
+  entering_ = next.program.get();
   std::vector<EventSource*> begun;
   std::vector<std::size_t> taken;
   Outcome<void> failed{};
@@ -95,19 +96,27 @@ Outcome<void> RunSession::start_sources(Generation& next) {
     auto probes = next.plan.of(i);
     const bool runs = std::ranges::find(started_, sources_[i]) != started_.end();
     if (!runs && probes.empty()) continue;
-    if (runs) {
-      failed = sources_[i]->replace({next.program, std::move(probes)});
-      if (failed) taken.push_back(i);
-    } else {
-      failed = sources_[i]->start({next.program, std::move(probes)}, *this);
-      if (failed) begun.push_back(sources_[i]);
-    }
+    Assignment mine{next.program, std::move(probes)};
+    failed = asking(*sources_[i], [&] {
+      return runs ? sources_[i]->replace(std::move(mine))
+                  : sources_[i]->start(std::move(mine), *this);
+    });
+    if (!failed) continue;
+    if (runs)
+      taken.push_back(i);
+    else
+      begun.push_back(sources_[i]);
   }
   if (!failed) {
-    for (auto* source : begun) source->stop();
+    entered();  // firings of what does not come are let go, lest their sources wait for them
+    without_lock([&] {
+      for (auto* source : begun) source->stop();
+    });
     for (const auto i : taken) {
-      if (auto back = sources_[i]->replace({current_->program, current_->plan.of(i)}); !back)
-        remark(fmt::format("! {}: {}", sources_[i]->name(), back.error().message));
+      auto back = asking(*sources_[i], [&] {
+        return sources_[i]->replace({current_->program, current_->plan.of(i)});
+      });
+      if (!back) remark(fmt::format("! {}: {}", sources_[i]->name(), back.error().message));
     }
     return failed;
   }
@@ -156,6 +165,7 @@ Outcome<void> RunSession::enter_kernel(HostGuest guest, std::vector<EventSource*
   }
   outputs_.commit(*(*next)->program);
   current_ = std::move(*next);
+  entered();
   const auto unseen = monotonic_now() - *away_since_ns_;
   away_since_ns_.reset();
   away_ns_ += unseen;

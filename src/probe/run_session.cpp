@@ -124,7 +124,9 @@ Outcome<std::unique_ptr<RunSession::Generation>> RunSession::prepare(
   auto made = std::make_unique<Generation>();
   made->program = std::move(program);
   const auto& code = *made->program;
-  made->plan = plan(code);
+  made->plan = probe::plan(code, sources_, options_.plan, [&](const EventSource& source) {
+    return asking(source, [&] { return source.offers(code); });
+  });
   if (auto refusals = made->plan.refusals(); !refusals.empty()) {
     // All of them in one: each by its line.
     Problem all = std::move(refusals.front());
@@ -161,18 +163,17 @@ Outcome<void> RunSession::start(std::shared_ptr<const vmipl::Program> program) {
   use_settings(*program);
   auto generation = TRY(prepare(std::move(program)));
   for (const auto& words : generation->plan.warnings()) remark("! " + words);
-  // Held firings that come before Start's block has run wait for this lock.
-  current_ = std::move(generation);
   started_ns_ = monotonic_now();
-  receive(*current_);
-  if (auto begun = start_sources(*current_); !begun) {
-    current_.reset();
+  receive(*generation);
+  if (auto begun = start_sources(*generation); !begun) {
     const std::lock_guard records_lock(records_mutex_);
     records_program_.reset();
     return begun;
   }
+  current_ = std::move(generation);
   outputs_.commit(*current_->program);
   run_own(*current_, "Start");
+  entered();
   return {};
 }
 
@@ -196,7 +197,13 @@ Outcome<void> RunSession::replace(std::shared_ptr<const vmipl::Program> program)
   outputs_.commit(*next->program);
   current_ = std::move(next);
   run_own(*current_, "Start");
+  entered();
   return {};
+}
+
+void RunSession::entered() {
+  entering_ = nullptr;
+  entered_.notify_all();
 }
 
 void RunSession::receive(const Generation& generation) {
@@ -251,7 +258,12 @@ void RunSession::run_own(Generation& generation, std::string_view name) {
 }
 
 void RunSession::fire(HeldFiring& firing) {
-  const std::lock_guard lock(run_mutex_);
+  std::unique_lock lock(run_mutex_);
+  // Of a program that is about to run: once it does.
+  entered_.wait(lock, [&] {
+    return entering_ == nullptr ||
+           (firing.program != nullptr ? firing.program != entering_ : current_ != nullptr);
+  });
   if (!current_ || ended_) return;
   const auto* program = firing.program != nullptr ? firing.program : current_->program.get();
   const bool stale = program != current_->program.get() || firing.probe >= program->probes.size();

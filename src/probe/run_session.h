@@ -157,7 +157,24 @@ class RunSession final : private EventSink {
   /// @returns the one before
   std::optional<HostGuest> use_guest(HostGuest guest);
   /// Gives each source its share of `next`; after an error they have their share of current_.
+  /// Until entered() the firings of the new program wait.
   [[nodiscard]] Outcome<void> start_sources(Generation& next);
+  void entered();
+  /// Calls what may wait for a source's firing, which waits for run_mutex_. With it, as all here.
+  template <class Call>
+  decltype(auto) without_lock(Call&& call) const {
+    struct Again {
+      std::mutex& mutex;
+      ~Again() { mutex.lock(); }
+    };
+    run_mutex_.unlock();
+    const Again again{run_mutex_};
+    return call();
+  }
+  template <class Call>
+  decltype(auto) asking(const EventSource& source, Call&& call) const {
+    return source.shares_kernel() ? call() : without_lock(call);
+  }
 
   std::optional<HostGuest> guest_;
   FilledMoment own_moment_;
@@ -170,6 +187,9 @@ class RunSession final : private EventSink {
   RunOptions options_;
   mutable std::mutex run_mutex_;  ///< blocks on the host, the kernel, generations
   std::unique_ptr<Generation> current_;
+  /// The program that sources are being given, and that does not run yet; else null.
+  const vmipl::Program* entering_ = nullptr;
+  std::condition_variable entered_;
   std::vector<EventSource*> started_;
   std::uint64_t host_sequence_ = 0;
   std::map<std::uint32_t, std::uint64_t> cpu_sequences_;  ///< of firings that were held

@@ -54,6 +54,7 @@ MIX = (
     "for i in 1 2 3; do nc -w 1 127.0.0.1 9 </dev/null; done; "
     "dd if=/dev/urandom of=/tmp/r bs=64k count=8 2>/dev/null; gzip -c /tmp/r | gunzip -c | md5sum; find /proc/1 /sys/class -maxdepth 2 >/dev/null; rm /tmp/r"
 )
+MIX_PROGRAMS = ("sh", "dd", "cat", "rm", "nc", "gzip", "gunzip", "md5sum", "find")
 
 
 class Report:
@@ -412,8 +413,16 @@ def by_gdb(guest):
     return measured, GdbRun(log.read_bytes())
 
 
-def forks(guest):
-    return int(next(line for line in guest.file("/proc/stat").decode().splitlines() if line.startswith("processes")).split()[1])
+def ended(guest):
+    """Tasks that have ended so far, by the guest's own count: those that were made, without those that are there."""
+    made = next(line for line in guest.file("/proc/stat").decode().splitlines() if line.startswith("processes"))
+    return int(made.split()[1]) - int(guest.file("/proc/loadavg").split()[3].split(b"/")[1])
+
+
+def exits_agree(who, guest, run, before):
+    exits, own = run.counts["ProcessExit"], ended(guest) - before
+    Report.fact(f"    {who}: exits, and the guest's own count of them", f"{exits}, {own}", exits == own)
+    return exits == own
 
 
 def peers(options):
@@ -445,18 +454,19 @@ def peers(options):
         has_gdb = shutil.which("gdb") is not None
         costs["by our gdbstub source"], costs["by a gdb script"] = [], []
         for _ in range(2):  # in turn, as a host is not always as busy
-            before = forks(guest)
+            before = ended(guest)
             with Run(guest, TRACE, "--rate-limit", "0") as run:
                 costs["by our gdbstub source"].append(work(guest, MIX))
-            started = forks(guest) - before
             seen["gdbstub"] = run
             status = guest.qmp("query-status")["status"]
-            Report.fact("    exits, and the guest's own count of forks", f"{run.counts['ProcessExit']}, {started}; the machine afterwards: {status}", run.counts["ProcessExit"] == started and status == "running")
-            if status != "running":
+            if not exits_agree("gdbstub", guest, run, before) or status != "running":
+                Report.fact("    the machine afterwards", status, status == "running")
                 return
             if has_gdb:
+                before = ended(guest)
                 measured, seen["gdb"] = by_gdb(guest)
                 costs["by a gdb script"].append(measured)
+                exits_agree("gdb", guest, seen["gdb"], before)
         figures("by our gdbstub source", alone)
         if not has_gdb:
             Report.fact("by a gdb script", "not tried: no gdb here")
@@ -470,6 +480,11 @@ def peers(options):
     for who in ("gdbstub", "gdb"):
         more, less = seen[who].what - seen["agent"].what, seen["agent"].what - seen[who].what
         rest = {key: count for key, count in (more | less).items() if key[0] != "Syscall(connect)"}
+        # Each traced a run of its own, in which the guest may have done other things, too.
+        others = {key: count for key, count in rest.items() if key[0] in ("ProcessExec", "ProcessExit") and key[1] not in MIX_PROGRAMS}
+        rest = {key: count for key, count in rest.items() if key not in others}
+        if others:
+            Report.fact("    what was in one run alone, and is none of the mix", str(others))
         Report.fact(f"    {who} beside the agent", f"{rest or 'the same execs, exits and opens, by process and by path'}", not rest)
 
 

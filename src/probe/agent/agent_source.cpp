@@ -7,6 +7,8 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -43,6 +45,7 @@ class Source final : public AgentSource {
   ~Source() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "agent"; }
+  [[nodiscard]] bool shares_kernel() const noexcept override { return true; }
 
   [[nodiscard]] std::vector<Offer> offers(const vmipl::Program& program) const override {
     std::vector<Offer> offers;
@@ -87,6 +90,8 @@ class Source final : public AgentSource {
   void fire(Bytes body);
   /// Places anew what follows a module. @param held  the event that says so; null: none does
   void follow_modules(const Held* held);
+  /// Whose event it is; null: nobody knows any more.
+  [[nodiscard]] std::shared_ptr<const vmipl::Program> program_of(const Held& held) const;
 
   mutable AgentExchange link_;
   QemuProcess process_;
@@ -96,8 +101,11 @@ class Source final : public AgentSource {
   FollowedModules modules_;
   EventSink* sink_ = nullptr;
   std::deque<std::unique_ptr<RemoteMaps>> maps_;
-  RemoteMaps* running_maps_ = nullptr;  ///< of the program that runs
-  std::uint64_t loads_ = 0;             ///< as the agent counts them
+  RemoteMaps* running_maps_ = nullptr;   ///< of the program that runs
+  std::atomic<std::uint64_t> loads_{0};  ///< as the agent counts them
+  /// By the load that they are of. The last but one, too: its events may still be on their way.
+  std::map<std::uint64_t, std::shared_ptr<const vmipl::Program>> programs_;
+  mutable std::mutex programs_mutex_;
   std::atomic<bool> running_{false};
 
   std::thread pump_;
@@ -156,6 +164,13 @@ Outcome<void> Source::load(Assignment mine) {
                                cpu.gdtr.base.value, std::uint64_t{cpu.gdtr.limit}})
         plan.tables.push_back(value);
     }
+  }
+  {
+    // Before it runs: its first event may come before the answer.
+    const std::lock_guard lock(programs_mutex_);
+    const auto next = loads_ + 1;
+    programs_[next] = mine.program;
+    programs_.erase(programs_.begin(), programs_.lower_bound(next - 1));
   }
   FileDescriptor memory;
   keep_maps();
@@ -325,6 +340,12 @@ void Source::follow_modules(const Held* held) {
   });
 }
 
+std::shared_ptr<const vmipl::Program> Source::program_of(const Held& held) const {
+  const std::lock_guard lock(programs_mutex_);
+  const auto found = programs_.find(held.generation);
+  return found != programs_.end() ? found->second : nullptr;
+}
+
 void Source::fire(Bytes body) {
   if (body.empty()) return follow_modules(nullptr);
   const auto held = decode_message<Held>(body);
@@ -341,8 +362,14 @@ void Source::fire(Bytes body) {
       return {};
     };
   }
+  const auto program = program_of(*held);
+  if (!program) {
+    (void)link_.send(MessageKind::release, encode(Release{held->vcpu, held->token, {}}));
+    return;
+  }
   AgentFiring firing(*held, (link_.welcome().can & Welcome::write_registers) != 0,
                      std::move(write));
+  firing.program = program.get();
   // What the CPUs wrote before comes before.
   (void)rings_.drain(*sink_);
   sink_->fire(firing);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -36,6 +37,25 @@ class GdbSource final : public EventSource {
   [[nodiscard]] Losses losses() const override;
 
  private:
+  /// Between two turns of the thread, which lets whoever waits come first.
+  class Between {
+   public:
+    explicit Between(const GdbSource& source) : source_(source) {
+      ++source_.callers_;
+      lock_ = std::unique_lock(source_.mutex_);
+    }
+    ~Between() {
+      --source_.callers_;
+      lock_.unlock();
+      source_.wake_.notify_all();
+    }
+    Between(const Between&) = delete;
+    Between& operator=(const Between&) = delete;
+
+   private:
+    const GdbSource& source_;
+    std::unique_lock<std::mutex> lock_;
+  };
   [[nodiscard]] Outcome<const linux::Kernel*> kernel() const;
   void run();
   bool turn();
@@ -52,7 +72,8 @@ class GdbSource final : public EventSource {
   EventSink* sink_ = nullptr;
 
   mutable std::mutex mutex_;  ///< held for each turn of the thread
-  std::condition_variable wake_;
+  mutable std::condition_variable wake_;
+  mutable std::atomic<unsigned> callers_{0};  ///< that wait for mutex_, or have it
   bool ending_ = false, ended_ = false;
   bool paused_ = false;  ///< somebody stopped the machine: it is theirs to let it run
   std::unique_ptr<Guardian> guardian_;
@@ -70,7 +91,7 @@ Outcome<const linux::Kernel*> GdbSource::kernel() const {
 }
 
 std::vector<Offer> GdbSource::offers(const vmipl::Program& program) const {
-  const std::lock_guard lock(mutex_);
+  const Between turns(*this);
   Offer all;
   all.possible = true;
   if (!monitor_) {
@@ -146,7 +167,7 @@ Outcome<void> GdbSource::start(Assignment mine, EventSink& sink) {
 
 Outcome<void> GdbSource::replace(Assignment mine) {
   if (!thread_.joinable()) return start(std::move(mine), *sink_);
-  const std::lock_guard lock(mutex_);  // between two turns: the machine runs, or is paused
+  const Between turns(*this);  // the machine runs, or is paused
   if (ended_) return std::unexpected(Problem(Errc::vanished, "the gdbstub source has ended"));
   if (paused_) return stops_->use(std::move(mine));  // out of place until it runs
   const auto stopped = TRY(client_->interrupt());
@@ -159,7 +180,7 @@ Outcome<void> GdbSource::replace(Assignment mine) {
 
 void GdbSource::stop() noexcept {
   {
-    const std::lock_guard lock(mutex_);
+    const Between turns(*this);
     ending_ = true;
   }
   wake_.notify_all();
@@ -184,8 +205,9 @@ void GdbSource::run() {
   std::unique_lock lock(mutex_);
   while (!ending_ && !ended_) {
     if (!turn()) break;
-    // Room for replace() and stop(), which wait for the lock.
-    wake_.wait_for(lock, paused_ ? 50ms : 0ms, [&] { return ending_; });
+    // Room for replace() and stop(), which wait for the lock and may not get it by themselves.
+    wake_.wait(lock, [&] { return ending_ || callers_ == 0; });
+    if (paused_) wake_.wait_for(lock, 50ms, [&] { return ending_ || callers_ != 0; });
   }
 }
 
@@ -284,7 +306,7 @@ void GdbSource::end(std::string why) {
 }
 
 Losses GdbSource::losses() const {
-  const std::lock_guard lock(mutex_);
+  const Between turns(*this);
   auto losses = lost_;
   if (stops_) {
     const auto more = stops_->losses();

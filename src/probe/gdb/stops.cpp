@@ -439,6 +439,7 @@ void Stops::fire(std::uint32_t probe, const std::string& thread, unsigned cpu,
   if (!pass(probe)) return;
   StopFiring firing(client_, thread, registers, told);
   firing.probe = probe;
+  firing.program = mine_.program.get();
   firing.cpu = cpu;
   firing.monotonic_ns = monotonic_ns();
   sink_.fire(firing);

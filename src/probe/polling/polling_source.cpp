@@ -304,6 +304,7 @@ void PollingSource::fire(const std::vector<Change>& all, const Look& now) {
       if (!pass(probe, now.monotonic_ns)) continue;
       ChangeFiring firing(change);
       firing.probe = probe;
+      firing.program = mine_.program.get();
       firing.monotonic_ns = now.monotonic_ns;
       sink_->fire(firing);
     }
