@@ -210,6 +210,26 @@ class WithoutMonitor(Case):
         self.assertTrue(probe.ask("map").startswith("inferred"))
         self.assertIn("nothing in the guest confirms it", probe.ask("warnings"))
 
+    def test_a_socket_that_another_machine_was_given_too(self):
+        first = self.machine("-M", "q35", "-m", "64M", boot=0)
+        second = self.machine("-M", "q35", "-m", "64M", "-qmp", f"unix:{first.socket},server=on,wait=off", boot=0)
+        probe = self.probe(first.name)
+        self.assertIn(f"is that of {second.name} (pid {second.pid}), too", probe.ask("warnings"))
+        self.assertTrue(probe.ask("map").startswith("inferred"))
+        self.assertIn("not_found", probe.ask("registers"))
+        self.assertTrue(self.probe(second.name).ask("map").startswith("told"))
+
+    def test_a_qemu_that_a_signal_stopped(self):
+        machine = self.machine("-M", "q35", "-m", "64M", boot=0)
+        os.kill(machine.pid, signal.SIGSTOP)
+        probe = self.probe(machine.name)
+        self.assertIn(f"QEMU (pid {machine.pid}) is stopped", probe.ask("warnings"))
+        os.kill(machine.pid, signal.SIGCONT)
+
+    def test_a_machine_that_is_being_received(self):
+        machine = self.machine("-M", "q35", "-m", "64M", "-incoming", "defer", boot=0)
+        self.assertIn("(inmigrate)", self.probe(machine.name).ask("warnings"))
+
     def test_busy_socket(self):
         machine = self.machine("-M", "q35", "-m", "5G", boot=2.5)
         holder = qmp.Conversation(machine.socket)
