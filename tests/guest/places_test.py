@@ -180,7 +180,7 @@ class Rights(Case):
     def await_ps(self, name, prefix=(), seconds=90):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            done = self.run_it("ps", name, prefix=prefix)
+            done = self.run_it("ps", name, prefix=prefix, timeout=180)  # by the monitor, of a guest that boots
             if "kthreadd" in done.stdout:
                 return done
             time.sleep(1)
