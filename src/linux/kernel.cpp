@@ -279,7 +279,7 @@ Result<Gva> Kernel::per_cpu(Gva variable, unsigned cpu) const {
 Result<x86::PageRoot> Kernel::user_root(Gva mm) const {
   const auto pgd = TRY(state_->mm_pgd.read(memory(), mm));
   const auto table = TRY(memory().translate(pgd));
-  return x86::PageRoot{table.address, state_->place.root.levels};
+  return x86::PageRoot{table.address, state_->place.root.levels, true};
 }
 
 void Kernel::refresh() {

@@ -230,7 +230,7 @@ bool HostEnvironment::user(std::uint64_t pgd, std::uint64_t address, MutableByte
     const auto table = guest_.kernel.memory().translate(Gva{pgd});
     if (!table) return false;
     user_.emplace(guest_.kernel.ram(),
-                  x86::PageRoot{table->address, guest_.kernel.identity().levels});
+                  x86::PageRoot{table->address, guest_.kernel.identity().levels, true});
     user_pgd_ = pgd;
   }
   return user_->read(Gva{address}, into).has_value();

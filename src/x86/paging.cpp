@@ -1,6 +1,7 @@
 #include "x86/paging.h"
 
 #include <array>
+#include <optional>
 
 namespace vitrine::x86 {
 namespace {
@@ -9,6 +10,7 @@ constexpr std::uint64_t kPresent = 1U << 0;
 constexpr std::uint64_t kWritable = 1U << 1;
 constexpr std::uint64_t kUser = 1U << 2;
 constexpr std::uint64_t kLeaf = 1U << 7;  // PS, in the tables that may hold pages
+constexpr std::uint64_t kKept = 1U << 8;  // with P clear: Linux' _PAGE_PROTNONE
 constexpr std::uint64_t kNoExecute = 1ULL << 63;
 constexpr std::uint64_t kFrame = 0x000f'ffff'ffff'f000;
 
@@ -38,6 +40,16 @@ struct Rights {
 
 bool is_leaf(std::uint64_t entry, unsigned level) { return level == 1 || (entry & kLeaf) != 0; }
 
+/// The entry as if it were present, if it is one of an untouchable page. Programs have the lower
+/// half; the kernel's own pages have bit 8 for something else.
+std::optional<std::uint64_t> untouchable(std::uint64_t entry, unsigned level, const PageRoot& root,
+                                         std::uint64_t address) {
+  if (!root.untouchable || address >> 63 != 0 || (entry & kKept) == 0 || level > kHighestLeaf ||
+      !is_leaf(entry, level))
+    return std::nullopt;
+  return entry ^ kFrame;
+}
+
 Translation leaf(std::uint64_t entry, unsigned level, std::uint64_t address, const Rights& rights) {
   const std::uint64_t size = 1ULL << span_shift(level);
   return {Gpa{(entry & kFrame & ~(size - 1)) | (address & (size - 1))}, size, rights.writable,
@@ -54,7 +66,11 @@ Result<Translation> translate(const PhysicalMemory& ram, PageRoot root, Gva addr
     const std::uint64_t index = address.value >> span_shift(level) & (kEntries - 1);
     const Gpa at = table + index * sizeof(std::uint64_t);
     const auto entry = TRY(ram.load<std::uint64_t>(at));
-    if ((entry & kPresent) == 0) return fail(Errc::not_present, at.value, "page-table entry");
+    if ((entry & kPresent) == 0) {
+      const auto kept = untouchable(entry, level, root, address.value);
+      if (!kept) return fail(Errc::not_present, at.value, "page-table entry");
+      return leaf(*kept, level, address.value, Rights{false, false, false});
+    }
     rights.narrow(entry);
     if (is_leaf(entry, level)) {
       if (level > kHighestLeaf) return fail(Errc::malformed, at.value, "page size bit");
@@ -76,7 +92,7 @@ class MappingWalk {
 
   Result<std::size_t> run(PageRoot root) {
     if (from_ <= last_) {
-      top_level_ = root.levels;
+      root_ = root;
       TRY(table(root.table, root.levels, 0, Rights{}));
       flush();
     }
@@ -90,14 +106,19 @@ class MappingWalk {
     if (!ram_.read(at, std::as_writable_bytes(std::span(entries)))) return {};
     for (std::uint64_t i = 0; i < kEntries && !stopped_; ++i) {
       const std::uint64_t entry = entries[i];
-      if ((entry & kPresent) == 0) continue;
+      if ((entry & kPresent) == 0 && !root_.untouchable) continue;
       const unsigned shift = span_shift(level);
       std::uint64_t start = base | i << shift;
-      if (level == top_level_ && i >= kEntries / 2) {
+      if (level == root_.levels && i >= kEntries / 2) {
         start |= ~((1ULL << span_shift(level + 1)) - 1);  // the upper half is sign-extended
       }
       const std::uint64_t end = start + ((1ULL << shift) - 1);
       if (end < from_ || start > last_) continue;
+      if ((entry & kPresent) == 0) {
+        if (const auto kept = untouchable(entry, level, root_, start))
+          add(start, 1ULL << shift, leaf(*kept, level, start, Rights{false, false, false}));
+        continue;
+      }
       Rights inner = rights;
       inner.narrow(entry);
       if (is_leaf(entry, level)) {
@@ -131,7 +152,7 @@ class MappingWalk {
   const PhysicalMemory& ram_;
   std::uint64_t from_, last_;
   std::size_t limit_;
-  unsigned top_level_ = 0;
+  PageRoot root_;
   const std::function<bool(const Mapping&)>& visit_;
   std::size_t tables_ = 0;
   bool stopped_ = false;

@@ -14,15 +14,20 @@ namespace vitrine::x86 {
 struct PageRoot {
   Gpa table;            ///< bits 51:12 of CR3; page-aligned
   unsigned levels = 4;  ///< 4, or 5 with CR4.LA57
+  /// Follow entries by which Linux keeps a program's page that nobody may touch: PROT_NONE, and
+  /// what NUMA balancing takes away for a while. P is clear, bit 8 set, the frame inverted.
+  /// Source: Linux, _PAGE_PROTNONE in arch/x86/include/asm/pgtable_types.h, pgtable-invert.h.
+  bool untouchable = false;
 
   /// Bits 11:0 (PCID, PWT, PCD) and 63:52 of `cr3` are ignored.
   static constexpr PageRoot from(std::uint64_t cr3, bool five_levels) {
-    return {Gpa{cr3 & 0x000f'ffff'ffff'f000}, five_levels ? 5U : 4U};
+    return {.table = Gpa{cr3 & 0x000f'ffff'ffff'f000}, .levels = five_levels ? 5U : 4U};
   }
   bool operator==(const PageRoot&) const = default;
 };
 
-/// Where a virtual address leads, and what the tables allow there (all levels combined).
+/// Where a virtual address leads, and what the tables allow there (all levels combined); of an
+/// untouchable page: nothing.
 struct Translation {
   Gpa address;                  ///< of the byte itself, not of its page
   std::uint64_t page_size = 0;  ///< 4 KiB, 2 MiB or 1 GiB
