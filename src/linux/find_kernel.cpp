@@ -103,8 +103,8 @@ std::uint64_t hash_of(Bytes bytes, std::span<const ImageRange> parts) {
 class Candidate {
  public:
   static Result<Candidate> parse(const PhysicalMemory& ram, Gpa tokens, Budget& budget) {
-    // Enough for any distribution; once more with more for kernels that have everything.
-    for (const std::uint64_t reach : {8 * kMiB, 64 * kMiB}) {
+    // What distributions need, so that an FVM stays small; then more, for kernels that have all.
+    for (const std::uint64_t reach : {4 * kMiB, 8 * kMiB, 64 * kMiB}) {
       if (reach > 8 * kMiB && budget.wide-- == 0) {
         budget.wide = 0;
         break;
