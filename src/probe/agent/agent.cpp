@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "probe/agent/control_server.h"
+#include "probe/agent/plugin_support.h"
 #include "probe/agent/tcg_engine.h"
 
 namespace vitrine::probe {
@@ -45,7 +46,7 @@ std::string agent_directory(unsigned uid) {
 
 void tell_if_too_old() {
   const auto has = [](const char* name) { return ::dlsym(RTLD_DEFAULT, name) != nullptr; };
-  if (has("qemu_plugin_register_vcpu_tb_trans_cb") && !has("qemu_plugin_read_register"))
+  if (has(kOfAnyPlugins) && !has(kSince91))
     (void)refuse("this QEMU is too old: QEMU 9.1 or newer is needed");
 }
 

@@ -12,7 +12,6 @@ namespace {
 constexpr std::size_t kMaxInstruction = 15;
 constexpr std::size_t kMostHooks = 16;  ///< at one address, whose code changes
 constexpr std::uint64_t kNarrow = 1ULL << 32;
-constexpr std::uint64_t kNarrowCode = 0x23;  // as TranslatingCpu's
 constexpr std::uint64_t kLongest = 1ULL << 40;
 
 constexpr unsigned kRead = 1, kWrite = 2;

@@ -22,8 +22,8 @@ std::optional<std::string_view> cannot_load_agent(const std::string& program) {
       },
       static_cast<std::uint64_t>(status.st_size));
   if (!symbols || symbols->source().empty() || symbols->incomplete()) return std::nullopt;
-  if (symbols->has("qemu_plugin_read_register")) return std::nullopt;
-  if (symbols->has("qemu_plugin_register_vcpu_tb_trans_cb")) return "it is older than QEMU 9.1";
+  if (symbols->has(kSince91)) return std::nullopt;
+  if (symbols->has(kOfAnyPlugins)) return "it is older than QEMU 9.1";
   return "it is built without plugins";
 }
 

@@ -8,6 +8,11 @@
 
 namespace vitrine::probe {
 
+/// Functions that QEMU's plugin interface has from its beginning, and since 9.1, which the agent
+/// needs.
+inline constexpr const char *kOfAnyPlugins = "qemu_plugin_register_vcpu_tb_trans_cb",
+                            *kSince91 = "qemu_plugin_read_register";
+
 /// Why the QEMU whose program is the file `program` can load no agent: "it is built without
 /// plugins". Plugins find QEMU's functions in its dynamic symbols, so what is not there it has not.
 /// Nothing: it can, or its symbols cannot be read. Cost: about 2 ms.

@@ -1,6 +1,5 @@
 #include "probe/agent/translating_cpu.h"
 
-#include <cstring>
 #include <string_view>
 
 #include "probe/agent/vcpu_registers.h"
@@ -8,7 +7,6 @@
 namespace vitrine::probe {
 namespace {
 
-constexpr std::uint64_t kNarrowCode = 0x23;  // Linux, arch/x86/include/asm/segment.h: __USER32_CS
 constexpr std::uint64_t kRing = 3, kAccessFlag = 1U << 18, kSmap = 1U << 21;  // Intel SDM vol. 3A
 
 }  // namespace

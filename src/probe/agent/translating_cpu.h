@@ -15,6 +15,10 @@
 
 namespace vitrine::probe {
 
+/// The code segment of a 32-bit program. Source: Linux, __USER32_CS in
+/// arch/x86/include/asm/segment.h.
+inline constexpr std::uint64_t kNarrowCode = 0x23;
+
 struct CodeMode {
   bool narrow = false;    ///< 32-bit code of a program
   bool kept_out = false;  ///< the kernel's, and an access to a program's page would fault (SMAP)
