@@ -86,11 +86,10 @@ void add_view(Context& context, const Guest& guest, Facts& facts) {
     return;
   }
   for (const auto& missing : (*reader)->missing_columns()) {
-    for (std::size_t i = 0; i < info.columns.size(); ++i) {
-      if (!query.wanted[i] || !missing.about(info.columns[i].name)) continue;
-      facts.warnings.push_back(missing.words());
-      break;
-    }
+    bool asked = false;
+    for (std::size_t i = 0; i < info.columns.size(); ++i)
+      asked = asked || (query.wanted[i] && missing.about(info.columns[i].name));
+    if (asked) facts.warnings.push_back(missing.words());
   }
   FactSink sink(info, query, facts);
   auto tally = (*reader)->read(sink);
@@ -101,28 +100,19 @@ void add_view(Context& context, const Guest& guest, Facts& facts) {
   for (auto& warning : tally->warnings) facts.warnings.push_back(std::move(warning));
 }
 
-const char* json_word(Verdict verdict) {
+struct VerdictWords {
+  std::string_view human, json;
+};
+constexpr VerdictWords words_of(Verdict verdict) {
   switch (verdict) {
     case Verdict::passed:
-      return "true";
+      return {"ok", "true"};
     case Verdict::failed:
-      return "false";
+      return {"FAILED", "false"};
     case Verdict::not_known:
       break;
   }
-  return "null";
-}
-
-const char* human_word(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::passed:
-      return "ok";
-    case Verdict::failed:
-      return "FAILED";
-    case Verdict::not_known:
-      break;
-  }
-  return "not known";
+  return {"not known", "null"};
 }
 
 void print_for_programs(const Facts& facts, Console& console) {
@@ -146,7 +136,7 @@ void print_for_programs(const Facts& facts, Console& console) {
     if (&check != facts.checks.data()) line += ',';
     line += "{\"check\":";
     append_json(line, escape_invalid(check.name));
-    line += fmt::format(",\"ok\":{},\"detail\":", json_word(check.verdict));
+    line += fmt::format(",\"ok\":{},\"detail\":", words_of(check.verdict).json);
     append_json(line, escape_invalid(check.detail));
     line += '}';
   }
@@ -186,9 +176,9 @@ void print_for_people(const Facts& facts, Console& console) {
     console.out.write(fmt::format("\n{}\n", console.bold("self-test")));
     std::size_t most = 0;
     for (const auto& check : facts.checks)
-      most = std::max(most, std::string_view(human_word(check.verdict)).size());
+      most = std::max(most, words_of(check.verdict).human.size());
     for (const auto& check : facts.checks) {
-      console.out.write(fmt::format("  {:<{}}  {}: {}\n", human_word(check.verdict), most,
+      console.out.write(fmt::format("  {:<{}}  {}: {}\n", words_of(check.verdict).human, most,
                                     check.name, escape(check.detail, console.charset)));
     }
   }

@@ -149,10 +149,13 @@ class Reader final : public ViewReader {
     tally.dropped = 0;
     tally.warnings = std::move(list.warnings);
     // Of the kernel after its modules: one that is loaded meanwhile taints the kernel first.
-    const auto tainted =
-        tainted_ ? memory_.load<std::uint64_t>(*tainted_) : fail(Errc::not_found, 0);
-    if (rows.wants(kTaintsUntold) && tainted_ && !tainted)
-      tally.warnings.push_back("taints_untold: tainted_mask cannot be read");
+    std::optional<std::uint64_t> tainted;
+    if (tainted_ && rows.wants(kTaintsUntold)) {
+      if (const auto mask = memory_.load<std::uint64_t>(*tainted_))
+        tainted = *mask;
+      else
+        tally.warnings.push_back("taints_untold: tainted_mask cannot be read");
+    }
     const auto with_btf = rows.wants(kHasBtf) ? owners_of_btf(tally) : std::nullopt;
     for (const Module& module : list.modules) {
       rows.begin();
