@@ -29,6 +29,13 @@ def run_cases(test, only=None):
     return failed
 
 
+def kill_and_reap(process):
+    """Kills what was started, if it still runs."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
 def kernel_parser(description, cpus):
     """The words of a test that goes over kernels with the program `vitrine`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

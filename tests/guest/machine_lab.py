@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guests"))
 
+from cases import kill_and_reap  # noqa: E402
 from vitrine_guests import qmp  # noqa: E402
 
 QEMU = shutil.which("qemu-system-x86_64")
@@ -65,9 +66,7 @@ class Machine:
         return b"".join(struct.pack("<Q", int(word, 16)) for word in text.split()[1:3])
 
     def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        kill_and_reap(self.process)
         self.process.stderr.close()
 
 

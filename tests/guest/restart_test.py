@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
-from cases import run_cases  # noqa: E402
+from cases import kill_and_reap, run_cases  # noqa: E402
 from vitrine_guests import Guest, initramfs, kernels  # noqa: E402
 from vitrine_guests.cache import cache_dir  # noqa: E402
 
@@ -43,9 +43,7 @@ class Run:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        kill_and_reap(self.process)
         self.errors.close()
         self.folder.cleanup()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "guests")]
 
-from cases import run_cases  # noqa: E402
+from cases import kill_and_reap, run_cases  # noqa: E402
 from vitrine_guests import Guest  # noqa: E402
 
 EVENTS = ("input_event_key_qcode", "input_event_key_number", "ps2_put_keycode", "serial_write")
@@ -48,9 +48,7 @@ class Watch:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        kill_and_reap(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def stop(self):

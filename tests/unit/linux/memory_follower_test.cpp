@@ -38,64 +38,67 @@ class Asked final : public Machine {
 
 constexpr Gva kMaxPfn{0xffff'ffff'8100'0000}, kUevents{0xffff'ffff'8100'0008};
 
-TEST(MemoryFollower, AsksWhenTheKernelWasGivenMemoryAndOnceASecondAtMost) {
-  const Asked machine;
-  const WitnessedMemory ram(machine.memory());
+/// What a follower looks at.
+struct Followed {
+  Asked machine;
+  WitnessedMemory ram{machine.memory()};
   FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{0x100});
-  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
+
+  [[nodiscard]] MemoryFollower follower() const {
+    return {machine, memory, ram, {kMaxPfn, kUevents}};
+  }
+};
+
+TEST(MemoryFollower, AsksWhenTheKernelWasGivenMemoryAndOnceASecondAtMost) {
+  Followed guest;
+  guest.memory.put(kMaxPfn, std::uint64_t{0x100});
+  auto follower = guest.follower();
   follower.look();
-  EXPECT_EQ(machine.asked, 0);
-  memory.put(kMaxPfn, std::uint64_t{0x108000});
+  EXPECT_EQ(guest.machine.asked, 0);
+  guest.memory.put(kMaxPfn, std::uint64_t{0x108000});
   follower.look();
-  EXPECT_EQ(machine.asked, 1);
+  EXPECT_EQ(guest.machine.asked, 1);
   // A guest that says something else each time costs no more than that.
   for (std::uint64_t i = 0; i < 100; ++i) {
-    memory.put(kMaxPfn, i);
+    guest.memory.put(kMaxPfn, i);
     follower.look();
   }
-  EXPECT_EQ(machine.asked, 1);
+  EXPECT_EQ(guest.machine.asked, 1);
 }
 
 TEST(MemoryFollower, AsksAtTheFirstLookWhereTheKernelHasMoreThanTheMap) {
-  const Asked machine;
-  const WitnessedMemory ram(machine.memory());
-  FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{0x101});
-  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
+  Followed guest;
+  guest.memory.put(kMaxPfn, std::uint64_t{0x101});
+  auto follower = guest.follower();
   follower.look();
   follower.look();
-  EXPECT_EQ(machine.asked, 1);
+  EXPECT_EQ(guest.machine.asked, 1);
 }
 
 TEST(MemoryFollower, AsksWhenOneDimmTookTheOthersPlace) {
-  const Asked machine;
-  const WitnessedMemory ram(machine.memory());
-  FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{0x100});
-  memory.put(kUevents, std::uint64_t{700});
-  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
+  Followed guest;
+  guest.memory.put(kMaxPfn, std::uint64_t{0x100});
+  guest.memory.put(kUevents, std::uint64_t{700});
+  auto follower = guest.follower();
   follower.look();
-  EXPECT_EQ(machine.asked, 0);
+  EXPECT_EQ(guest.machine.asked, 0);
   for (std::uint64_t i = 701; i < 800; ++i) {
-    memory.put(kUevents, i);
+    guest.memory.put(kUevents, i);
     follower.look();
   }
-  EXPECT_EQ(machine.asked, 1);
+  EXPECT_EQ(guest.machine.asked, 1);
 }
 
 TEST(MemoryFollower, AsksAnewWhatWasNotAnsweredButNotAtOnce) {
-  Asked machine;
-  machine.answers = false;
-  const WitnessedMemory ram(machine.memory());
-  FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{1});
-  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
-  memory.put(kMaxPfn, std::uint64_t{2});
+  Followed guest;
+  guest.machine.answers = false;
+  guest.memory.put(kMaxPfn, std::uint64_t{1});
+  auto follower = guest.follower();
+  guest.memory.put(kMaxPfn, std::uint64_t{2});
   follower.look();
-  machine.answers = true;
+  guest.machine.answers = true;
   follower.look();
-  EXPECT_EQ(machine.asked, 1);
+  EXPECT_EQ(guest.machine.asked, 1);
 }
 
 TEST(MemoryFollower, AsksWhenTheHostRefusesWhatWasRam) {
@@ -112,14 +115,12 @@ TEST(MemoryFollower, AsksWhenTheHostRefusesWhatWasRam) {
 }
 
 TEST(MemoryFollower, AnUnreadableWordIsNoNews) {
-  const Asked machine;
-  const WitnessedMemory ram(machine.memory());
-  FakeMemory memory;
-  memory.put(kMaxPfn, std::uint64_t{1});
-  MemoryFollower follower(machine, memory, ram, {kMaxPfn, kUevents});
-  memory.unmap(kMaxPfn);
+  Followed guest;
+  guest.memory.put(kMaxPfn, std::uint64_t{1});
+  auto follower = guest.follower();
+  guest.memory.unmap(kMaxPfn);
   follower.look();
-  EXPECT_EQ(machine.asked, 0);
+  EXPECT_EQ(guest.machine.asked, 0);
 }
 
 }  // namespace
